@@ -1,0 +1,133 @@
+"""Every error that mailprov raises on purpose.
+
+MailprovError                 exit 1
+├── SpecError                 exit 3   the YAML is invalid (holds every complaint, each with its place)
+├── ConnectError              exit 1   no session with the host (name, route, key, host key, sudo)
+├── HostError                 exit 1   the host answered, but not as a Debian mail host would
+├── StalePlanError            exit 4   the host moved between plan and apply; nothing was touched
+├── ConsentError              exit 5   the plan is unsafe without an explicit consent
+├── RevertedError             exit 6   applied, found wanting, and put back
+├── LockedError               exit 8   another apply holds the host's lock
+├── VerifyError               exit 9   the host does not serve what was declared
+└── LabError                  exit 1   a disposable host could not be made (mailprov.lab)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit codes of every verb; the table in README.md is this one."""
+
+    DONE = 0
+    ERROR = 1
+    CHANGES = 2
+    INVALID = 3
+    STALE = 4
+    UNSAFE = 5
+    REVERTED = 6
+    PARTIAL = 7
+    LOCKED = 8
+    UNVERIFIED = 9
+
+
+class MailprovError(Exception):
+    """An error that a user can act on.
+
+    `what` went wrong, `where` (host, file:line:column, item), `why`, and the `cure`: what to do next.
+    """
+
+    exit = Exit.ERROR
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", cure: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.why = why
+        self.cure = cure
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return "\n".join([head, *(f"  {label}: {text}" for label, text in self._notes() if text)])
+
+    def _notes(self) -> tuple[tuple[str, str], ...]:
+        return (("why", self.why), ("to do", self.cure))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """A place in a declaration file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing wrong with the declaration: where, what, and what would be right."""
+
+    origin: Origin
+    what: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.what}" + (f"\n  to do: {self.cure}" if self.cure else "")
+
+
+class SpecError(MailprovError):
+    """The declaration is invalid; `complaints` holds every reason, in file order."""
+
+    exit = Exit.INVALID
+
+    def __init__(self, complaints: Sequence[Complaint]) -> None:
+        self.complaints = tuple(sorted(complaints, key=lambda complaint: complaint.origin))
+        count = len(self.complaints)
+        super().__init__(f"{count} error{'s' if count != 1 else ''} in the declaration")
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.complaints), self.what])
+
+
+class ConnectError(MailprovError):
+    """No usable session with the host could be made."""
+
+
+class HostError(MailprovError):
+    """The host could be reached, but cannot be read or changed as asked."""
+
+
+class StalePlanError(MailprovError):
+    """The host is no longer what the plan was made from; nothing was touched."""
+
+    exit = Exit.STALE
+
+
+class ConsentError(MailprovError):
+    """The plan does something dangerous that was not consented to."""
+
+    exit = Exit.UNSAFE
+
+
+class RevertedError(MailprovError):
+    """The change was applied, failed its checks, and the former state was put back."""
+
+    exit = Exit.REVERTED
+
+
+class LockedError(MailprovError):
+    """Another apply holds the host's lock."""
+
+    exit = Exit.LOCKED
+
+
+class VerifyError(MailprovError):
+    """The host does not serve what was declared; `what` names the failing step."""
+
+    exit = Exit.UNVERIFIED

@@ -1,0 +1,251 @@
+"""OpenSSH's known_hosts files (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): which key a host must show."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mailprov.errors import ConnectError
+
+Marker = Literal["", "@revoked", "@cert-authority"]
+Verdict = Literal["known", "unknown", "changed", "revoked"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """A host's public key: its `kind` ("ssh-ed25519") and its wire form."""
+
+    kind: str
+    blob: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 fingerprint as OpenSSH prints it."""
+        return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
+
+    @property
+    def label(self) -> str:
+        """The kind as ssh-keygen -l names it."""
+        return {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}.get(
+            self.kind, "ECDSA" if self.kind.startswith("ecdsa-") else self.kind
+        )
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.fingerprint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a known_hosts file."""
+
+    file: Path
+    line: int
+    marker: Marker
+    hosts: str
+    key: HostKey
+
+    def covers(self, name: str) -> bool:
+        """Whether the line speaks of the host `name` ("host" or "[host]:port")."""
+        if self.hosts.startswith("|1|"):
+            return _hashed(self.hosts, name)
+        found = False
+        for pattern in self.hosts.lower().split(","):
+            if _glob(pattern.removeprefix("!"), name.lower()):
+                if pattern.startswith("!"):
+                    return False
+                found = True
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHosts:
+    """Every entry of the files that were read, in order."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def of(self, host: str, port: int) -> tuple[Entry, ...]:
+        """The entries for a host; where it has none under its port, those under its bare name, as ssh(1) does."""
+        exact = tuple(entry for entry in self.entries if entry.covers(name_of(host, port)))
+        if port == 22 or any(not entry.marker for entry in exact):
+            return exact
+        return exact + tuple(entry for entry in self.entries if entry.covers(host) and entry not in exact)
+
+    def judge(self, host: str, port: int, key: HostKey) -> tuple[Verdict, tuple[Entry, ...]]:
+        """What is to be thought of `key` shown by a host, and the entries that say so."""
+        entries = self.of(host, port)
+        if revoked := tuple(e for e in entries if e.marker == "@revoked" and e.key == key):
+            return "revoked", revoked
+        plain = tuple(entry for entry in entries if not entry.marker)
+        if known := tuple(entry for entry in plain if entry.key == key):
+            return "known", known
+        if port != 22 and not any(entry.covers(name_of(host, port)) for entry in plain):
+            # An entry for the bare name vouches for its own key and says nothing against another port's.
+            return "unknown", ()
+        return ("changed", plain) if plain else ("unknown", ())
+
+    def kinds(self, host: str, port: int) -> tuple[str, ...]:
+        """The kinds of key that are known for a host, in file order."""
+        return tuple(dict.fromkeys(entry.key.kind for entry in self.of(host, port) if not entry.marker))
+
+
+def name_of(host: str, port: int) -> str:
+    """The name under which known_hosts keeps a host."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def parse(text: str, file: Path) -> tuple[Entry, ...]:
+    """The entries of one file's text; comments and lines that cannot be read are left out, as ssh(1) does."""
+    entries = []
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = line.split()
+        marker: Marker = ""
+        if fields and fields[0] in ("@revoked", "@cert-authority"):
+            marker = "@revoked" if fields.pop(0) == "@revoked" else "@cert-authority"
+        if len(fields) < 3 or fields[0].startswith("#"):
+            continue
+        try:
+            blob = base64.b64decode(fields[2], validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        entries.append(Entry(file, number, marker, fields[0], HostKey(fields[1], blob)))
+    return tuple(entries)
+
+
+def load(files: Sequence[Path]) -> KnownHosts:
+    """The entries of every file; a missing one is empty.
+
+    Raises ConnectError for one that exists and cannot be read.
+    """
+    entries: list[Entry] = []
+    for file in files:
+        try:
+            entries += parse(file.read_text(errors="replace"), file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConnectError(
+                f"cannot read the known host keys in {file}",
+                why=error.strerror or str(error),
+                cure="make the file readable, or name another one in ssh.known_hosts",
+            ) from error
+    return KnownHosts(tuple(entries))
+
+
+def record(file: Path, host: str, port: int, keys: Sequence[HostKey], *, replace: bool = False) -> tuple[HostKey, ...]:
+    """Make `keys` known for a host, and return those that were not before.
+
+    The file is made (mode 0600, its directory 0700) where it is missing. Nothing is written twice. With `replace`, keys
+    that the file holds for this host and that are not among `keys` are dropped.
+
+    Raises ConnectError for a revoked key, for a file that cannot be written, and, without `replace`, for a host that is
+    known by other keys.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "r+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            return _record(file, stream.fileno(), stream.read(), (host, port), keys, replace)
+    except OSError as error:
+        raise ConnectError(
+            f"cannot record the host key in {file}",
+            why=error.strerror or str(error),
+            cure="make the file writable, or name another one in ssh.known_hosts",
+        ) from error
+
+
+def _record(
+    file: Path, descriptor: int, old: bytes, at: tuple[str, int], keys: Sequence[HostKey], replace: bool
+) -> tuple[HostKey, ...]:
+    name = name_of(*at)
+    entries = [entry for entry in parse(old.decode(errors="replace"), file) if entry.covers(name)]
+    plain = [entry for entry in entries if not entry.marker]
+    for key in keys:
+        for entry in entries:
+            if entry.marker == "@revoked" and entry.key == key:
+                raise ConnectError(f"the key {key} is revoked", where=name, why=f"by {entry}")
+    known = {entry.key for entry in plain}
+    other = [entry for entry in plain if entry.key not in keys]
+    if other and not replace and (not known & set(keys) or {e.key.kind for e in other} & {k.kind for k in keys}):
+        raise ConnectError(
+            "the host is known by another key",
+            where=name,
+            why="; ".join(f"{entry} has {entry.key}" for entry in other) + f"; it shows {', '.join(map(str, keys))}",
+            cure="find out why the key changed; if it is meant, tell mailprov to replace it",
+        )
+    new = tuple(key for key in keys if key not in known)
+    lines = b"".join(f"{name} {key.kind} {base64.b64encode(key.blob).decode()}\n".encode() for key in new)
+    if other and replace:
+        _rewrite(file, _without(old, other, name) + lines)
+    elif lines:
+        # One write in append mode: another writer cannot come in between.
+        os.write(descriptor, (b"" if not old or old.endswith(b"\n") else b"\n") + lines)
+        os.fsync(descriptor)
+    return new
+
+
+def _without(text: bytes, entries: Sequence[Entry], name: str) -> bytes:
+    lines = text.split(b"\n")
+    dropped = set()
+    for entry in entries:
+        names = [entry.hosts] if entry.hosts.startswith("|1|") else entry.hosts.split(",")
+        rest = [other for other in names if other.lower() != name.lower()] if len(names) > 1 else []
+        if "*" in entry.hosts or "?" in entry.hosts or (len(names) > 1 and len(rest) == len(names)):
+            raise ConnectError(
+                "the other key is recorded for a pattern of hosts",
+                where=name,
+                why=f"{entry} covers {entry.hosts}",
+                cure=f"edit {entry} by hand",
+            )
+        if rest:
+            old = lines[entry.line - 1]
+            lines[entry.line - 1] = old.replace(entry.hosts.encode(), ",".join(rest).encode(), 1)
+        else:
+            dropped.add(entry.line)
+    kept = b"\n".join(line for number, line in enumerate(lines, 1) if number not in dropped)
+    return kept if not kept or kept.endswith(b"\n") else kept + b"\n"
+
+
+def _rewrite(file: Path, text: bytes) -> None:
+    real = file.resolve()
+    descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(real)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _hashed(hosts: str, name: str) -> bool:
+    parts = hosts.split("|")
+    if len(parts) != 4:
+        return False
+    try:
+        salt, digest = base64.b64decode(parts[2]), base64.b64decode(parts[3])
+    except (binascii.Error, ValueError):
+        return False
+    # SHA-1 is the format's own choice; it hides the name and protects no key.
+    return hmac.compare_digest(hmac.new(salt, name.lower().encode(), hashlib.sha1).digest(), digest)
+
+
+def _glob(pattern: str, name: str) -> bool:
+    # Not fnmatch: in an OpenSSH pattern [ ] are themselves, as in "[host]:2222".
+    expression = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.fullmatch(expression, name, re.DOTALL) is not None

@@ -1,0 +1,402 @@
+"""The words that every part shares: what is declared (Spec), what is (State), what differs (Change, Plan).
+
+Nothing here reads a file, a clock, an environment or a network, and nothing here imports a sibling except errors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from mailprov.errors import Origin
+
+Network = IPv4Network | IPv6Network
+
+
+class Secret:
+    """A text that never shows itself: str(), repr() and format() all give `<secret>`."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str) -> None:
+        self.__text = text
+
+    def reveal(self) -> str:
+        """The secret itself. Call it only where it is written to its destination."""
+        return self.__text
+
+    def digest(self) -> str:
+        """SHA-256 of the secret in hex: for comparing secrets that cannot be guessed (keys, salted hashes)."""
+        return hashlib.sha256(self.__text.encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self.__text.encode(), other.__text.encode())
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self.__text))
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "<secret>"
+
+
+# --- what is declared ---------------------------------------------------------------------------------------------
+
+Protocol_ = Literal["pop3", "imap", "submission"]
+PROTOCOLS: tuple[Protocol_, ...] = ("pop3", "imap", "submission")
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """How to reach a host; None leaves the choice to ~/.ssh/config and then to OpenSSH's defaults."""
+
+    user: str | None = None
+    port: int | None = None
+    identity_file: Path | None = None
+    known_hosts: Path | None = None
+    jump: str | None = None
+    connect_timeout: float = 10.0
+    """seconds"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The certificate of a host, from exactly one source.
+
+    `file`: `chain` (PEM, leaf first) and `key` travel to the host. `self_signed`: the host makes one.
+    `on_host`: `certificate_path` and `key_path` exist there already (an ACME client's, say) and are only referred to.
+    """
+
+    source: Literal["file", "self_signed", "on_host"]
+    min_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    chain: str = ""
+    key: Secret | None = None
+    certificate_path: str = ""
+    key_path: str = ""
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Ports of one protocol: `starttls` upgrades from cleartext, `tls` is TLS from the first byte; None is closed."""
+
+    starttls: int | None = None
+    tls: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The declared listeners; one left out is closed. `smtp` is the port for mail from other servers."""
+
+    pop3: Listener = Listener()
+    imap: Listener = Listener()
+    submission: Listener = Listener()
+    smtp: int | None = None
+
+    def ports(self) -> tuple[tuple[str, str, int], ...]:
+        """Every open port as (protocol, "tls" | "starttls" | "smtp", port), in protocol order."""
+        found: list[tuple[str, str, int]] = []
+        for name, listener in (("pop3", self.pop3), ("imap", self.imap), ("submission", self.submission)):
+            if listener.starttls is not None:
+                found.append((name, "starttls", listener.starttls))
+            if listener.tls is not None:
+                found.append((name, "tls", listener.tls))
+        if self.smtp is not None:
+            found.append(("smtp", "smtp", self.smtp))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """A firewall rule: `port` is open to `sources` only (empty: to everyone)."""
+
+    port: int
+    sources: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """`manage` makes mailprov own one nftables table that opens what `services` declares plus `allow`."""
+
+    manage: bool = False
+    allow: tuple[Allow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """One declared host, with the top-level defaults already merged in.
+
+    `address` is what SSH connects to, or "local"; `hostname` is what the mail server calls itself.
+    `become_password` is None where sudo asks for none, or where `become` is false.
+    """
+
+    name: str
+    address: str
+    hostname: str
+    ssh: Ssh
+    become: bool
+    tls: Tls
+    services: Services
+    firewall: Firewall
+    become_password: Secret | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A mail domain (A-labels, lower case), the hosts that serve it, and where unknown addresses go."""
+
+    name: str
+    hosts: tuple[str, ...]
+    catch_all: str | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """Who owns an account's password.
+
+    `managed`: `hash` ("{SCHEME}…") is what the host must hold, always.
+    `initial`: `hash` or `plaintext` is set when the account is created, and never again.
+    `source` says where it came from in words ("env BOB_INITIAL"); both secrets are None while that source is absent.
+    """
+
+    ownership: Literal["managed", "initial"]
+    source: str
+    hash: Secret | None = None
+    plaintext: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A mailbox. `address` is canonical: lower case, A-label domain. `quota` in bytes, None is unlimited."""
+
+    address: str
+    password: Password
+    name: str = ""
+    quota: int | None = None
+    protocols: frozenset[Protocol_] = frozenset(PROTOCOLS)
+    allow_from: tuple[Network, ...] = ()
+    aliases: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Mail for `address` goes to every address in `to` (here or elsewhere)."""
+
+    address: str
+    to: tuple[str, ...]
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The whole declaration, valid in itself."""
+
+    hosts: Mapping[str, HostSpec]
+    domains: Mapping[str, Domain]
+    users: Sequence[User]
+    aliases: Sequence[Alias]
+    warnings: tuple[str, ...] = ()
+    """things that are allowed and probably not meant, each with its place"""
+
+    def domains_of(self, host: str) -> tuple[Domain, ...]:
+        """The domains that `host` serves, in name order."""
+        return tuple(domain for name, domain in sorted(self.domains.items()) if host in domain.hosts)
+
+    def users_of(self, host: str) -> tuple[User, ...]:
+        """The users whose domain `host` serves, in address order."""
+        served = {domain.name for domain in self.domains_of(host)}
+        return tuple(sorted((u for u in self.users if domain_of(u.address) in served), key=lambda u: u.address))
+
+    def aliases_of(self, host: str) -> tuple[Alias, ...]:
+        """The aliases whose domain `host` serves, in address order."""
+        served = {domain.name for domain in self.domains_of(host)}
+        return tuple(sorted((a for a in self.aliases if domain_of(a.address) in served), key=lambda a: a.address))
+
+
+def domain_of(address: str) -> str:
+    """The part of `address` behind its last @."""
+    return address.rpartition("@")[2]
+
+
+# --- talking to a host ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command on a host gave back."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+Command = tuple[str, ...]
+"""A program or a function of mailprov's host script, and its words; quoted in one place only."""
+
+
+# --- what is, and what differs --------------------------------------------------------------------------------------
+
+
+class Key(NamedTuple):
+    """The name of one managed thing: its kind (a resource's KIND) and its name within that kind."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Item(Protocol):
+    """One managed thing. Desired and live things of a kind have the same type."""
+
+    @property
+    def key(self) -> Key:
+        """Its name."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that is managed about it; no secret can be guessed from it."""
+
+
+State = Mapping[Key, Item]
+
+
+class Reason(Enum):
+    """Why a thing differs."""
+
+    PENDING = "pending"
+    """the declaration moved since the last apply (or there was none)"""
+    DRIFT = "drift"
+    """the host moved since the last apply"""
+    BOTH = "pending and drift"
+
+
+class Action(Enum):
+    """What an apply does to a thing."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+class Effect(IntEnum):
+    """What a change does to a daemon and its live sessions, from harmless to not."""
+
+    NONE = 0
+    START = 1
+    RELOAD = 2
+    RESTART = 3
+
+
+class Phase(IntEnum):
+    """When a step runs. In PREPARE nothing that is served changes; from RETIRE on, failure means undo."""
+
+    PREPARE = 1
+    RETIRE = 2
+    COMMIT = 3
+    ACTIVATE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One act on the host, with the act that takes it back.
+
+    `stage` makes the new thing in the transaction's folder, before anything live is touched, from `payload` (bytes
+    that travel in the bundle). `do` and `undo` are functions of transaction.sh with their words; "@" in any of the
+    three stands for the step's number, under which its payload, staged thing and back-up are kept.
+    """
+
+    phase: Phase
+    what: str
+    do: Command
+    undo: Command
+    stage: Command = ()
+    payload: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs between the declaration and the host.
+
+    `before` and `after` are the live and the desired item; None is absent. `summary` is one line, `detail` further
+    ones (a unified diff, names of accounts); neither holds a secret.
+    """
+
+    key: Key
+    action: Action
+    reason: Reason
+    before: Item | None
+    after: Item | None
+    summary: str
+    detail: tuple[str, ...] = ()
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    """by service: what this change needs of it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a resource asks of a host: `function` of probe.sh, called with `words`; its output is the answer."""
+
+    section: str
+    function: str
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a host is, beside the state that is managed.
+
+    `release` is Debian's version ("12"), `clock` the host's time in seconds since the epoch, `ssh_ports` the ports on
+    which its sshd is reached, `dovecot` the upstream version that is installed or would be ("2.3.19.1").
+    """
+
+    machine_id: str
+    release: str
+    architecture: str
+    clock: int
+    ssh_ports: tuple[int, ...]
+    dovecot: str
+    free_kib: int
+    owed: tuple[str, ...] = ()
+    """services whose reload an earlier apply owed and could not give"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an apply would do to one host.
+
+    `digest` is that of the host's answer which the plan was made from: the host compares it again under its lock, and
+    refuses the plan when it moved. `desired` is the state that is asked for, `effects` what it does to each service.
+    """
+
+    host: str
+    facts: Facts
+    desired: State = field(repr=False)
+    changes: tuple[Change, ...]
+    effects: Mapping[str, Effect]
+    warnings: tuple[str, ...]
+    digest: str
+
+    @property
+    def empty(self) -> bool:
+        """Whether the host already is what is declared."""
+        return not self.changes
+
+
+def fingerprint(*parts: object) -> str:
+    """A short digest of `parts`, for Item.fingerprint: 32 hex digits, equal only when every part's text is."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]

@@ -1,0 +1,167 @@
+"""Desired + live + last applied → Plan (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mailprov.manifest import Manifest
+from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step
+from mailprov.probe import Answer
+from mailprov.resources import (
+    Closer,
+    Resource,
+    accounts,
+    certificates,
+    files,
+    firewall,
+    maps,
+    packages,
+    services,
+    system_users,
+)
+
+ORDER: tuple[Resource[Any], ...] = (
+    packages,
+    system_users,
+    files,
+    certificates,
+    accounts,
+    maps,
+    firewall,
+    services,
+)
+"""every managed kind, in the order of application"""
+
+CLOSER: Mapping[str, Closer[Any]] = {files.KIND: files, accounts.KIND: accounts, maps.KIND: maps}
+
+# What mailprov put on a host and no longer wants is removed; packages, users and accounts' mail stay.
+REMOVED = frozenset({files.KIND, certificates.KIND, maps.KIND, firewall.KIND, services.KIND})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as declared; `before` is None when absent, `after` when unwanted."""
+
+    key: Key
+    before: Item | None
+    after: Item | None
+    reason: Reason
+
+
+def questions(desired: State) -> tuple[Question, ...]:
+    """What must be asked of a host to plan for `desired`, the host's facts and its manifest included."""
+    asked = [Question("facts", "facts")]
+    for resource in ORDER:
+        items = [item for key, item in desired.items() if key.kind == resource.KIND]
+        asked.extend(resource.questions(items) if items else ())
+    return (*asked, Question("manifest", "manifest"))
+
+
+def live(sections: Mapping[str, str]) -> State:
+    """The live state in an answer."""
+    return {key: item for resource in ORDER for key, item in resource.read(sections).items()}
+
+
+def differences(desired: State, found: State, manifest: Manifest | None) -> tuple[Difference, ...]:
+    """Everything that differs, in the order of application."""
+    result: list[Difference] = []
+    applied = live(manifest.sections) if manifest else {}
+    for resource in ORDER:
+        for key, after in desired.items():
+            before = found.get(key)
+            if key.kind != resource.KIND or (before is not None and resource.same(after, before, applied.get(key))):
+                continue
+            result.append(Difference(key, before, after, _reason(before, after, applied.get(key), manifest)))
+        result.extend(
+            Difference(key, found[key], None, Reason.PENDING)
+            for key in (manifest.desired if manifest else ())
+            if key.kind == resource.KIND and key.kind in REMOVED and key not in desired and key in found
+        )
+    return tuple(result)
+
+
+def _reason(before: Item | None, after: Item, then: Item | None, manifest: Manifest | None) -> Reason:
+    """Who moved since the last apply: the declaration, the host, or both."""
+    if manifest is None or after.key not in manifest.desired:
+        return Reason.PENDING
+    moved = (before.fingerprint if before else "") != (then.fingerprint if then else "")
+    asked = after.fingerprint != manifest.desired[after.key]
+    if moved:
+        return Reason.BOTH if asked else Reason.DRIFT
+    return Reason.PENDING
+
+
+def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
+    """What more to ask, to show how things differ; each question's section is its place in `found`."""
+    asked: list[Question] = []
+    for place, difference in enumerate(found):
+        closer = CLOSER.get(difference.key.kind)
+        question = closer.closer(_known(difference)) if closer and difference.before is not None else None
+        if question is not None:
+            asked.append(Question(f"closer{place}", question.function, question.words))
+    return tuple(asked)
+
+
+def _known(difference: Difference) -> Item | None:
+    """The live item, as secret as the desired one says that it is."""
+    before, after = difference.before, difference.after
+    if isinstance(before, files.File) and isinstance(after, files.File):
+        return files.as_secret_as(before, after)
+    return before
+
+
+def plan(
+    host: str,
+    facts: Facts,
+    desired: State,
+    answer: Answer,
+    found: Sequence[Difference],
+    closer: Mapping[str, str],
+    warnings: Sequence[str] = (),
+) -> Plan:
+    """The plan for one host; `closer` holds the answers to closer_questions(found) by section."""
+    changes: list[Change] = []
+    for place, difference in enumerate(found):
+        resource = next(resource for resource in ORDER if resource.KIND == difference.key.kind)
+        before, after = _known(difference), difference.after
+        text = closer.get(f"closer{place}")
+        if text is not None:
+            before = CLOSER[difference.key.kind].closely(before, text)
+        action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
+        summary, detail = resource.describe(before, after)
+        effects = resource.effects(before, after)
+        changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
+    return Plan(
+        host, facts, desired, tuple(changes), _effects(changes, desired, answer), tuple(warnings), answer.digest
+    )
+
+
+def _effects(changes: Sequence[Change], desired: State, answer: Answer) -> Mapping[str, Effect]:
+    """The strongest effect on each service that is wanted; one that is down is started, whatever else it needs."""
+    found = live(answer.sections)
+    strongest: dict[str, Effect] = {}
+    for change in changes:
+        for name, effect in change.effects.items():
+            strongest[name] = max(effect, strongest.get(name, Effect.NONE))
+    for name in strongest:
+        service = found.get(Key(services.KIND, name))
+        wanted = Key(services.KIND, name) in desired
+        if wanted and not (isinstance(service, services.Service) and service.active):
+            strongest[name] = Effect.START
+    return {
+        name: effect for name, effect in strongest.items() if name == "systemd" or Key(services.KIND, name) in desired
+    }
+
+
+def steps(plan: Plan) -> tuple[Step, ...]:
+    """What the host does, in order.
+
+    Raises MailprovError when a secret that is needed (a new account's initial password) cannot be had.
+    """
+    made: list[Step] = []
+    for resource in ORDER:
+        made.extend(resource.steps([change for change in plan.changes if change.key.kind == resource.KIND]))
+    made.extend(services.activation(plan.effects))
+    return tuple(sorted(made, key=lambda step: step.phase))

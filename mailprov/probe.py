@@ -1,0 +1,118 @@
+"""Every resource's questions as one script; its one answer as sections."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from mailprov import shell
+from mailprov.errors import HostError
+from mailprov.model import Facts, Question
+
+BEGIN = "mailprov-answer 1"
+END = "mailprov-answer end"
+
+STABLE = ("packages", "users", "files", "accounts", "maps", "certificates", "services", "firewall")
+"""sections that change only when something managed does: a plan is bound to them"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a host answered: `sections` by name, and the `digest` of the stable ones, as the host computes it too."""
+
+    sections: Mapping[str, str]
+    digest: str
+
+
+def library() -> str:
+    """probe.sh: the functions that questions name."""
+    return files("mailprov").joinpath("probe.sh").read_text(encoding="utf-8")
+
+
+def script(questions: Sequence[Question]) -> bytes:
+    """One POSIX sh script that asks `questions` in order, framed so that a noisy login shell cannot be mistaken."""
+    calls = [shell.line(("answer", q.section, q.function, *q.words)) for q in questions]
+    return "\n".join([library(), f"echo {shell.line((BEGIN,))}", *calls, f"echo {shell.line((END,))}", ""]).encode()
+
+
+def parse(stdout: bytes) -> Answer:
+    """The sections of an answer. Raises HostError when it is cut short or not an answer."""
+    text = stdout.decode("ascii", "replace")
+    _, begun, rest = text.partition(BEGIN + "\n")
+    body, ended, _ = rest.rpartition(END)
+    if not begun or not ended:
+        raise HostError("the host's answer is cut short", cure="run it again with -v, and look at the login shell")
+    lines = [line for line in body.splitlines() if " " in line]
+    return Answer(decode(lines), digest(lines))
+
+
+def decode(lines: Sequence[str]) -> Mapping[str, str]:
+    """The sections in an answer's lines. Raises HostError when one is not base64."""
+    try:
+        return {name: _text(data) for name, _, data in (line.partition(" ") for line in lines)}
+    except binascii.Error as error:
+        raise HostError("the host's answer is garbled", why=str(error)) from error
+
+
+def digest(lines: Sequence[str]) -> str:
+    """SHA-256 in hex of the stable sections among an answer's lines; transaction.sh computes the same."""
+    stable = "".join(line + "\n" for line in lines if line.partition(" ")[0] in STABLE)
+    return hashlib.sha256(stable.encode()).hexdigest()
+
+
+def facts(sections: Mapping[str, str]) -> Facts:
+    """The host's own circumstances.
+
+    Raises HostError when it is not a Debian with systemd that we know, or when we are not root there.
+    """
+    pairs = [line.partition(" ")[::2] for line in sections.get("facts", "").splitlines()]
+    one = dict(pairs)
+    if one.get("uid") != "0":
+        raise HostError("these commands do not run as root", cure="connect as root, or set `become: true`")
+    if one.get("os") != "debian" or one.get("release", "") not in ("11", "12", "13"):
+        found = f"{one.get('os', 'unknown')} {one.get('release', '')}".strip()
+        raise HostError(f"this host is {found}, not Debian 11, 12 or 13", cure="mailprov manages Debian hosts only")
+    if one.get("init") != "systemd":
+        raise HostError("this host does not run systemd", cure="boot it with systemd as PID 1")
+    connection = one.get("ssh", "").split()
+    ports = {int(port) for label, port in pairs if label == "sshd" and port.isdigit()}
+    ports |= {int(connection[3])} if len(connection) == 4 and connection[3].isdigit() else set()
+    return Facts(
+        machine_id=one.get("machine", ""),
+        release=one["release"],
+        architecture=one.get("architecture", ""),
+        clock=_number(one.get("clock")),
+        ssh_ports=tuple(sorted(ports)) or (22,),
+        dovecot=_dovecot(sections, one),
+        free_kib=_number(one.get("free")),
+        owed=tuple(sorted(value for label, value in pairs if label == "owed")),
+    )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
+
+
+def _dovecot(sections: Mapping[str, str], one: Mapping[str, str]) -> str:
+    """The version installed, else the one that apt would install, else the one that this release came with."""
+    for line in sections.get("packages", "").splitlines():
+        status, name, version = (*line.split("|"), "", "")[:3]
+        if name == "dovecot-core" and status.startswith("ii"):
+            return _upstream(version)
+    candidate = one.get("candidate", "")
+    if candidate and candidate != "(none)":
+        return _upstream(candidate)
+    return {"11": "2.3.13", "12": "2.3.19", "13": "2.4.1"}[one["release"]]
+
+
+def _upstream(version: str) -> str:
+    """The upstream part of a Debian version: "2.3.19.1" of "1:2.3.19.1+dfsg1-2.1" (deb-version(7))."""
+    return version.partition(":")[2].partition("+")[0].partition("-")[0] or version
+
+
+def _text(data: str) -> str:
+    return base64.b64decode(data, validate=True).decode("utf-8", "replace")

@@ -1,0 +1,93 @@
+# What mailprov asks of a host. POSIX sh, read-only: it writes nothing, not even a temporary file.
+# Each answer is one line: the section's name, a space, and its text in base64.
+LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+STATE=/var/lib/mailprov
+
+answer() { # SECTION FUNCTION [WORD...]
+    printf '%s ' "$1"
+    shift
+    "$@" 2>/dev/null | base64 -w 0
+    echo
+}
+
+facts() {
+    echo "uid $(id -u)"
+    echo "machine $(cat /etc/machine-id)"
+    echo "architecture $(uname -m)"
+    echo "clock $(date +%s)"
+    echo "ssh ${SSH_CONNECTION-}"
+    echo "free $(df -Pk /var/lib | awk 'END { print $4 }')"
+    sed -n 's/^ID="\{0,1\}\([^"]*\)"\{0,1\}$/os \1/p; s/^VERSION_ID="\{0,1\}\([^"]*\)"\{0,1\}$/release \1/p' /etc/os-release
+    [ -d /run/systemd/system ] && echo 'init systemd'
+    command -v dovecot >/dev/null || apt-cache policy dovecot-core | sed -n 's/^ *Candidate: /candidate /p'
+    ss -Hltnp | awk '/"sshd"/ { sub(/.*:/, "", $4); print "sshd", $4 }'
+    sed 's/^/owed /' "$STATE/owed"
+}
+
+packages() { # NAME...
+    dpkg-query -W -f '${db:Status-Abbrev}|${Package}|${Version}\n' "$@"
+}
+
+system_users() { # NAME...
+    getent passwd "$@"
+}
+
+files() { # PATH...; also every path that an earlier apply managed
+    # shellcheck disable=SC2046 # one word a line, made by us
+    set -- "$@" $(cat "$STATE/managed" 2>/dev/null)
+    stat -c '%F|%a|%U|%G|%n' -- "$@"
+    sha256sum -- "$@"
+}
+
+# A passwd-file's digest, less the passwords that belong to their users.
+accounts() { # PATH
+    [ -f "$1" ] && awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1" | sha256sum
+    stat -c '%F|%a|%U|%G|%n' -- "$1"
+}
+
+maps() { # PATH...
+    stat -c '%F|%a|%U|%G|%n' -- "$@"
+    sha256sum -- "$@"
+    for map in "$@"; do
+        # shellcheck disable=SC3013 # dash and busybox know -nt
+        [ -f "$map.db" ] && [ ! "$map" -nt "$map.db" ] && sha256sum -- "$map.db"
+    done
+}
+
+certificates() { # CERTIFICATE KEY [CERTIFICATE KEY...]
+    while [ $# -gt 1 ]; do
+        echo "certificate $1"
+        stat -L -c 'mode %a %U' -- "$2"
+        openssl x509 -in "$1" -outform PEM
+        public=$(openssl pkey -in "$2" -pubout)
+        [ -n "$public" ] && [ "$public" = "$(openssl x509 -in "$1" -noout -pubkey)" ] && echo matches
+        shift 2
+    done
+}
+
+services() { # UNIT...
+    systemctl show -p Id,LoadState,ActiveState,UnitFileState "$@"
+}
+
+firewall() {
+    nft -s list table inet mailprov | sha256sum
+}
+
+listeners() {
+    ss -Hltnp
+}
+
+manifest() {
+    cat "$STATE/manifest"
+}
+
+# --- a closer look, at what differs only
+
+content() { # PATH
+    [ -f "$1" ] && head -c 1048576 -- "$1"
+}
+
+rows() { # PATH: a passwd-file without the passwords that belong to their users, or a map
+    [ -f "$1" ] && awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1"
+}

@@ -1,0 +1,39 @@
+"""Templates to text. The only file that imports jinja2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mailprov.assets import folder
+from mailprov.encode import Encoded, EncodeError
+
+
+def render(template: str, values: Mapping[str, object]) -> str:
+    """The text of `templates/<template>` with `values` filled in.
+
+    Raises EncodeError when a value that is printed has not been through an encoder, and jinja2's UndefinedError when
+    a template names what is not there: both are mistakes of ours, which tests catch.
+    """
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(  # noqa: S701 - no HTML here; _only_encoded is the guard
+        loader=FileSystemLoader(folder("templates")),
+        undefined=StrictUndefined,
+        finalize=_only_encoded,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+
+
+def _only_encoded(value: object) -> object:
+    if isinstance(value, (Encoded, int)) or value is None:
+        return value
+    raise EncodeError("a template prints a value that no encoder has seen", where=type(value).__name__)

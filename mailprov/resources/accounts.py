@@ -1,0 +1,121 @@
+"""Mail accounts: one Dovecot passwd-file, in which some passwords are ours and some are their users' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mailprov.model import Change, Effect, Key, Phase, Question, Secret, Step, fingerprint
+from mailprov.resources import rows
+from mailprov.resources.files import read_files
+
+KIND = "accounts"
+MODE = ("640", "root", "dovecot")
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The passwd-file at `path`.
+
+    `digest` is that of its sorted rows, where the password of an account that owns it is left out (the gecos field
+    says "initial" there). `rows` are those rows by address, when known. `initial` gives the password hash with which
+    such an account is created; it is asked for accounts that are new, and for no other.
+    """
+
+    path: str
+    digest: str
+    attributes: tuple[str, str, str] = MODE
+    rows: Mapping[str, Secret] | None = field(default=None, repr=False, compare=False)
+    initial: Callable[[str], Secret] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def key(self) -> Key:
+        """Its path."""
+        return Key(KIND, self.path)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of rows, mode, owner and group."""
+        return fingerprint(KIND, self.path, self.digest, *self.attributes)
+
+
+def accounts(path: str, table: Mapping[str, Secret], initial: Callable[[str], Secret]) -> Accounts:
+    """The desired passwd-file with these rows."""
+    return Accounts(path, rows.digest(row.reveal() for row in table.values()), rows=table, initial=initial)
+
+
+def questions(desired: Sequence[Accounts]) -> tuple[Question, ...]:
+    """One: digest and attributes."""
+    return tuple(Question("accounts", "accounts", (item.path,)) for item in desired)
+
+
+def read(sections: Mapping[str, str]) -> Mapping[Key, Accounts]:
+    """The live file, if it is one."""
+    text = sections.get("accounts", "")
+    digest = next((line.split()[0] for line in text.splitlines() if line.endswith("  -")), "")
+    found = [Accounts(f.path, digest, (f.mode, f.owner, f.group)) for f in read_files(text) if f.type == "file"]
+    return {item.key: item for item in found}
+
+
+def same(desired: Accounts, live: Accounts, applied: Accounts | None) -> bool:
+    """Equal rows and attributes."""
+    return desired == live
+
+
+def closer(live: Accounts) -> Question | None:
+    """The rows, where they may differ."""
+    return Question("rows", "rows", (live.path,))
+
+
+def closely(live: Accounts, text: str) -> Accounts:
+    """With its rows."""
+    return replace(live, rows={key: Secret(row) for key, row in rows.parse(text, ":").items()})
+
+
+def describe(before: Accounts | None, after: Accounts | None) -> tuple[str, tuple[str, ...]]:
+    """How many accounts change, and which."""
+    if after is None or after.rows is None:
+        return "remove", ()
+    found = rows.difference((before.rows if before else None) or {}, after.rows)
+    text = found.summary("accounts")
+    if before is not None and before.attributes != after.attributes:
+        text += f"; mode and owner {' '.join(before.attributes)} → {' '.join(after.attributes)}"
+    return text, found.detail()
+
+
+def effects(before: Accounts | None, after: Accounts | None) -> Mapping[str, Effect]:
+    """None: Dovecot reads a changed passwd-file by itself."""
+    return {}
+
+
+def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
+    """One merge of what changes into the file as it is, checked against the digest that must come out.
+
+    Raises MailprovError when a new account's initial password cannot be had.
+    """
+    made: list[Step] = []
+    for change in changes:
+        after, before = change.after, change.before
+        if not isinstance(after, Accounts) or after.rows is None:
+            continue
+        old = (before.rows if isinstance(before, Accounts) else None) or {}
+        new = {key: row.reveal() for key, row in after.rows.items()}
+        for key in new.keys() - old.keys():
+            if after.initial is not None and owns_password(new[key]):
+                new[key] = with_password(new[key], after.initial(key))
+        payload = rows.delta({key: row.reveal() for key, row in old.items()}, new)
+        put, restore = ("put", "@", after.path, *after.attributes), ("restore", "@", after.path)
+        stage = ("merge", "@", after.path, ":", after.digest)
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, restore, stage, payload))
+    return tuple(made)
+
+
+def owns_password(row: str) -> bool:
+    """Whether this row's account owns its password: the gecos field says so."""
+    return row.split(":")[4:5] == ["initial"]
+
+
+def with_password(row: str, password: Secret) -> str:
+    """`row` with this hash in the password field."""
+    name, _, rest = row.split(":", 2)
+    return f"{name}:{password.reveal()}:{rest}"

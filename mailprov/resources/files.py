@@ -1,0 +1,171 @@
+"""Files and folders under /etc and elsewhere, owned whole."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+
+KIND = "file"
+
+_TYPES = {"regular file": "file", "regular empty file": "file", "directory": "directory", "symbolic link": "symlink"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file or folder: `mode` in octal text ("644"), `sha256` of its content in hex ("" for a folder).
+
+    `content` is there when known. `secret` keeps it out of every text. `services` read the file: a change wants them
+    reloaded, or restarted where the value of one of `restart_settings` changes.
+    """
+
+    path: str
+    mode: str
+    owner: str
+    group: str
+    type: Literal["file", "directory", "symlink", "other"] = "file"
+    sha256: str = ""
+    content: bytes | None = field(default=None, repr=False, compare=False)
+    secret: bool = field(default=False, compare=False)
+    services: tuple[str, ...] = field(default=(), compare=False)
+    restart_settings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def key(self) -> Key:
+        """Its path."""
+        return Key(KIND, self.path)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of type, mode, owner, group and content."""
+        return fingerprint(KIND, self.path, self.type, self.mode, self.owner, self.group, self.sha256)
+
+
+def text_file(path: str, text: str, **more: object) -> File:
+    """A desired file with this text, root's and readable by all unless `more` says otherwise."""
+    data = text.encode()
+    wanted = File(path, "644", "root", "root", "file", hashlib.sha256(data).hexdigest(), data)
+    return replace(wanted, **more)  # type: ignore[arg-type]
+
+
+def folder(path: str, mode: str = "755", owner: str = "root", group: str = "root") -> File:
+    """A desired folder."""
+    return File(path, mode, owner, group, "directory")
+
+
+def as_secret_as(live: File, desired: File) -> File:
+    """`live`, kept out of every text if `desired` is."""
+    return replace(live, secret=desired.secret)
+
+
+def questions(desired: Sequence[File]) -> tuple[Question, ...]:
+    """One: type, mode, owner, group and digest of each path, and of every path that was managed before."""
+    return (Question("files", "files", tuple(file.path for file in desired)),)
+
+
+def read(sections: Mapping[str, str]) -> Mapping[Key, File]:
+    """What is there, links not followed."""
+    return {file.key: file for file in read_files(sections.get("files", ""))}
+
+
+def read_files(text: str) -> tuple[File, ...]:
+    """Files in the output of stat(1) with '%F|%a|%U|%G|%n' and sha256sum(1)."""
+    digests = {line[66:]: line[:64] for line in text.splitlines() if re.match(r"[0-9a-f]{64}  ", line)}
+    found = {}
+    for line in text.splitlines():
+        row = line.split("|", 4)
+        if len(row) == 5:
+            kind = _TYPES.get(row[0], "other")
+            digest = digests.get(row[4], "") if kind == "file" else ""
+            found[row[4]] = File(row[4], row[1], row[2], row[3], kind, digest)  # type: ignore[arg-type]
+    return tuple(found.values())
+
+
+def same(desired: File, live: File, applied: File | None) -> bool:
+    """Equal in everything that is managed."""
+    return desired == live
+
+
+def closer(live: File) -> Question | None:
+    """A file's content; not that of a secret one."""
+    return Question("content", "content", (live.path,)) if live.type == "file" and not live.secret else None
+
+
+def closely(live: File, text: str) -> File:
+    """With its content."""
+    return replace(live, content=text.encode())
+
+
+def describe(before: File | None, after: File | None) -> tuple[str, tuple[str, ...]]:
+    """What changes, and a unified diff where both contents are known."""
+    if after is None:
+        return "remove", ()
+    noun = "folder" if after.type == "directory" else "file"
+    if before is None:
+        return f"create {noun}, mode {after.mode}, {after.owner}:{after.group}", _diff(None, after)
+    parts = [
+        f"{name} {old} → {new}"
+        for name, old, new in (
+            ("type", before.type, after.type),
+            ("mode", before.mode, after.mode),
+            ("owner", f"{before.owner}:{before.group}", f"{after.owner}:{after.group}"),
+        )
+        if old != new
+    ]
+    if before.sha256 != after.sha256 and after.type == "file":
+        parts.append("content")
+    return ", ".join(parts), _diff(before, after)
+
+
+def _diff(before: File | None, after: File) -> tuple[str, ...]:
+    if after.secret or (before and before.secret) or after.content is None or (before and before.content is None):
+        return ()
+    old = before.content.decode("utf-8", "replace").splitlines() if before and before.content is not None else []
+    new = after.content.decode("utf-8", "replace").splitlines()
+    names = (after.path if before else "/dev/null", after.path)
+    return tuple(difflib.unified_diff(old, new, names[0], names[1], n=2, lineterm=""))
+
+
+def effects(before: File | None, after: File | None) -> Mapping[str, Effect]:
+    """A reload of every service that reads it, or a restart where a setting changes that no reload takes up."""
+    file = after or before
+    if file is None or not file.services:
+        return {}
+    restart = before is not None and any(
+        _setting(before.content, name) != _setting(file.content, name) for name in file.restart_settings
+    )
+    return dict.fromkeys(file.services, Effect.RESTART if restart else Effect.RELOAD)
+
+
+def _setting(content: bytes | None, name: str) -> str | None:
+    """The value of a main.cf-like `name = value` line; the last one counts (postconf(5))."""
+    values = re.findall(rf"^{re.escape(name)}\s*=\s*(.*?)\s*$", (content or b"").decode("utf-8", "replace"), re.M)
+    return values[-1] if values else None
+
+
+def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
+    """Folders from the outside in, then files; removals last."""
+    made = [_step(change) for change in sorted(changes, key=_order)]
+    return tuple(made)
+
+
+def _order(change: Change) -> tuple[int, str]:
+    if change.after is None:
+        return (2, change.key.name)
+    return (0 if isinstance(change.after, File) and change.after.type == "directory" else 1, change.key.name)
+
+
+def _step(change: Change) -> Step:
+    path, after = change.key.name, change.after
+    if not isinstance(after, File):
+        return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), ("restore", "@", path))
+    attributes = (after.mode, after.owner, after.group)
+    if after.type == "directory":
+        return Step(Phase.PREPARE, f"folder {path}", ("folder", "@", path, *attributes), ("unfolder", "@", path))
+    put, restore = ("put", "@", path, *attributes), ("restore", "@", path)
+    return Step(Phase.COMMIT, f"write {path}", put, restore, ("copy", "@"), after.content)

@@ -1,0 +1,104 @@
+"""Postfix lookup tables: a text and the hash database that postmap makes of it. Postfix sees a new one by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.resources import rows
+from mailprov.resources.files import read_files
+
+KIND = "map"
+MODE = ("640", "root", "postfix")
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """The table at `path`: `digest` of its sorted rows, `rows` by key when known.
+
+    `database` is the digest of the `.db` beside it, "" while that is missing or older than its text.
+    """
+
+    path: str
+    digest: str
+    attributes: tuple[str, str, str] = MODE
+    database: str = ""
+    rows: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def key(self) -> Key:
+        """Its path."""
+        return Key(KIND, self.path)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of rows, attributes and database."""
+        return fingerprint(KIND, self.path, self.digest, self.database, *self.attributes)
+
+
+def table(path: str, lines: Mapping[str, str]) -> Map:
+    """The desired map with these rows."""
+    return Map(path, rows.digest(lines.values()), rows=lines)
+
+
+def questions(desired: Sequence[Map]) -> tuple[Question, ...]:
+    """One: digests and attributes of all."""
+    return (Question("maps", "maps", tuple(item.path for item in desired)),)
+
+
+def read(sections: Mapping[str, str]) -> Mapping[Key, Map]:
+    """The live ones."""
+    text = sections.get("maps", "")
+    databases = {line[66:-3]: line[:64] for line in text.splitlines() if line[64:66] == "  " and line.endswith(".db")}
+    found = [
+        Map(file.path, file.sha256, (file.mode, file.owner, file.group), databases.get(file.path, ""))
+        for file in read_files(text)
+        if file.type == "file"
+    ]
+    return {item.key: item for item in found}
+
+
+def same(desired: Map, live: Map, applied: Map | None) -> bool:
+    """Equal rows, and a database that is there, fresh, and the one that was compiled."""
+    compiled = bool(live.database) and (applied is None or live.database == applied.database)
+    return compiled and (desired.digest, desired.attributes) == (live.digest, live.attributes)
+
+
+def closer(live: Map) -> Question | None:
+    """The rows."""
+    return Question("rows", "rows", (live.path,))
+
+
+def closely(live: Map, text: str) -> Map:
+    """With its rows."""
+    return replace(live, rows=rows.parse(text, " "))
+
+
+def describe(before: Map | None, after: Map | None) -> tuple[str, tuple[str, ...]]:
+    """How many entries change, and which."""
+    if after is None or after.rows is None:
+        return "remove", ()
+    found = rows.difference((before.rows if before else None) or {}, after.rows)
+    if before is not None and before.digest == after.digest:
+        return "compile again" if before.attributes == after.attributes else "mode and owner", ()
+    return found.summary("entries"), found.detail()
+
+
+def effects(before: Map | None, after: Map | None) -> Mapping[str, Effect]:
+    """None: a Postfix daemon that meets a new database starts afresh by itself (DATABASE_README)."""
+    return {}
+
+
+def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
+    """One merge a map, compiled where it is staged; text and database are put in place together."""
+    made: list[Step] = []
+    for change in changes:
+        after, before = change.after, change.before
+        if not isinstance(after, Map) or after.rows is None:
+            continue
+        old = (before.rows if isinstance(before, Map) else None) or {}
+        put, restore = ("put_map", "@", after.path, *after.attributes), ("restore_map", "@", after.path)
+        stage = ("merge_map", "@", after.path, after.digest)
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, restore, stage, rows.delta(old, after.rows)))
+    return tuple(made)

@@ -1,0 +1,78 @@
+"""System users: the one that owns the mail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+
+KIND = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemUser:
+    """A user of the operating system that nobody logs in as, with a group of the same name."""
+
+    name: str
+    home: str
+    shell: str = "/usr/sbin/nologin"
+
+    @property
+    def key(self) -> Key:
+        """Its name."""
+        return Key(KIND, self.name)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of name, home and shell; the number is the host's choice."""
+        return fingerprint(KIND, self.name, self.home, self.shell)
+
+
+def questions(desired: Sequence[SystemUser]) -> tuple[Question, ...]:
+    """One: their lines in passwd(5)."""
+    return (Question("users", "system_users", tuple(user.name for user in desired)),)
+
+
+def read(sections: Mapping[str, str]) -> Mapping[Key, SystemUser]:
+    """Those that exist."""
+    rows = (line.split(":") for line in sections.get("users", "").splitlines())
+    found = [SystemUser(row[0], row[5], row[6]) for row in rows if len(row) == 7]
+    return {user.key: user for user in found}
+
+
+def same(desired: SystemUser, live: SystemUser, applied: SystemUser | None) -> bool:
+    """Equal in home and shell."""
+    return desired == live
+
+
+def describe(before: SystemUser | None, after: SystemUser | None) -> tuple[str, tuple[str, ...]]:
+    """The home and shell that it gets."""
+    if after is None:
+        return "stays", ()
+    if before is None:
+        return f"create, home {after.home}", ()
+    return f"home {before.home} → {after.home}, shell {before.shell} → {after.shell}", ()
+
+
+def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str, Effect]:
+    """None."""
+    return {}
+
+
+def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
+    """useradd or usermod; the undo of a creation keeps the user, who may own mail by then."""
+    made: list[Step] = []
+    for change in changes:
+        after, before = change.after, change.before
+        if not isinstance(after, SystemUser):
+            continue
+        if isinstance(before, SystemUser):
+            do: tuple[str, ...] = ("usermod", "--home", after.home, "--shell", after.shell, after.name)
+            undo = ("usermod", "--home", before.home, "--shell", before.shell, before.name)
+            made.append(Step(Phase.PREPARE, f"change system user {after.name}", do, undo))
+        else:
+            do = ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", after.home)
+            do = (*do, "--shell", after.shell, after.name)
+            made.append(Step(Phase.PREPARE, f"create system user {after.name}", do, ("keep",)))
+    return tuple(made)

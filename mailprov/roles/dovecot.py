@@ -1,0 +1,102 @@
+"""Dovecot: POP3, IMAP, LMTP delivery, and authentication for itself and for Postfix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mailprov.encode import address, passwd_row, word
+from mailprov.model import PROTOCOLS, Facts, HostSpec, Item, Secret, User
+from mailprov.render import render
+from mailprov.resources.accounts import MODE, accounts
+from mailprov.resources.files import File, folder, text_file
+from mailprov.resources.packages import Package
+from mailprov.resources.services import Service
+from mailprov.resources.system_users import SystemUser
+from mailprov.roles import tls
+
+FOLDER = "/etc/dovecot/mailprov"
+MAIL = "/var/vmail"
+
+# What Dovecot's auth calls the protocol that asks it (%s, %{protocol}); Postfix's submission asks as "smtp".
+_AUTH_SERVICE = {"pop3": "pop3", "imap": "imap", "submission": "smtp"}
+
+
+def items(host: HostSpec, users: Sequence[User], facts: Facts, initial: Callable[[User], Secret]) -> tuple[Item, ...]:
+    """Everything that Dovecot needs on this host.
+
+    `initial` gives the password hash with which a user is created, and is asked only for users that are new.
+    """
+    by_address = {user.address: user for user in users}
+    table = {user.address: Secret(row(user, facts)) for user in users}
+    return (
+        *packages(host),
+        SystemUser("vmail", MAIL),
+        folder(MAIL, "750", "vmail", "vmail"),
+        folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
+        text_file("/etc/dovecot/dovecot.conf", configuration(host, facts), services=("dovecot",)),
+        accounts(f"{FOLDER}/accounts", table, lambda name: initial(by_address[name])),
+        _private("denied", "".join(f"{line}\n" for line in denied(users))),
+        _private("verify", ""),
+        Service("dovecot"),
+    )
+
+
+def packages(host: HostSpec) -> tuple[Package, ...]:
+    """The Debian packages that the declared listeners need."""
+    wanted = ["dovecot-core", "dovecot-lmtpd", "openssl"]
+    wanted += ["dovecot-pop3d"] if _open(host, "pop3") else []
+    wanted += ["dovecot-imapd"] if _open(host, "imap") else []
+    return tuple(Package(name) for name in wanted)
+
+
+def configuration(host: HostSpec, facts: Facts) -> str:
+    """dovecot.conf in the syntax of the version that the host has or would install."""
+    protocols = tuple(word(name) for name in ("imap", "pop3") if _open(host, name))
+    listeners = {"imap": host.services.imap, "pop3": host.services.pop3}
+    logins = tuple((name, listeners[name].starttls or 0, listeners[name].tls or 0) for name in protocols)
+    where = tls.paths(host)
+    values = {
+        "protocols": protocols,
+        "logins": logins,
+        "certificate": where.certificate,
+        "key": where.key,
+        "min_version": word(host.tls.min_version),
+        "ciphers": tls.CIPHERS,
+    }
+    return render(f"dovecot/{syntax(facts)}/dovecot.conf", values)
+
+
+def syntax(facts: Facts) -> str:
+    """ "2.3" or "2.4": Dovecot 2.4 reads no 2.3 configuration, nor the reverse."""
+    return "2.4" if tuple(map(int, facts.dovecot.split(".")[:2])) >= (2, 4) else "2.3"
+
+
+def row(user: User, facts: Facts) -> str:
+    """The user's line in the passwd-file; the password is left out where it belongs to the user."""
+    extra: list[tuple[str, str]] = []
+    if user.quota is not None:
+        name, limit = (
+            ("userdb_quota_storage_size", "{}B") if syntax(facts) == "2.4" else ("userdb_quota_rule", "*:bytes={}")
+        )
+        extra.append((name, limit.format(user.quota)))
+    if user.allow_from:
+        extra.append(("allow_nets", ",".join(map(str, user.allow_from))))
+    managed = user.password.ownership == "managed" and user.password.hash is not None
+    password = user.password.hash.reveal() if managed and user.password.hash else ""
+    return passwd_row(user.address, password, user.password.ownership, tuple(extra))
+
+
+def denied(users: Sequence[User]) -> tuple[str, ...]:
+    """user/service pairs that may not log in, in order: each protocol that a user was not given."""
+    pairs = ((user.address, _AUTH_SERVICE[name]) for user in users for name in PROTOCOLS if name not in user.protocols)
+    return tuple(f"{address(name)}/{word(service)}" for name, service in sorted(pairs))
+
+
+def _private(name: str, text: str) -> File:
+    mode, owner, group = MODE
+    return text_file(f"{FOLDER}/{name}", text, mode=mode, owner=owner, group=group)
+
+
+def _open(host: HostSpec, protocol: str) -> bool:
+    listener = host.services.imap if protocol == "imap" else host.services.pop3
+    return listener.starttls is not None or listener.tls is not None

@@ -1,0 +1,46 @@
+"""A mail host: all roles of one declared host, as one desired state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+
+from mailprov.model import Command, Facts, HostSpec, Key, Secret, Spec, State, User
+from mailprov.roles import dovecot, firewall, postfix, tls
+
+
+def desired(spec: Spec, host: HostSpec, facts: Facts, initial: Callable[[User], Secret]) -> State:
+    """Everything that `host` is declared to be.
+
+    `initial` gives the password hash with which a user is created; it is kept, and asked only where a user is new.
+    Raises EncodeError for a text that its destination cannot hold.
+    """
+    users = spec.users_of(host.name)
+    items = chain(
+        tls.items(host, facts),
+        dovecot.items(host, users, facts, initial),
+        postfix.items(host, spec.domains_of(host.name), users, spec.aliases_of(host.name)),
+        firewall.items(host, facts),
+    )
+    return {Key(*item.key): item for item in items}
+
+
+def validators(host: HostSpec) -> tuple[Command, ...]:
+    """What must hold of the staged tree, seen by the host's own programs, before anything live changes."""
+    where = tls.paths(host)
+    checks: list[Command] = [
+        ("certificate_matches", str(where.certificate), str(where.key)),
+        ("doveconf", "-n"),
+        ("postfix_check",),
+    ]
+    return (*checks, *([("nft", "-c", "-f", firewall.PATH)] if host.firewall.manage else []))
+
+
+def health(host: HostSpec) -> tuple[Command, ...]:
+    """What must hold on the host itself once all is in place: each declared port serves the certificate."""
+    where = str(tls.paths(host).certificate)
+    starttls = {"pop3": "pop3", "imap": "imap", "submission": "smtp", "smtp": "smtp"}
+    return tuple(
+        ("serves", str(port), "" if mode == "tls" else starttls[name], where)
+        for name, mode, port in host.services.ports()
+    )

@@ -1,0 +1,114 @@
+"""Postfix: mail from other servers, submission by users, and delivery to Dovecot over LMTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mailprov.encode import Encoded, map_row, word
+from mailprov.model import Alias, Domain, HostSpec, Item, User
+from mailprov.render import render
+from mailprov.resources.files import folder, text_file
+from mailprov.resources.maps import Map, table
+from mailprov.resources.packages import Package
+from mailprov.resources.services import Service
+from mailprov.roles import tls
+
+FOLDER = "/etc/postfix/mailprov"
+
+
+def items(
+    host: HostSpec, domains: Sequence[Domain], users: Sequence[User], aliases: Sequence[Alias]
+) -> tuple[Item, ...]:
+    """Everything that Postfix needs on this host."""
+    return (
+        Package("postfix"),
+        Package("ca-certificates"),
+        folder(FOLDER, "750", "root", "postfix"),
+        text_file(
+            "/etc/postfix/main.cf",
+            main_cf(host),
+            services=("postfix",),
+            # postconf(5): these two are read at start only
+            restart_settings=("inet_interfaces", "inet_protocols"),
+        ),
+        text_file("/etc/postfix/master.cf", master_cf(host), services=("postfix",)),
+        *maps(domains, users, aliases),
+        Service("postfix"),
+    )
+
+
+def main_cf(host: HostSpec) -> str:
+    """main.cf, whole."""
+    excluded = ["!SSLv2", "!SSLv3", "!TLSv1", "!TLSv1.1", *(["!TLSv1.2"] if host.tls.min_version == "TLSv1.3" else [])]
+    where = tls.paths(host)
+    values = {
+        "hostname": word(host.hostname),
+        "certificate": where.certificate,
+        "key": where.key,
+        "excluded": Encoded(", ".join(excluded)),
+        "ciphers": tls.CIPHERS,
+    }
+    return render("postfix/main.cf", values)
+
+
+def master_cf(host: HostSpec) -> str:
+    """master.cf, whole, with a listener for each declared port."""
+    submission = host.services.submission
+    values = {"smtp": host.services.smtp, "starttls": submission.starttls, "tls": submission.tls}
+    return render("postfix/master.cf", values)
+
+
+def maps(domains: Sequence[Domain], users: Sequence[User], aliases: Sequence[Alias]) -> tuple[Map, ...]:
+    """The lookup tables: who exists, where mail goes, and who may send as whom."""
+    targets = _targets(domains, users, aliases)
+    return (
+        _map("domains", {domain.name: Encoded(f"{word(domain.name)} OK") for domain in domains}),
+        _map("mailboxes", {user.address: map_row(user.address, ("OK",)) for user in users}),
+        _map("aliases", {name: map_row(name, to) for name, to in targets.items()}),
+        _map("logins", {name: map_row(name, to) for name, to in _owners(users, aliases).items()}),
+        _map("verify", {}),
+    )
+
+
+def _map(name: str, lines: Mapping[str, str]) -> Map:
+    return table(f"{FOLDER}/{name}", lines)
+
+
+def _targets(domains: Sequence[Domain], users: Sequence[User], aliases: Sequence[Alias]) -> dict[str, tuple[str, ...]]:
+    """Where mail for an address goes (virtual(5)).
+
+    A catch-all would take every address of its domain, mailboxes too, so there each mailbox is its own alias.
+    """
+    catching = {domain.name for domain in domains if domain.catch_all}
+    own = {user.address: (user.address,) for user in users if user.address.rpartition("@")[2] in catching}
+    of_users = {alias: (user.address,) for user in users for alias in user.aliases}
+    return (
+        own
+        | of_users
+        | {alias.address: alias.to for alias in aliases}
+        | {f"@{domain.name}": (domain.catch_all,) for domain in domains if domain.catch_all}
+    )
+
+
+def _owners(users: Sequence[User], aliases: Sequence[Alias]) -> dict[str, tuple[str, ...]]:
+    """Who may send as an address: its user, and the users whom mail for it reaches (smtpd_sender_login_maps)."""
+    known = {user.address for user in users}
+    declared = {alias.address: alias.to for alias in aliases} | {a: (u.address,) for u in users for a in u.aliases}
+    owners: dict[str, tuple[str, ...]] = {user.address: (user.address,) for user in users}
+    for name in declared:
+        reached = _reached(name, declared)
+        local = tuple(sorted(address for address in reached if address in known))
+        if local:
+            owners[name] = local
+    return owners
+
+
+def _reached(name: str, declared: Mapping[str, tuple[str, ...]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            seen.add(current)
+            waiting.extend(declared.get(current, ()))
+    return seen

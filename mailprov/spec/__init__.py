@@ -1,0 +1,72 @@
+"""From YAML text to a valid Spec: `load`.
+
+    text ─ yamltext ─▶ values with places ─ shape ─▶ parts ─ hosts, people ─▶ the model ─ meaning ─▶ Spec
+
+Every complaint is gathered on a Desk, so that one run tells them all. What has the wrong shape is not interpreted
+any further, and an address counts as declared even where its user has faults, so that one slip is one complaint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from mailprov.errors import Origin, SpecError
+from mailprov.model import Spec
+from mailprov.spec import meaning, people
+from mailprov.spec.desk import Desk
+from mailprov.spec.hosts import hosts
+from mailprov.spec.part import Part, parts
+
+__all__ = ["load"]
+
+
+def load(path: Path, *, environ: Mapping[str, str], now: datetime) -> Spec:
+    """The declaration in the file at `path`, valid in itself.
+
+    Reads that file, those that it includes, and the certificates, keys and secrets that they point to; `{env: …}` and
+    `~` are looked up in `environ`, and certificates are judged at the moment `now`.
+    Raises SpecError with every complaint, in file order, each with its place.
+    """
+    desk = Desk()
+    files = parts(path, environ, desk)
+    spec = _spec(files, now, desk)
+    _tell_slips(files, desk)
+    if desk.complaints:
+        raise SpecError(desk.complaints)
+    return spec
+
+
+def _spec(files: Sequence[Part], now: datetime, desk: Desk) -> Spec:
+    machines, names = hosts(files, now, desk)
+    if not names and not any("hosts" in part.document.root and not part.usable("hosts") for part in files):
+        cure = "add one: hosts: {mail1: {address: 192.0.2.10, hostname: mail.example.com}}"
+        desk.complain(files[0].origin("hosts"), "no host is declared", cure)
+    domains, catch_alls = people.domains(files, sorted(names), desk)
+    users, user_claims = people.users(files, desk)
+    aliases, alias_claims = people.aliases(files, domains, desk)
+    claims = meaning.claimed([*user_claims, *alias_claims], desk)
+    if all(part.usable("domains") for part in files):
+        meaning.check_domains(claims, domains, desk)
+    domains = meaning.with_catch_alls(domains, catch_alls, claims, desk)
+    served = meaning.check_served(domains, names, desk)
+    meaning.check_targets(aliases, domains, claims, desk)
+    meaning.check_postmasters(claims, domains, desk)
+    meaning.check_distinct(machines.values(), desk)
+    for name, host in machines.items():
+        meaning.check_host(host, desk)
+        if name not in served:
+            desk.warn(host.spec.origin or Origin("", 1, 1), f"the host `{name}` serves no domain", "declare `domains`")
+    specs = {name: host.spec for name, host in machines.items()}
+    return Spec(specs, domains, tuple(users), tuple(aliases), desk.warnings())
+
+
+def _tell_slips(files: Sequence[Part], desk: Desk) -> None:
+    """Hand in the departures from the schema's formats that nobody has explained better at the same place."""
+    told = {complaint.origin for complaint in desk.complaints}
+    for part in files:
+        for slip in part.slips:
+            origin = part.origin(*slip.path)
+            if origin not in told:
+                desk.complain(origin, slip.what, slip.cure)

@@ -1,0 +1,39 @@
+"""Where complaints and warnings are handed in while a declaration is read."""
+
+from __future__ import annotations
+
+from mailprov.errors import Complaint, Origin
+
+
+class Wrong(ValueError):
+    """A text is not what it should be: `what` is wrong with it, and the `cure`. Its reader adds the place."""
+
+    def __init__(self, what: str, cure: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.cure = cure
+
+
+class Desk:
+    """Gathers what there is to say about a declaration, so that everything can be said at once."""
+
+    def __init__(self) -> None:
+        self.complaints: list[Complaint] = []
+        self._warnings: list[Complaint] = []
+
+    def complain(self, origin: Origin, what: str, cure: str = "") -> None:
+        """Hand in something wrong."""
+        self.complaints.append(Complaint(origin, what, cure))
+
+    def refuse(self, origin: Origin, wrong: Wrong) -> None:
+        """Hand in `wrong`, found at `origin`."""
+        self.complaints.append(Complaint(origin, wrong.what, wrong.cure))
+
+    def warn(self, origin: Origin, what: str, cure: str = "") -> None:
+        """Hand in something allowed that is probably not meant."""
+        self._warnings.append(Complaint(origin, what, cure))
+
+    def warnings(self) -> tuple[str, ...]:
+        """Every warning with its place, in file order."""
+        ordered = sorted(self._warnings, key=lambda warning: warning.origin)
+        return tuple(f"{w.origin}: {w.what}" + (f" ({w.cure})" if w.cure else "") for w in ordered)

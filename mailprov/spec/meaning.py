@@ -1,0 +1,194 @@
+"""What only shows when everything is seen together: names that nobody declared, loops, ports taken twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import islice
+from typing import Final
+
+from mailprov.errors import Origin
+from mailprov.model import Alias, Domain, domain_of
+from mailprov.spec import addresses
+from mailprov.spec.desk import Desk, Wrong
+from mailprov.spec.hosts import Host
+from mailprov.spec.layers import STANDARD
+from mailprov.spec.people import CatchAll, Claim
+
+MAX_TARGETS: Final = 1000
+"""Postfix's virtual_alias_expansion_limit (postconf(5))"""
+_MAIL_PORTS: Final = {port: protocol for (protocol, _), port in STANDARD.items()}
+_SSH_PORT: Final = 22
+
+
+def claimed(claims: Iterable[Claim], desk: Desk) -> dict[str, Claim]:
+    """Every claimed address with its first claim; complains about any further one."""
+    found: dict[str, Claim] = {}
+    for claim in claims:
+        first = found.setdefault(claim.address, claim)
+        if first is not claim:
+            same = "" if first.spelled == claim.spelled else f" as `{first.spelled}`"
+            what = f"`{claim.spelled}` is declared already{same} ({first.kind}, {first.origin})"
+            desk.complain(claim.origin, what, "keep one of them: an address is either a mailbox or an alias, once")
+    return found
+
+
+def check_domains(claims: Mapping[str, Claim], domains: Mapping[str, Domain], desk: Desk) -> None:
+    """Complain about addresses in domains that are not declared (once each), and warn of those without postmaster."""
+    strays: dict[str, list[Claim]] = {}
+    for claim in claims.values():
+        name = domain_of(claim.address)
+        if name not in domains:
+            strays.setdefault(name, []).append(claim)
+    for number, (name, stray) in enumerate(strays.items()):
+        more = f" (and {len(stray) - 1:,} more addresses in it)" if len(stray) > 1 else ""
+        cure = _meant(name, domains) if number < 100 else ""
+        desk.complain(
+            stray[0].origin, f"the domain {name} is not declared{more}", cure or f"add it to `domains`: - name: {name}"
+        )
+
+
+def check_postmasters(claims: Mapping[str, Claim], domains: Mapping[str, Domain], desk: Desk) -> None:
+    """Warn of domains where mail for postmaster would be refused (RFC 5321 §4.5.1)."""
+    for name, domain in domains.items():
+        if domain.catch_all is None and f"postmaster@{name}" not in claims and domain.origin is not None:
+            cure = f"RFC 5321 wants one: {{address: postmaster@{name}, to: …}}"
+            desk.warn(domain.origin, f"{name} has no postmaster address", cure)
+
+
+def with_catch_alls(
+    domains: Mapping[str, Domain], found: Iterable[CatchAll], claims: Mapping[str, Claim], desk: Desk
+) -> dict[str, Domain]:
+    """The domains with their catch-alls, which must be declared here or lie elsewhere."""
+    complete = dict(domains)
+    for each in found:
+        try:
+            target = addresses.target(each.text, domains)
+        except Wrong as wrong:
+            desk.refuse(each.origin, wrong)
+            continue
+        if domain_of(target) in domains and addresses.without_extension(target) not in claims:
+            desk.complain(each.origin, f"nobody has the address {target}", _meant(target, claims) or "declare it")
+            continue
+        domain = domains[each.domain]
+        complete[each.domain] = Domain(domain.name, domain.hosts, target, domain.origin)
+    return complete
+
+
+def check_served(domains: Mapping[str, Domain], hosts: Collection[str], desk: Desk) -> set[str]:
+    """Complain about domains on undeclared hosts; the hosts that serve a domain."""
+    served: set[str] = set()
+    for domain in domains.values():
+        for host in domain.hosts:
+            if host in hosts:
+                served.add(host)
+            elif domain.origin is not None:
+                what = f"{domain.name} is to be served by `{host}`, which is not declared"
+                desk.complain(domain.origin, what, _meant(host, hosts) or "add it to `hosts`")
+    return served
+
+
+def check_targets(
+    aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Mapping[str, Claim], desk: Desk
+) -> None:
+    """Complain about aliases to addresses that nobody has, in declared domains; and about loops."""
+    unknown = 0
+    for alias in aliases:
+        origin = alias.origin or Origin("", 1, 1)
+        if len(alias.to) > MAX_TARGETS:
+            what = f"{alias.address} has {len(alias.to):,} targets; Postfix expands {MAX_TARGETS:,} at most"
+            desk.complain(origin, what, "use a mailing list")
+        for target in alias.to:
+            domain = domains.get(domain_of(target))
+            if domain is None or addresses.without_extension(target) in claims:
+                continue
+            if domain.catch_all is not None:
+                desk.warn(origin, f"nobody has the address {target}; the catch-all of {domain.name} gets the mail")
+                continue
+            unknown += 1
+            cure = _meant(target, claims) if unknown <= 20 else ""
+            desk.complain(origin, f"{alias.address} leads to {target}, an address nobody has", cure or "declare it")
+    for cycle in _cycles(aliases, domains, claims):
+        what = "these aliases lead in a circle: " + " → ".join(_abridged(cycle))
+        desk.complain(claims[cycle[0]].origin, what, "let one of them lead to a mailbox")
+
+
+def _abridged(cycle: Sequence[str]) -> list[str]:
+    return list(cycle) if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]
+
+
+def _cycles(
+    aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Mapping[str, Claim]
+) -> Iterator[tuple[str, ...]]:
+    """The circles among aliases (and catch-alls), each once, from its first alias to itself again."""
+    leads = {alias.address: alias.to for alias in aliases}
+
+    def following(address: str) -> Iterator[str]:
+        for target in leads.get(address, ()):
+            base = addresses.without_extension(target)
+            domain = domains.get(domain_of(base))
+            if base in leads:
+                yield base
+            elif domain is not None and domain.catch_all is not None and base not in claims:
+                yield addresses.without_extension(domain.catch_all)
+
+    done: set[str] = set()
+    for start in leads:
+        if start in done:
+            continue
+        trail: dict[str, None] = {start: None}
+        pending = [following(start)]
+        while pending:
+            step = next(pending[-1], None)
+            if step is None:
+                pending.pop()
+                done.add(trail.popitem()[0])
+            elif step in trail:
+                names = list(trail)
+                yield (*names[names.index(step) :], step)
+            elif step not in done:
+                trail[step] = None
+                pending.append(following(step))
+
+
+def check_host(host: Host, desk: Desk) -> None:
+    """Complain about ports taken twice and about rules for listeners that nobody opens."""
+    open_ports: dict[int, tuple[str, Origin]] = {}
+    ssh = host.spec.ssh.port or _SSH_PORT
+    for (protocol, kind), (port, origin) in host.layer.ports.items():
+        if port is None:
+            continue
+        label = protocol if protocol == "smtp" else f"{protocol} ({kind})"
+        if port == ssh and host.spec.address != "local":
+            desk.complain(origin, f"port {port} on `{host.spec.name}` is SSH's", "choose another port")
+        if port in open_ports:
+            other, place = open_ports[port]
+            what = f"port {port} on `{host.spec.name}` is taken by {other} already, at {place}"
+            desk.complain(origin, what, f"{label} usually has port {STANDARD[protocol, kind]}")
+            continue
+        open_ports[port] = label, origin
+    for rule, origin in host.layer.allow or ():
+        if rule.port in _MAIL_PORTS and rule.port not in open_ports:
+            what = f"a rule for port {rule.port} on `{host.spec.name}`, which no listener opens"
+            desk.complain(origin, what, f"add the listener to `services` ({_MAIL_PORTS[rule.port]}), or drop the rule")
+        elif not host.layer.manage:
+            desk.warn(origin, "this rule has no effect while `manage` is false", "write `manage: true`")
+    if host.spec.origin is not None and not open_ports:
+        desk.warn(host.spec.origin, f"the host `{host.spec.name}` has no services", "declare `services`")
+
+
+def check_distinct(hosts: Iterable[Host], desk: Desk) -> None:
+    """Complain about two hosts that are the same machine."""
+    seen: dict[tuple[str, int, str | None], Host] = {}
+    for host in hosts:
+        spec = host.spec
+        first = seen.setdefault((spec.address, spec.ssh.port or _SSH_PORT, spec.ssh.jump), host)
+        if first is not host and spec.origin is not None:
+            what = f"`{spec.name}` and `{first.spec.name}` ({first.spec.origin}) have the same address {spec.address}"
+            desk.complain(spec.origin, what, "declare each machine once")
+
+
+def _meant(text: str, known: Iterable[str]) -> str:
+    """ "did you mean …?", where something known is close. Only the first few thousand are compared."""
+    close = get_close_matches(text, list(islice(known, 5000)), 1, 0.7)
+    return f"did you mean `{close[0]}`?" if close else ""

@@ -1,0 +1,52 @@
+"""Does a document have the schema's shape? If not, what is wrong, in words that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+
+from mailprov import schema
+from mailprov.spec.wording import Departure, Path, Problem, problems_of
+
+MAX_PROBLEMS: Final = 1000
+"""problems of one document before looking stops"""
+
+_LISTS: Final = (("users", "user"), ("aliases", "alias"), ("domains", "domain"))
+
+
+def problems(root: Any, *, part: bool) -> list[Problem]:
+    """Where `root` departs from the schema: of a whole declaration, or of an included `part`. At most MAX_PROBLEMS."""
+    found: list[Problem] = []
+    for problem in _problems(root, part):
+        found.append(problem)
+        if len(found) >= MAX_PROBLEMS:
+            break
+    return found
+
+
+def _problems(root: Any, part: bool) -> Iterator[Problem]:
+    name = "part" if part else ""
+    if isinstance(root, dict):
+        rest = dict(root)
+        for key, kind in _LISTS:
+            if isinstance(root.get(key), list):
+                # the long lists go through the fast acceptor; jsonschema sees only what that refuses
+                rest[key] = []
+                accepts = schema.acceptor(kind)
+                for number, item in enumerate(root[key]):
+                    if not accepts(item):
+                        yield from _explained(kind, item, (key, number))
+        root = rest
+    if not schema.acceptor(name)(root):
+        yield from _explained(name, root, ())
+
+
+def _explained(name: str, value: Any, path: Path) -> Iterator[Problem]:
+    definitions = schema.document()["$defs"]
+    wanted = schema.document() if not name else {"$defs": definitions, "$ref": f"#/$defs/{name}"}
+    for error in Draft202012Validator(wanted).iter_errors(value):
+        broken = error.schema if isinstance(error.schema, dict) else {}
+        where = (*path, *error.absolute_path)
+        yield from problems_of(Departure(where, str(error.validator), error.validator_value, error.instance, broken))

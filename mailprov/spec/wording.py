@@ -1,0 +1,256 @@
+"""Departures from the schema in words: what is wrong, and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+from mailprov import schema
+
+Path = tuple[str | int, ...]
+Words = tuple[str, str]
+"""what is wrong, and what would be right ("" where the schema's own example says it)"""
+
+_SECRET: Final = frozenset({"password", "become_password", "key", "certificate", "hash", "initial", "env"})
+_KINDS: Final = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "nothing",
+    "integer": "a whole number",
+    "number": "a number",
+}
+_MAIN_ONLY: Final = frozenset({"tls", "services", "firewall", "include"})
+_CURES: Final = {
+    ("quota", "type"): "give the number a unit: 2GiB, 500MB",
+    ("protocols", "minItems"): "leave the key out to allow all of them, or delete the user",
+    ("allow_from", "minItems"): "leave the key out to allow every network",
+    ("from", "minItems"): "leave the key out to allow everyone",
+    ("hosts", "minItems"): "leave the key out to serve the domain on every host",
+    ("mailprov", "const"): "write `mailprov: 1`",
+    ("password", "type"): "write {initial: {env: NAME}} or {hash: …}; passwords do not stand in this file",
+}
+_UNKNOWN: Final = {
+    ("listener", "plain"): "mail is never served without TLS; give `starttls` or `tls` a port",
+    ("listener", "cleartext"): "mail is never served without TLS; give `starttls` or `tls` a port",
+    ("listener", "port"): "say which kind it is: `starttls` or `tls`",
+    ("password", "plain"): "passwords do not stand in this file: {initial: {env: NAME}} or {initial: {file: path}}",
+    ("password", "plaintext"): "passwords do not stand in this file: {initial: {env: NAME}} or {initial: {file: path}}",
+    ("password", "env"): "say who owns the password: {initial: {env: NAME}} or {hash: {env: NAME}}",
+    ("password", "file"): "say who owns the password: {initial: {file: path}} or {hash: {file: path}}",
+}
+_SAFE_PROBLEMS: Final = frozenset({"pattern", "maxLength"})
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """The value `found` at `path` breaks the `keyword` (which wants `wanted`) of a `schema`."""
+
+    path: Path
+    keyword: str
+    wanted: Any
+    found: Any
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Where a document departs from the schema.
+
+    `path` leads to the value (or to its key, `of_key`). A `grave` problem leaves the value unusable;
+    any other is a matter of format, about which the reader of the value may know more.
+    """
+
+    path: tuple[str | int, ...]
+    what: str
+    cure: str = ""
+    of_key: bool = False
+    grave: bool = True
+
+
+def problems_of(departure: Departure) -> Iterator[Problem]:
+    """The departure in words: usually one problem; unknown and missing keys are one each."""
+    keyword, path = departure.keyword, departure.path
+    if keyword == "additionalProperties":
+        yield from _unknown(departure)
+    elif keyword == "required":
+        yield from _missing(departure)
+    elif keyword == "oneOf":
+        yield _tls_sources(departure)
+    else:
+        subject = next((step for step in reversed(path) if isinstance(step, str)), "")
+        words = _WORDS[keyword](departure) if keyword in _WORDS else (f"`{subject}` is not valid here", "")
+        cure = _CURES.get((subject, keyword)) or words[1] or _example(departure.schema)
+        yield Problem(path, words[0], cure, grave=keyword not in _SAFE_PROBLEMS)
+
+
+def _unknown(departure: Departure) -> Iterator[Problem]:
+    path = departure.path
+    known = list(departure.schema.get("properties", {}))
+    kind = str(departure.schema.get("title", ""))
+    for key in departure.found:
+        if key in known:
+            continue
+        if not path and key in _MAIN_ONLY and kind == "included file":
+            yield Problem((key,), f"`{key}` may stand in the main file only", "move it there", of_key=True)
+            continue
+        close = get_close_matches(key[:100], known, 1, 0.6) or get_close_matches(key[:100].lower(), known, 1, 0.6)
+        if close:
+            cure = f"did you mean `{close[0]}`?"
+        elif not known:
+            cure = "leave it empty: {}"
+        else:
+            cure = f"known here: {', '.join(known)}"
+        if kind == "SMTP" and key in ("starttls", "tls"):
+            cure = "port 25 offers STARTTLS by itself; a port for TLS from the first byte belongs to `submission`"
+        yield Problem(
+            (*path, key), f"`{shown_key(key)}` is not known here", _UNKNOWN.get((kind, key), cure), of_key=True
+        )
+
+
+def _missing(departure: Departure) -> Iterator[Problem]:
+    path = departure.path
+    for key in departure.schema["required"]:
+        if key in departure.found:
+            continue
+        if key == "mailprov":
+            yield Problem(path, "`mailprov: 1` is missing", "write it in the first line")
+            continue
+        strangers = [name[:100] for name in departure.found if name not in departure.schema.get("properties", {})]
+        if get_close_matches(key, strangers, 1, 0.6):
+            continue  # misspelt rather than missing, and told as such
+        wanted = departure.schema.get("properties", {}).get(key, {})
+        yield Problem(path, f"`{key}` is missing", _example({**_resolved(wanted), **wanted}, key))
+
+
+def _tls_sources(departure: Departure) -> Problem:
+    path = departure.path
+    given = [key for key in ("certificate", "key", "self_signed", "on_host") if key in departure.found]
+    if given in (["certificate"], ["key"]):
+        other = "key" if given == ["certificate"] else "certificate"
+        return Problem((*path, given[0]), f"`{given[0]}` needs `{other}`", f"add `{other}`", of_key=True)
+    sources = " and ".join(f"`{key}`" for key in given)
+    return Problem(
+        path,
+        f"{sources} exclude each other",
+        "keep exactly one source: certificate with key, self_signed, or on_host",
+        of_key=True,
+    )
+
+
+def _type(departure: Departure) -> Words:
+    wanted = [departure.wanted] if isinstance(departure.wanted, str) else list(departure.wanted)
+    expected = " or ".join(_KINDS[name] for name in wanted if name != "null")
+    what = f"expected {expected}, found {shown(departure.found, secret=_is_secret(departure.path))}"
+    if departure.found is None:
+        return what, "give it a value, or leave the key out"
+    if "boolean" in wanted and isinstance(departure.found, str):
+        return what, "write true or false"
+    if "string" in wanted and isinstance(departure.found, int | float):
+        return what, "put it in quotes if it is meant as text"
+    return what, ""
+
+
+def _enum(departure: Departure) -> Words:
+    choices = [str(choice) for choice in departure.wanted]
+    close = get_close_matches(str(departure.found)[:100], choices, 1, 0.6)
+    cure = f"did you mean `{close[0]}`?" if close else f"choose from {', '.join(choices)}"
+    return f"{shown(departure.found)} is not one of {', '.join(choices)}", cure
+
+
+def _count(departure: Departure) -> Words:
+    known = list(departure.schema["properties"])
+    many = "exactly one of" if "maxProperties" in departure.schema else "at least one of"
+    return f"{many} {', '.join(f'`{key}`' for key in known)} is wanted here", ""
+
+
+def _range(departure: Departure) -> Words:
+    least, most = departure.schema.get("minimum"), departure.schema.get("maximum")
+    return f"{shown(departure.found)} is out of range", f"choose from {least} to {most}"
+
+
+def _unique(departure: Departure) -> Words:
+    seen: list[Any] = []
+    for item in departure.found:
+        if item in seen:
+            return f"{shown(item)} stands twice in this list", "keep one of them"
+        seen.append(item)
+    return "something stands twice in this list", "keep one of them"
+
+
+_WORDS: Final[dict[str, Callable[[Departure], Words]]] = {
+    "type": _type,
+    "enum": _enum,
+    "minProperties": _count,
+    "maxProperties": _count,
+    "minimum": _range,
+    "maximum": _range,
+    "uniqueItems": _unique,
+    "const": lambda departure: (f"{shown(departure.found)} is not a format that this mailprov knows", ""),
+    "not": lambda departure: (f"{shown(departure.found)} is not a port", ""),
+    "minItems": lambda _: ("this list is empty", "give it an item, or leave the key out"),
+    "minLength": lambda _: ("this text is empty", ""),
+    "maxLength": lambda departure: (f"this text is longer than {departure.wanted} characters", "shorten it"),
+    "pattern": lambda departure: (
+        f"{shown(departure.found, secret=_is_secret(departure.path))} is not valid as {departure.schema.get('title', 'text')}",
+        "",
+    ),
+}
+
+
+def _resolved(wanted: dict[str, Any]) -> dict[str, Any]:
+    """The definition that `wanted` refers to, if it does."""
+    name = str(wanted.get("$ref", "")).rpartition("/")[2]
+    found: dict[str, Any] = schema.document()["$defs"].get(name, {})
+    return found
+
+
+def _example(wanted: Any, key: str = "") -> str:
+    """ "for example …", from the schema's own examples; "" where it has none."""
+    examples = wanted.get("examples", []) if isinstance(wanted, dict) else []
+    if not examples:
+        return ""
+    return f"for example {f'{key}: ' if key else ''}{_flow(examples[0])}"
+
+
+def _flow(value: Any) -> str:
+    """`value` as YAML would have it on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith("{"):
+        return f'"{value}"'
+    return str(value)
+
+
+def _is_secret(path: Sequence[str | int]) -> bool:
+    return any(step in _SECRET for step in path)
+
+
+def shown(value: Any, *, secret: bool = False) -> str:
+    """`value` as a message may show it: its kind, and its text if that is no secret."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if secret:
+        return "something else"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    return f'the text "{shown_key(value)}"'
+
+
+def shown_key(text: str, limit: int = 60) -> str:
+    """`text`, short enough for a message and without anything that could move a terminal's cursor."""
+    clean = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[: limit + 1])
+    return clean if len(text) <= limit else clean[: limit - 1] + "…"

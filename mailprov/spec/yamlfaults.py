@@ -1,0 +1,67 @@
+"""What is wrong with a text that is no YAML, and what to try."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+import yaml
+
+from mailprov.errors import Complaint, Origin
+
+MAX_COMPLAINTS: Final = 100
+"""complaints about one text before reading stops"""
+
+
+_CONTROL: Final = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def unwanted(text: str, file: str) -> Iterator[Complaint]:
+    """Complaints about characters that no declaration may hold (YAML 1.2 §5.1, and those that hide text)."""
+    for found in islice(_CONTROL.finditer(text), MAX_COMPLAINTS):
+        start = text.rfind("\n", 0, found.start()) + 1
+        line = text.count("\n", 0, start) + 1
+        yield Complaint(
+            Origin(file, line, found.start() - start + 1),
+            f"the invisible character U+{ord(found[0]):04X} is not allowed here",
+            "delete it",
+        )
+
+
+def syntax(error: yaml.YAMLError, text: str, file: str) -> Complaint:
+    """The complaint about a text that is no YAML."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    problem = getattr(error, "problem", None) or "it cannot be read"
+    context = getattr(error, "context", None)
+    lines = text.splitlines()
+    here = lines[line] if line < len(lines) else ""
+    what = f"not valid YAML: {problem}" + (f" {context}" if context else "")
+    return Complaint(Origin(file, line + 1, column + 1), what, _advice(here, column, problem))
+
+
+_UNQUOTED_HASH: Final = re.compile(r"\{[A-Za-z0-9-]+\}\$?")
+
+
+def _advice(here: str, column: int, problem: str) -> str:
+    """What to try about a line that libyaml rejects."""
+    if "\t" in here[: column + 1]:
+        return "indent with spaces; YAML allows no tabs there"
+    if _UNQUOTED_HASH.search(here):
+        return "put the password hash in quotes: a `{` at the beginning means a mapping to YAML"
+    if "mapping values are not allowed" in problem:
+        return "put a text that holds `: ` in quotes, or check the indentation"
+    if "could not find expected ':'" in problem:
+        return "a key needs `: ` behind it; check the line above, too"
+    if "found character that cannot start any token" in problem:
+        return "put a text that begins with @, ` or % in quotes"
+    return "check the indentation, quotes and brackets here and in the line above"
+
+
+def short(text: str, limit: int = 60) -> str:
+    """`text`, short enough for a message."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,196 @@
+"""One listener as a client meets it, without any account: reachable, encrypted, whose certificate, what it offers."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from datetime import datetime
+
+from mailprov.verify import certificate, tls
+from mailprov.verify.cause import CAUGHT, Cause, ServerError, cause_of, explanation
+from mailprov.verify.check import Check, Endpoint, Log, Note, OnCheck, Step, Stopped, Trust
+from mailprov.verify.session import Session, approach, begin, leave, upgrade
+from mailprov.verify.wire import dial
+
+
+def check_listener(
+    endpoint: Endpoint, trust: Trust, *, now: datetime, timeout: float = 20.0, on_check: OnCheck | None = None
+) -> tuple[Check, ...]:
+    """Looks at one listener without logging in, in up to three connections; sends no password, real or invented.
+
+    Steps, as far as they apply: connect, greeting, cleartext login refused, starttls, tls, certificate (dates),
+    name, declared certificate (pins), chain, capability, old tls refused. A step that cannot be passed ends the list.
+    A chain that does not verify is an error, but a warning where the leaf is pinned: clients will warn.
+
+    `now` is aware; `timeout` is seconds for each connection attempt, handshake and exchange. Raises nothing that the
+    network or the server causes: that is what the checks are for.
+    """
+    log = Log(endpoint, on_check)
+    with suppress(Stopped):
+        session = _arrive(log, timeout)
+        try:
+            served, pinned = _handshake(log, session, trust)
+            sound = _certificate(log, served, trust, now)
+            checked = _chain(log, served, trust, sound, timeout)
+            live = checked or (session if pinned else None)
+            _offers(log, live)
+            if live is not None:
+                leave(live)
+        finally:
+            session.wire.close()
+        _old_tls(log, trust, timeout)
+    return log.checks
+
+
+def _arrive(log: Log, timeout: float) -> Session:
+    """Connects, and walks to the edge of TLS; the caller owns the connection."""
+    endpoint = log.endpoint
+    with log.step("connect") as note:
+        wire = dial(endpoint.address, endpoint.port, timeout)
+        note.detail = f"TCP to {endpoint.address}:{endpoint.port}"
+    session = begin(wire, endpoint)
+    if endpoint.mode == "tls":
+        return session
+    try:
+        with log.step("greeting") as note:
+            note.detail = _greeting(session, endpoint, timeout)
+        with log.step("cleartext login refused") as note:
+            accepted = session.cleartext_login()
+            note.detail = "no login without TLS"
+            if accepted:
+                _judge_cleartext(note, endpoint, accepted, wire.same_host)
+        with log.step("starttls") as note:
+            upgrade(session)
+            note.detail = "the server is ready for TLS"
+    except BaseException:
+        wire.close()
+        raise
+    return session
+
+
+def _greeting(session: Session, endpoint: Endpoint, timeout: float) -> str:
+    try:
+        return session.greet()
+    except TimeoutError:
+        if _speaks_tls(endpoint, timeout):
+            raise ServerError(Cause.TLS_EXPECTED) from None
+        raise
+
+
+def _speaks_tls(endpoint: Endpoint, timeout: float) -> bool:
+    with suppress(ServerError, *CAUGHT):
+        tls.inspect(dial(endpoint.address, endpoint.port, timeout).bare(), endpoint.server_name, frozenset())
+        return True
+    return False
+
+
+def _judge_cleartext(note: Note, endpoint: Endpoint, accepted: str, same_host: bool) -> None:
+    if same_host and endpoint.protocol in ("pop3", "imap"):
+        # Dovecot counts a connection from its own machine as secured, whatever `ssl = required` says.
+        note.fail(Cause.NOT_TESTED, f"{accepted}, on the mail host itself: judge from another host", "warning")
+    else:
+        note.fail(Cause.CLEARTEXT_LOGIN, f"without TLS, {accepted}")
+
+
+def _handshake(log: Log, session: Session, trust: Trust) -> tuple[tls.Served, bool]:
+    """Makes TLS on the first connection; True where the leaf is pinned and the connection lives on."""
+    with log.step("tls") as note:
+        pinned, served = tls.inspect(session.wire.bare(), log.endpoint.server_name, trust.pins)
+        note.detail = f"{served.version}, {served.cipher}"
+    if pinned is not None:
+        session.wire.adopt(pinned)
+    return served, pinned is not None
+
+
+def _certificate(log: Log, served: tls.Served, trust: Trust, now: datetime) -> bool:
+    """Judges the leaf by its own words; True where its dates and its name are right."""
+    sound = True
+    steps: tuple[tuple[Step, certificate.Verdict], ...]
+    try:
+        dates = certificate.dates(served.leaf, now)
+        steps = (("certificate", dates), ("name", certificate.name(served.leaf, log.endpoint.server_name)))
+        summary = certificate.summary(served.leaf)
+    except ValueError:
+        unreadable = certificate.Verdict(Cause.CERTIFICATE, "the certificate cannot be read")
+        steps, summary = (("certificate", unreadable),), f"SHA-256 {served.fingerprint}"
+    for step, verdict in steps:
+        with log.step(step) as note:
+            note.detail = verdict.detail
+            if verdict.cause is Cause.EXPIRES_SOON:
+                note.fail(verdict.cause, verdict.detail, "warning")
+            elif verdict.cause is not Cause.NONE:
+                note.fail(verdict.cause, verdict.detail)
+                sound = False
+    if trust.pins:
+        with log.step("declared certificate") as note:
+            note.detail = summary
+            if served.fingerprint not in trust.pins:
+                note.fail(Cause.PIN_MISMATCH, f"another certificate is served: {summary}")
+    return sound
+
+
+def _chain(log: Log, served: tls.Served, trust: Trust, sound: bool, timeout: float) -> Session | None:
+    """Lets OpenSSL judge chain and name in a connection of its own, which is returned if they verify."""
+    endpoint = log.endpoint
+    with suppress(Stopped), log.step("chain") as note:
+        session = approach(endpoint, timeout)
+        try:
+            session.wire.adopt(tls.verified(session.wire.bare(), endpoint.server_name, trust.roots))
+        except ssl.SSLCertVerificationError as error:
+            _judge_chain(note, error, served, trust, sound)
+            return None
+        except BaseException:
+            session.wire.close()
+            raise
+        note.detail = "chain and name verify" + (f", with {trust.roots.name}" if trust.roots else "")
+        return session
+    return None
+
+
+def _judge_chain(
+    note: Note, error: ssl.SSLCertVerificationError, served: tls.Served, trust: Trust, sound: bool
+) -> None:
+    cause, detail = cause_of(error), explanation(error)
+    if not sound and cause in (Cause.EXPIRED, Cause.NOT_YET_VALID, Cause.WRONG_NAME):
+        # One fault of the certificate is one error, and it is recorded already.
+        note.fail(cause, f"clients refuse it: {detail}", "warning")
+    elif served.fingerprint in trust.pins:
+        note.fail(cause, f"clients will warn: {detail}", "warning")
+    elif cause is Cause.UNKNOWN_CA and certificate.sent_alone(served.chain):
+        note.fail(cause, f"no trusted CA signed it, and the server sent no intermediate: {detail}")
+    else:
+        note.fail(cause, detail)
+
+
+def _offers(log: Log, session: Session | None) -> None:
+    endpoint = log.endpoint
+    if session is None:
+        log.skip("capability", "nothing is asked of a server whose certificate is not trusted")
+        return
+    with suppress(Stopped):
+        if endpoint.mode == "tls":
+            with log.step("greeting") as note:
+                note.detail = session.greet()
+        with log.step("capability") as note:
+            offered = session.capabilities()
+            missing = session.missing(offered) if endpoint.protocol != "smtp" else ()
+            note.detail = " ".join(sorted(offered))
+            if missing:
+                note.fail(Cause.NO_MECHANISM, f"not offered: {', '.join(missing)}")
+
+
+def _old_tls(log: Log, trust: Trust, timeout: float) -> None:
+    endpoint = log.endpoint
+    older = "TLS 1.1" if trust.min_version == "TLSv1.2" else "TLS 1.2"
+    with log.step("old tls refused") as note:
+        try:
+            sock = approach(endpoint, timeout).wire.bare()
+        except (ServerError, *CAUGHT) as error:
+            note.fail(Cause.NOT_TESTED, f"{older} was not tested: {explanation(error)}", "warning")
+            return
+        result, evidence = tls.old_tls(sock, endpoint.server_name, trust.min_version)
+        note.detail = f"{older} is refused ({evidence})"
+        if result == "accepted":
+            note.fail(Cause.OLD_TLS, f"{older} is accepted ({evidence})")
+        elif result == "unable":
+            note.fail(Cause.NOT_TESTED, f"{older} was not tested: {evidence}", "warning")
