@@ -67,7 +67,7 @@ certificates() { # CERTIFICATE KEY [CERTIFICATE KEY...]
 }
 
 services() { # UNIT...
-    systemctl show -p Id,LoadState,ActiveState,UnitFileState "$@"
+    systemctl show -p Id,Type,LoadState,ActiveState,UnitFileState "$@"
 }
 
 firewall() {

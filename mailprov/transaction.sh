@@ -128,8 +128,11 @@ restore_map() { # N PATH
 
 # --- steps on services
 
+# On Debian 11 and 12 postfix.service is a oneshot around postfix@-.service, and "active" whatever happens there.
+wrapped() { [ "$1" = postfix ] && [ "$(systemctl show -p Type --value postfix.service)" = oneshot ]; }
+
 unit() { # NAME: the unit that really runs
-    if [ "$1" = postfix ] && [ -e /lib/systemd/system/postfix@.service ]; then echo postfix@-.service; else echo "$1.service"; fi
+    if wrapped "$1"; then echo postfix@-.service; else echo "$1.service"; fi
 }
 
 owe() { # NAME
@@ -147,8 +150,7 @@ activate() { # NAME start|reload|restart
     if [ "$1" = systemd ]; then
         systemctl daemon-reload
     else
-        # On Debian 11 and 12 postfix.service is a shell around postfix@-.service and "active" whatever happens there.
-        [ "$2" != start ] || [ "$1" != postfix ] || systemctl stop postfix.service
+        [ "$2" != start ] || ! wrapped "$1" || systemctl stop "$1.service"
         systemctl "$2" "$1.service" && systemctl -q is-active "$(unit "$1")"
     fi && paid "$1"
 }

@@ -8,13 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import shlex
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 if not TYPE_CHECKING and "invoke" not in sys.modules:
@@ -31,42 +29,21 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from paramiko.auth_handler import AuthHandler
 
 from mailprov.errors import ConnectError
-from mailprov.host import known_hosts, sudo, troubles
+from mailprov.host import known_hosts, troubles
 from mailprov.host.agent import Identity
+from mailprov.host.algorithms import KEY_KINDS, SCANNED, Options, restrict
 from mailprov.host.credentials import Ask, Credential, credentials
-from mailprov.host.exchange import Channel, Exchange
+from mailprov.host.exchange import Channel
 from mailprov.host.known_hosts import HostKey
-from mailprov.host.lines import Output, printable
+from mailprov.host.lines import printable
+from mailprov.host.session import SshHost
 from mailprov.host.sshconfig import SshConfig, Target, route
 from mailprov.host.wire import Wire, dial
-from mailprov.model import Completed, HostSpec
+from mailprov.model import HostSpec
 
 KEEPALIVE = 15
 _WINDOW = 8 * 1024 * 1024
 """bytes of output under way: enough for 64 MiB over a slow link in a few round trips"""
-
-# In order of preference, cut down to what the installed paramiko knows; SHA-1, CBC and 3DES are left out.
-_KEX = (
-    "mlkem768x25519-sha256",
-    "curve25519-sha256",
-    "curve25519-sha256@libssh.org",
-    "ecdh-sha2-nistp256",
-    "ecdh-sha2-nistp384",
-    "ecdh-sha2-nistp521",
-    "diffie-hellman-group16-sha512",
-    "diffie-hellman-group-exchange-sha256",
-    "diffie-hellman-group14-sha256",
-)
-_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
-_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
-_KEY_KINDS: dict[str, tuple[str, ...]] = {
-    "ssh-ed25519": ("ssh-ed25519",),
-    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
-    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
-    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
-}
-_SCANNED = (("ssh-ed25519",), tuple(kind for kind in _KEY_KINDS if kind.startswith("ecdsa-")), ("ssh-rsa",))
 
 
 class _NoCommonAlgorithm(ConnectError):
@@ -79,85 +56,6 @@ class Scan:
 
     target: Target
     keys: tuple[HostKey, ...]
-
-
-class SshHost:
-    """An open SSH session with a host, as `connect` makes it: a `Host`, and a context manager."""
-
-    def __init__(self, spec: HostSpec, way: Sequence[Target], links: Sequence[_Link]) -> None:
-        self._spec = spec
-        self._target = way[-1]
-        self._links = tuple(links)
-
-    @property
-    def name(self) -> str:
-        """The host's name in the declaration."""
-        return self._spec.name
-
-    @property
-    def traffic(self) -> tuple[int, int]:
-        """The bytes sent and received so far, by the first machine on the way."""
-        return self._links[0].wire.sent, self._links[0].wire.received
-
-    def run(
-        self,
-        argv: tuple[str, ...],
-        *,
-        stdin: bytes = b"",
-        timeout: float = 60.0,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """Run one command as root; see `Host.run`. `timeout` counts seconds in which neither side got anything.
-
-        Raises ConnectError when the session ends before the command, nothing comes for `timeout` seconds, or sudo
-        refuses; HostError when the output is without bounds. Each of them ends the session, except sudo's refusal.
-        """
-        become = self._spec.become and self._target.user != "root"
-        way = sudo.become(self._spec.become_password) if become else None
-        command = quote(way.wrap(argv) if way is not None else argv)
-        doing = printable(quote(argv[:2]).decode(errors="replace"), 60)
-        output = Output(self._target.where, on_line, way.mark.encode() if way is not None else b"")
-        complete = False
-        try:
-            channel = self._channel(timeout, doing)
-            exchange = Exchange(channel, output, where=self._target.where, doing=doing, timeout=timeout, way=way)
-            completed = exchange.run(command, stdin)
-            complete = True
-            return completed
-        except sudo.Refused:
-            complete = True
-            raise
-        finally:
-            if not complete:
-                self.close()
-
-    def close(self) -> None:
-        """End the session; may be called twice."""
-        for link in reversed(self._links):
-            link.close()
-
-    def __enter__(self) -> SshHost:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _channel(self, timeout: float, doing: str) -> Channel:
-        transport = self._links[-1].transport
-        try:
-            return cast(Channel, transport.open_session(window_size=_WINDOW, timeout=timeout))
-        except paramiko.ChannelException as error:
-            raise ConnectError(
-                "the SSH server refuses to run a command in this session",
-                where=self._target.where,
-                why=printable(error.text, 200),
-                cure="allow sessions in sshd_config: MaxSessions (at least 1)",
-            ) from error
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            silent = timeout if transport.is_active() else None
-            raise troubles.lost(self._target.where, doing, silent) from error
 
 
 def connect(spec: HostSpec, *, config: SshConfig, ask: Ask | None = None) -> SshHost:
@@ -185,7 +83,7 @@ def scan(spec: HostSpec, *, config: SshConfig, ask: Ask | None = None) -> Scan:
     keys = []
     missing: ConnectError | None = None
     try:
-        for kinds in _SCANNED:
+        for kinds in SCANNED:
             try:
                 link = _handshake(target, _reach(target, before, links), kinds)
             except _NoCommonAlgorithm as error:
@@ -200,27 +98,36 @@ def scan(spec: HostSpec, *, config: SshConfig, ask: Ask | None = None) -> Scan:
     return Scan(target, tuple(keys))
 
 
-def quote(argv: Sequence[str]) -> bytes:
-    """`argv` as the one string that SSH carries to the login shell; the only place where such a string is made.
-
-    Raises ValueError for an empty command, or a NUL, at which the far side would cut the command short.
-    """
-    if not argv or any("\0" in word for word in argv):
-        raise ValueError("a command needs at least one word, and no NUL")
-    return shlex.join(argv).encode("utf-8", "surrogateescape")
-
-
 # --- the way there --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
+    target: Target
     wire: Wire
     transport: paramiko.Transport
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        return self.wire.sent, self.wire.received
 
     def key(self) -> HostKey:
         key = self.transport.get_remote_server_key()
         return HostKey(key.get_name(), key.asbytes())
+
+    def open_channel(self, timeout: float, doing: str) -> Channel:
+        try:
+            return cast(Channel, self.transport.open_session(window_size=_WINDOW, timeout=timeout))
+        except paramiko.ChannelException as error:
+            raise ConnectError(
+                "the SSH server refuses to run a command in this session",
+                where=self.target.where,
+                why=printable(error.text, 200),
+                cure="allow sessions in sshd_config: MaxSessions (at least 1)",
+            ) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            silent = timeout if self.transport.is_active() else None
+            raise troubles.lost(self.target.where, doing, silent) from error
 
     def close(self) -> None:
         self.transport.close()
@@ -235,7 +142,7 @@ def _open(way: Sequence[Target], ask: Ask | None) -> tuple[_Link, ...]:
         for position, target in enumerate(way):
             known = known_hosts.load(target.known_hosts)
             kinds = known.kinds(*target.known_as)
-            link = _handshake(target, _reach(target, way[:position], links), (*kinds, *_KEY_KINDS))
+            link = _handshake(target, _reach(target, way[:position], links), (*kinds, *KEY_KINDS))
             links.append(link)
             _check(target, known, link)
             _log_in(target, link.transport, ask)
@@ -267,12 +174,7 @@ def _reach(target: Target, before: Sequence[Target], links: Sequence[_Link]) -> 
 
 def _handshake(target: Target, wire: Wire, kinds: Sequence[str]) -> _Link:
     transport = _Transport(cast(socket.socket, wire), default_window_size=_WINDOW)
-    options = transport.get_security_options()
-    options.kex = [name for name in _KEX if name in options.kex]
-    options.ciphers = [name for name in _CIPHERS if name in options.ciphers]
-    options.digests = [name for name in _MACS if name in options.digests]
-    wanted = dict.fromkeys(name for kind in kinds for name in _KEY_KINDS.get(kind, ()))
-    options.key_types = [name for name in wanted if name in options.key_types]
+    restrict(cast(Options, transport.get_security_options()), kinds)
     transport.banner_timeout = transport.handshake_timeout = target.timeout
     transport.auth_timeout = max(30.0, target.timeout)
     done = threading.Event()
@@ -280,8 +182,8 @@ def _handshake(target: Target, wire: Wire, kinds: Sequence[str]) -> _Link:
     in_time = done.wait(target.timeout + 1)
     error = transport.get_exception()
     if in_time and error is None and transport.is_active():
-        return _Link(wire, transport)
-    _Link(wire, transport).close()
+        return _Link(target, wire, transport)
+    _Link(target, wire, transport).close()
     silent = not in_time or "timed out" in str(error) or "timeout" in str(error).lower()
     trouble = troubles.no_handshake(target, wire.head, str(error or ""), silent)
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):

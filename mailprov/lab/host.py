@@ -72,7 +72,7 @@ class LabHost:
         self._directory = directory
         self._console = directory / "console"
         self._disk = Disk(directory, layer.directories)
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._final = False
         self._retired = False
@@ -120,7 +120,10 @@ class LabHost:
         LabError if the machine is off, the time is over or, with `check`, the status is not 0.
         """
         into = ("nsenter", f"--target={self._leader()}", *_INSIDE)
-        done = call((*into, *_ENVIRONMENT, *argv), stdin=stdin, timeout=timeout)
+        try:
+            done = call((*into, *_ENVIRONMENT, *argv), stdin=stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{' '.join(argv)} did not end within {timeout:g} s", where=self.name) from error
         if check and done.returncode != 0:
             said = tail(done.stderr or done.stdout)
             raise LabError(f"{' '.join(argv)} ended with {done.returncode}", where=self.name, why=said)
@@ -227,16 +230,17 @@ class LabHost:
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for nspawn's end; then start it again (a reboot), or clean up."""
         status = process.wait()
-        with self._lock:
-            cgroups.clear(self.place.cgroup)
-            remove_link(self.place)
+        # A failure is seen by whoever waits for the machine; there is nobody to raise it to here.
+        with self._lock, suppress(LabError):
             self._process = None
-            if status == _REBOOT and not self._final:
-                # A failure is seen by whoever waits for the machine; there is nobody to raise it to here.
-                with suppress(LabError):
+            try:
+                cgroups.clear(self.place.cgroup)
+                remove_link(self.place)
+                if status == _REBOOT and not self._final:
                     self._launch()
-            if self._process is None:
-                self._off.set()
+            finally:
+                if self._process is None:
+                    self._off.set()
 
     def _connect(self, process: subprocess.Popen[bytes]) -> None:
         """Give this side of the link its address, as soon as nspawn has made the link."""
@@ -253,7 +257,9 @@ class LabHost:
             f"address add {self.place.gateway} peer {self.address} dev {device}\n"
             f"neighbour replace {self.address} lladdr {self.place.mac} nud permanent dev {device}\n"
         )
-        call(("ip", "-batch", "-"), stdin=commands.encode())
+        must(("ip", "-batch", "-"), f"{self.name}: the link cannot be configured", stdin=commands.encode())
+        # Even where this machine forwards packets: nothing a lab does may reach a real host.
+        Path("/proc/sys/net/ipv4/conf", device, "forwarding").write_text("0")
 
     def _strike(self, number: signal.Signals) -> None:
         """Send a signal to nspawn, or to what will become it. Needs the lock."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -12,6 +13,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from mailprov.lab.errors import LabError
+
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
 def doomed(argv: Sequence[str]) -> tuple[str, ...]:
@@ -65,9 +68,9 @@ def call(
     environment: Mapping[str, str] | None = None,
     running: Running | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `argv` and return its status and output, whatever the status; LabError when `timeout` seconds pass.
+    """Run `argv` and return its status and output, whatever the status.
 
-    On time-out, or any exception, the whole process group of the command is killed.
+    subprocess.TimeoutExpired after `timeout` seconds. On that, or any exception, its process group is killed.
     """
     with subprocess.Popen(
         argv,
@@ -80,10 +83,8 @@ def call(
         try:
             with running.holding(process) if running is not None else nullcontext():
                 stdout, stderr = process.communicate(stdin, timeout)
-        except BaseException as error:
+        except BaseException:
             _end(process)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise LabError(f"{argv[0]} did not end within {timeout:g} s", why=" ".join(argv)) from error
             raise
     return subprocess.CompletedProcess(tuple(argv), process.returncode, stdout, stderr)
 
@@ -97,8 +98,8 @@ def must(argv: Sequence[str], what: str, *, stdin: bytes = b"", environment: Map
 
 
 def tail(output: bytes, lines: int = 12) -> str:
-    """Return the last `lines` lines of `output` as text."""
-    return "\n".join(output.decode("utf-8", "replace").replace("\r", "").strip().splitlines()[-lines:])
+    """Return the last `lines` lines of `output` as text, without colours and other terminal controls."""
+    return "\n".join(_CONTROLS.sub("", output.decode("utf-8", "replace")).strip().splitlines()[-lines:])
 
 
 def children(pid: int) -> list[int]:

@@ -93,7 +93,9 @@ def claim(disks: Path, progress: Callable[[str], None]) -> Slot:
     _REGISTRY.mkdir(mode=0o755, exist_ok=True)
     disks.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(disks, progress)
-    for number in range(_SLOTS):
+    # Each process begins elsewhere, so that a slot just given up is not at once somebody else's.
+    first = os.getpid()
+    for number in ((first + offset) % _SLOTS for offset in range(_SLOTS)):
         descriptor = try_lock(_registered(number))
         if descriptor is None:
             continue

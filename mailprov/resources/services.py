@@ -53,7 +53,8 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
     found: dict[Key, Service] = {}
     for name, fields in units.items():
         if name != "postfix@-":
-            running = units.get("postfix@-", fields) if name == "postfix" else fields
+            wrapped = name == "postfix" and fields.get("Type") == "oneshot"
+            running = units.get("postfix@-", {}) if wrapped else fields
             enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
             found[Key(KIND, name)] = Service(name, enabled, running.get("ActiveState") == "active", name in owed)
     return found

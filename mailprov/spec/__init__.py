@@ -54,8 +54,8 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk) -> Spec:
     meaning.check_targets(aliases, domains, claims, desk)
     meaning.check_postmasters(claims, domains, desk)
     meaning.check_distinct(machines.values(), desk)
+    meaning.check_hosts(list(machines.values()), desk)
     for name, host in machines.items():
-        meaning.check_host(host, desk)
         if name not in served:
             desk.warn(host.spec.origin or Origin("", 1, 1), f"the host `{name}` serves no domain", "declare `domains`")
     specs = {name: host.spec for name, host in machines.items()}
@@ -68,5 +68,5 @@ def _tell_slips(files: Sequence[Part], desk: Desk) -> None:
     for part in files:
         for slip in part.slips:
             origin = part.origin(*slip.path)
-            if origin not in told:
+            if origin not in told and part.origin(*slip.path[:-1]) not in told:
                 desk.complain(origin, slip.what, slip.cure)

@@ -13,7 +13,7 @@ from mailprov.model import Firewall, HostSpec, Secret, Ssh, Tls
 from mailprov.spec import addresses, certificates, layers, values
 from mailprov.spec.desk import Desk, Wrong
 from mailprov.spec.files import MAX_PEM
-from mailprov.spec.layers import Layer, Source
+from mailprov.spec.layers import MAIL_PORTS, Layer, Source
 from mailprov.spec.part import Part
 
 _DEFAULT_SSH: Final = Ssh()
@@ -46,9 +46,10 @@ def hosts(parts: Iterable[Part], now: datetime, desk: Desk) -> tuple[dict[str, H
                 desk.complain(place, f"the host `{name}` is declared already at {known[1]}", "keep one of them")
                 continue
             places[name.lower()] = name, place
-            host = reader.host(part, name, node or {})
-            if host is not None:
-                found[name] = host
+            if node is None or isinstance(node, Mapping):
+                host = reader.host(part, name, part.sound(node or {}, "hosts", name))
+                if host is not None:
+                    found[name] = host
     if defaults.source is not None and not any(host.layer.source is defaults.source for host in found.values()):
         reader.certificates.tls(defaults, ())
     return found, frozenset(name for name, _ in places.values())
@@ -60,21 +61,20 @@ class _HostReader:
         self.certificates = certificates
         self.desk = desk
 
-    def host(self, part: Part, name: str, node: Any) -> Host | None:
-        """The host `name`; None where it cannot be understood, which is complained about."""
+    def host(self, part: Part, name: str, node: Mapping[str, Any]) -> Host | None:
+        """The host `name`; None where it cannot be understood, which is complained about.
+
+        `node` holds those of its settings that have the right shape.
+        """
         path = ("hosts", name)
-        if not isinstance(node, Mapping):
-            return None
         merged = layers.laid(self.defaults, layers.layer(part, path, node, self.desk))
         hostname = self._hostname(part, name, node)
         tls = self.certificates.tls(merged, (hostname,) if hostname else ())
-        if not part.usable(*path):
-            return None
         address = self._text(part, node, (*path, "address"), addresses.endpoint) or _address(name)
         ssh = self._ssh(part, (*path, "ssh"), node.get("ssh", {}))
         password = self._become_password(part, path, node)
         origin = part.origin(*path, of_key=True)
-        if hostname is None or not merged.sound:
+        if hostname is None or not merged.sound or not part.usable(*path):
             return None
         if tls is None:
             if merged.source is None and any(port for port, _ in merged.ports.values()):
@@ -83,14 +83,16 @@ class _HostReader:
             if merged.source is not None or any(port for port, _ in merged.ports.values()):
                 return None
             tls = Tls("self_signed", merged.min_version or "TLSv1.2")
-        rules = tuple(rule for rule, _ in merged.allow or ())
-        firewall = Firewall(bool(merged.manage), rules)
         become, services = bool(node.get("become", False)), layers.services(merged)
+        opened = {port for _, _, port in services.ports()}
+        # a default rule for a mail listener that this host does not have is for the other hosts
+        rules = tuple(rule for rule, _ in merged.allow or () if rule.port in opened or rule.port not in MAIL_PORTS)
+        firewall = Firewall(bool(merged.manage), rules)
         return Host(HostSpec(name, address, hostname, ssh, become, tls, services, firewall, password, origin), merged)
 
     def _hostname(self, part: Part, name: str, node: Mapping[str, Any]) -> str | None:
         given = node.get("hostname")
-        if given is not None and not isinstance(given, str):
+        if given is None and not part.usable("hosts", name, "hostname"):
             return None
         place = part.origin("hosts", name, "hostname") if given is not None else part.origin("hosts", name, of_key=True)
         if given is None and "." not in name:

@@ -26,6 +26,9 @@ STANDARD: Final[dict[tuple[str, str], int]] = {
 }
 """RFC 8314 §3 and §7, RFC 6409 §3.1, RFC 5321 §4.5.4.2"""
 
+MAIL_PORTS: Final = {port: protocol for (protocol, _), port in STANDARD.items()}
+"""standard port → protocol"""
+
 Path = tuple[str | int, ...]
 
 

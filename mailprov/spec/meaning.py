@@ -12,12 +12,11 @@ from mailprov.model import Alias, Domain, domain_of
 from mailprov.spec import addresses
 from mailprov.spec.desk import Desk, Wrong
 from mailprov.spec.hosts import Host
-from mailprov.spec.layers import STANDARD
+from mailprov.spec.layers import MAIL_PORTS, STANDARD
 from mailprov.spec.people import CatchAll, Claim
 
 MAX_TARGETS: Final = 1000
 """Postfix's virtual_alias_expansion_limit (postconf(5))"""
-_MAIL_PORTS: Final = {port: protocol for (protocol, _), port in STANDARD.items()}
 _SSH_PORT: Final = 22
 
 
@@ -151,30 +150,51 @@ def _cycles(
                 pending.append(following(step))
 
 
-def check_host(host: Host, desk: Desk) -> None:
-    """Complain about ports taken twice and about rules for listeners that nobody opens."""
-    open_ports: dict[int, tuple[str, Origin]] = {}
+def check_hosts(hosts: Sequence[Host], desk: Desk) -> None:
+    """Complain about ports taken twice and rules for listeners that nobody opens; about each declaration once."""
+    told: set[tuple[Origin, Origin | None]] = set()
+    for host in hosts:
+        for origin, other, what, cure in _port_clashes(host):
+            if (origin, other) not in told:
+                told.add((origin, other))
+                desk.complain(origin, what, cure)
+        if host.spec.origin is not None and not host.spec.services.ports():
+            desk.warn(host.spec.origin, f"the host `{host.spec.name}` has no services", "declare `services`")
+    _check_rules(hosts, desk)
+
+
+def _port_clashes(host: Host) -> Iterator[tuple[Origin, Origin | None, str, str]]:
+    """Place, the other place, what is wrong and the cure, of each port that cannot be opened."""
+    name = host.spec.name
+    taken: dict[int, tuple[str, Origin]] = {}
     ssh = host.spec.ssh.port or _SSH_PORT
     for (protocol, kind), (port, origin) in host.layer.ports.items():
         if port is None:
             continue
         label = protocol if protocol == "smtp" else f"{protocol} ({kind})"
+        usual = f"{label} usually has port {STANDARD[protocol, kind]}"
         if port == ssh and host.spec.address != "local":
-            desk.complain(origin, f"port {port} on `{host.spec.name}` is SSH's", "choose another port")
-        if port in open_ports:
-            other, place = open_ports[port]
-            what = f"port {port} on `{host.spec.name}` is taken by {other} already, at {place}"
-            desk.complain(origin, what, f"{label} usually has port {STANDARD[protocol, kind]}")
-            continue
-        open_ports[port] = label, origin
-    for rule, origin in host.layer.allow or ():
-        if rule.port in _MAIL_PORTS and rule.port not in open_ports:
-            what = f"a rule for port {rule.port} on `{host.spec.name}`, which no listener opens"
-            desk.complain(origin, what, f"add the listener to `services` ({_MAIL_PORTS[rule.port]}), or drop the rule")
-        elif not host.layer.manage:
+            yield origin, None, f"port {port} on `{name}` is SSH's", usual
+        if port in taken:
+            other, place = taken[port]
+            yield origin, place, f"port {port} on `{name}` is taken by {other} already, at {place}", usual
+        taken.setdefault(port, (label, origin))
+
+
+def _check_rules(hosts: Sequence[Host], desk: Desk) -> None:
+    """Complain about rules for mail ports that no host with the rule opens; warn of rules that nobody applies."""
+    opened: dict[Origin, tuple[int, bool, bool]] = {}
+    for host in hosts:
+        ports = {port for _, _, port in host.spec.services.ports()}
+        for rule, origin in host.layer.allow or ():
+            _, served, managed = opened.get(origin, (0, False, False))
+            opened[origin] = rule.port, served or rule.port in ports, managed or bool(host.layer.manage)
+    for origin, (port, served, managed) in opened.items():
+        if port in MAIL_PORTS and not served:
+            what = f"a rule for port {port}, which no listener opens"
+            desk.complain(origin, what, f"add the listener to `services` ({MAIL_PORTS[port]}), or drop the rule")
+        elif not managed:
             desk.warn(origin, "this rule has no effect while `manage` is false", "write `manage: true`")
-    if host.spec.origin is not None and not open_ports:
-        desk.warn(host.spec.origin, f"the host `{host.spec.name}` has no services", "declare `services`")
 
 
 def check_distinct(hosts: Iterable[Host], desk: Desk) -> None:

@@ -39,6 +39,10 @@ class Part:
         """Whether what is at `path` has the schema's shape throughout."""
         return path not in self.unusable
 
+    def sound(self, node: Any, *path: str | int) -> dict[str, Any]:
+        """Those members of the mapping `node` at `path` that have the schema's shape."""
+        return {key: value for key, value in node.items() if (*path, key) not in self.unusable}
+
     def items(self, key: str) -> Iterator[tuple[int, Any]]:
         """The items of the top-level list `key` with their numbers, usable or not; nothing where there is no list."""
         found = self.document.root.get(key)

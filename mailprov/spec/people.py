@@ -40,7 +40,9 @@ def domains(parts: Iterable[Part], hosts: Iterable[str], desk: Desk) -> tuple[di
     everywhere = tuple(hosts)
     for part in parts:
         for number, node in part.items("domains"):
-            if not part.usable("domains", number) and not _has_text(node, "name"):
+            if isinstance(node, dict) and not part.usable("domains", number):
+                node = part.sound(node, "domains", number)
+            if not isinstance(node, str) and not _has_text(node, "name"):
                 continue
             text = node if isinstance(node, str) else node["name"]
             path = ("domains", number) if isinstance(node, str) else ("domains", number, "name")
@@ -53,7 +55,7 @@ def domains(parts: Iterable[Part], hosts: Iterable[str], desk: Desk) -> tuple[di
                 desk.complain(part.origin(*path), *_twice("domain", text, found[name]))
                 continue
             served = everywhere
-            if part.usable("domains", number) and isinstance(node, dict):
+            if isinstance(node, dict):
                 served = tuple(dict.fromkeys(node.get("hosts", everywhere)))
                 if "catch_all" in node:
                     place = part.origin("domains", number, "catch_all")
@@ -78,11 +80,12 @@ def users(parts: Iterable[Part], desk: Desk) -> tuple[list[User], list[Claim]]:
     claims: list[Claim] = []
     for part in parts:
         for number, node in part.items("users"):
-            if part.usable("users", number):
-                if (user := _UserReader(part, number, desk).user(node, claims)) is not None:
-                    found.append(user)
-            elif _has_text(node, "address"):
-                _claim(part, ("users", number, "address"), node["address"], "user", claims, desk)
+            if not isinstance(node, dict):
+                continue
+            if not part.usable("users", number):
+                node = part.sound(node, "users", number)
+            if (user := _UserReader(part, number, desk).user(node, claims)) is not None:
+                found.append(user)
     return found, claims
 
 
@@ -104,7 +107,7 @@ _EVERY_PROTOCOL: Final = frozenset(PROTOCOLS)
 
 
 class _UserReader:
-    """Reads one user whose shape is right."""
+    """Reads one user: those of its fields that have the right shape."""
 
     def __init__(self, part: Part, number: int, desk: Desk) -> None:
         self.part = part
@@ -113,9 +116,11 @@ class _UserReader:
 
     def user(self, node: dict[str, Any], claims: list[Claim]) -> User | None:
         here = ("users", self.number)
-        address = _claim(self.part, (*here, "address"), node["address"], "user", claims, self.desk)
+        address = None
+        if "address" in node:
+            address = _claim(self.part, (*here, "address"), node["address"], "user", claims, self.desk)
         aliases = tuple(self._aliases(node.get("aliases", ()), claims))
-        password = self._password(node["password"])
+        password = self._password(node["password"]) if "password" in node else None
         quota = self._field(node, "quota", values.quota)
         name = self._field(node, "name", values.display_name) or ""
         networks = tuple(self._networks(node.get("allow_from", ())))
@@ -202,12 +207,12 @@ def aliases(parts: Iterable[Part], declared: Container[str], desk: Desk) -> tupl
     claims: list[Claim] = []
     for part in parts:
         for number, node in part.items("aliases"):
+            if isinstance(node, dict) and not part.usable("aliases", number):
+                node = part.sound(node, "aliases", number)
             if not _has_text(node, "address"):
                 continue
             address = _claim(part, ("aliases", number, "address"), node["address"], "alias", claims, desk)
-            if not part.usable("aliases", number):
-                continue
-            targets = tuple(dict.fromkeys(_targets(part, number, node["to"], declared, desk)))
+            targets = tuple(dict.fromkeys(_targets(part, number, node.get("to", ()), declared, desk)))
             if address is not None and targets:
                 found.append(Alias(address, targets, part.origin("aliases", number)))
     return found, claims

@@ -13,7 +13,7 @@ Path = tuple[str | int, ...]
 Words = tuple[str, str]
 """what is wrong, and what would be right ("" where the schema's own example says it)"""
 
-_SECRET: Final = frozenset({"password", "become_password", "key", "certificate", "hash", "initial", "env"})
+_SECRET: Final = frozenset({"password", "become_password", "key", "hash", "initial", "env"})
 _KINDS: Final = {
     "object": "a mapping",
     "array": "a list",
@@ -181,6 +181,11 @@ def _unique(departure: Departure) -> Words:
     return "something stands twice in this list", "keep one of them"
 
 
+def _pattern(departure: Departure) -> Words:
+    found = shown(departure.found, secret=_is_secret(departure.path))
+    return f"{found} is not valid as {departure.schema.get('title', 'text')}", ""
+
+
 _WORDS: Final[dict[str, Callable[[Departure], Words]]] = {
     "type": _type,
     "enum": _enum,
@@ -194,10 +199,7 @@ _WORDS: Final[dict[str, Callable[[Departure], Words]]] = {
     "minItems": lambda _: ("this list is empty", "give it an item, or leave the key out"),
     "minLength": lambda _: ("this text is empty", ""),
     "maxLength": lambda departure: (f"this text is longer than {departure.wanted} characters", "shorten it"),
-    "pattern": lambda departure: (
-        f"{shown(departure.found, secret=_is_secret(departure.path))} is not valid as {departure.schema.get('title', 'text')}",
-        "",
-    ),
+    "pattern": _pattern,
 }
 
 
@@ -242,7 +244,7 @@ def shown(value: Any, *, secret: bool = False) -> str:
     if isinstance(value, list):
         return "a list"
     if secret:
-        return "something else"
+        return "a text" if isinstance(value, str) else "a number"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

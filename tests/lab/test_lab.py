@@ -222,7 +222,7 @@ def test_cut_link_is_silent_and_comes_back(scratch: LabHost) -> None:
     assert "timed out" in said
     assert time.monotonic() - started > 2.5
     # Out of band it can still be reached, and from inside nothing gets out.
-    ping = "exec 3<>/dev/tcp/198.18.0.1/22"
+    ping = f"exec 3<>/dev/tcp/{scratch.place.gateway}/22"
     assert scratch.run(("timeout", "1", "bash", "-c", ping), check=False).returncode == 124
     scratch.link(up=True)
     assert ssh(scratch, "true")[0] == 0
@@ -352,6 +352,27 @@ def test_ctrl_c_leaves_nothing() -> None:
         number, directory = controller.stdout.readline().split()
         os.killpg(controller.pid, signal.SIGINT)
     assert leftovers(int(number), Path(directory)) == []
+
+
+def test_ctrl_c_during_a_build_leaves_nothing(tmp_path: Path) -> None:
+    script = """
+        from mailprov.lab import RELEASES, HostSpec, Lab
+        with Lab() as lab:
+            lab.boot_all([HostSpec(release.codename, release.codename) for release in RELEASES])
+    """
+    argv = [sys.executable, "-c", textwrap.dedent(script)]
+    environment = {**os.environ, "MAILPROV_LAB_CACHE": str(tmp_path)}
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment) as builder:
+        assert builder.stderr is not None
+        for _ in RELEASES:
+            assert "building the base of" in builder.stderr.readline()
+        time.sleep(2)
+        os.killpg(builder.pid, signal.SIGINT)
+        started = time.monotonic()
+        assert "KeyboardInterrupt" in builder.stderr.read()
+        assert time.monotonic() - started < 5
+    assert [path.name for path in tmp_path.rglob("*") if not path.name.endswith(".lock")] == ["run"]
+    assert str(tmp_path) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
 
 
 def test_two_labs_do_not_collide() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from verify_servers import NAME, Identity, MiniMail, Script, Server, identity
+from verify_minimail import MiniMail
+from verify_servers import NAME, Identity, Script, Server, identity
 
 from mailprov.verify import Endpoint
 

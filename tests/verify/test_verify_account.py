@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from verify_servers import NAME, NOW, Identity, MiniMail, Peer, identity
+from verify_minimail import MiniMail
+from verify_servers import NAME, NOW, Identity, Peer, identity
 
 from mailprov.model import Listener, Secret, Services
 from mailprov.verify import (

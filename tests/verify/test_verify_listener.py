@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from verify_servers import DAY, NAME, NOW, Identity, MiniMail, Peer, identity
+from verify_minimail import MiniMail
+from verify_servers import DAY, NAME, NOW, Identity, Peer, identity
 
 from mailprov.verify import Cause, Check, Endpoint, Trust, check_listener, fingerprint
 
