@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mailprov import manifest, probe, transaction
 from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError
 from mailprov.host import Host
-from mailprov.model import Facts, HostSpec, Plan, Spec, State
+from mailprov.model import Facts, HostSpec, Plan, Spec, State, Step
 from mailprov.passwords import initial_hash
-from mailprov.plan import closer_questions, differences, live, plan, questions, steps
+from mailprov.plan import closer_questions, differences, live, plan, questions
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.roles import mailhost
 from mailprov.transaction import Event, Outcome
@@ -93,18 +93,18 @@ def apply(
     surveyed: Survey,
     declared: HostSpec,
     host: Host,
+    acts: Sequence[Step],
     *,
     transaction_id: str,
     holder: str,
     on_event: Callable[[Event], None],
 ) -> Outcome:
-    """Hand the plan to the host and follow its journal. Returns how it ended, when it ended well.
+    """Hand the plan's steps (`acts`) to the host and follow its journal. Returns how it ended, when it ended well.
 
     Raises StalePlanError, LockedError, RevertedError (put back), or HostError (nothing that is served was touched, or
     the host said no verdict).
     """
     made = surveyed.plan
-    acts = steps(made)
     data = transaction.bundle(
         made,
         acts,

@@ -124,7 +124,7 @@ def plan(
     """The plan for one host; `closer` holds the answers to closer_questions(found) by section."""
     changes: list[Change] = []
     for place, difference in enumerate(found):
-        resource = next(resource for resource in ORDER if resource.KIND == difference.key.kind)
+        resource = next(resource for resource in ORDER if difference.key.kind == resource.KIND)
         before, after = _known(difference), difference.after
         text = closer.get(f"closer{place}")
         if text is not None:

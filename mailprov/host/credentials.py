@@ -48,7 +48,9 @@ def credentials(target: Target, ask: Ask | None, tried: list[str]) -> Iterator[C
     for identity in offered:
         yield Credential(f"{printable(identity.comment, 80) or identity.kind} in the agent", identity)
     for file in sorted(files, key=lambda file: file.encrypted):
-        if file.public not in held and (private := _unlocked(file, target, ask, tried)) is not None:
+        if file.public in held:
+            continue
+        if (private := _unlocked(file, target, ask, tried)) is not None:
             for certificate in (*target.certificates, Path(f"{file.path}-cert.pub")):
                 if text := _certificate(certificate, file):
                     yield Credential(str(certificate), private, text)
@@ -61,7 +63,7 @@ def _files(target: Target, tried: list[str]) -> Iterator[KeyFile]:
             yield keyfile.read(path)
         except ConnectError as error:
             if target.explicit:
-                raise ConnectError(error.what, where=target.where, why=error.why, cure=error.cure) from error
+                raise _at(target, error) from error
             if path.exists():
                 tried.append(error.what)
 
@@ -77,18 +79,23 @@ def _held(target: Target, tried: list[str]) -> dict[bytes, Identity]:
 
 
 def _unlocked(file: KeyFile, target: Target, ask: Ask | None, tried: list[str]) -> PrivateKey | None:
-    if not file.encrypted:
-        return keyfile.unlock(file, None)
-    if ask is None:
-        trouble = troubles.locked_key(target, str(file.path), wrong=False)
+    try:
+        if not file.encrypted:
+            return keyfile.unlock(file, None)
+        for _ in range(_PASSPHRASES if ask is not None else 0):
+            if ask is not None and (private := keyfile.unlock(file, ask(f"passphrase of {file.path}"))) is not None:
+                return private
+        raise troubles.locked_key(target, str(file.path), wrong=ask is not None)
+    except ConnectError as error:
+        # One bad key among many is no reason to leave the others untried; it is told when all of them fail.
         if target.explicit:
-            raise trouble
-        tried.append(trouble.what)
+            raise _at(target, error) from error
+        tried.append(error.what)
         return None
-    for _ in range(_PASSPHRASES):
-        if (private := keyfile.unlock(file, ask(f"passphrase of {file.path}"))) is not None:
-            return private
-    raise troubles.locked_key(target, str(file.path), wrong=True)
+
+
+def _at(target: Target, error: ConnectError) -> ConnectError:
+    return ConnectError(error.what, where=target.where, why=error.why, cure=error.cure)
 
 
 def _certificate(path: Path, file: KeyFile) -> str:

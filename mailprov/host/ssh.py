@@ -130,6 +130,8 @@ class _Link:
             raise troubles.lost(self.target.where, doing, silent) from error
 
     def close(self) -> None:
+        # Ends a timer that would keep this process waiting at its end.
+        self.transport.packetizer.complete_handshake()
         self.transport.close()
         self.wire.close()
 
@@ -180,11 +182,10 @@ def _handshake(target: Target, wire: Wire, kinds: Sequence[str]) -> _Link:
     done = threading.Event()
     transport.start_client(event=done)
     in_time = done.wait(target.timeout + 1)
-    error = transport.get_exception()
+    error, silent = transport.get_exception(), not wire.ended
     if in_time and error is None and transport.is_active():
         return _Link(target, wire, transport)
     _Link(target, wire, transport).close()
-    silent = not in_time or "timed out" in str(error) or "timeout" in str(error).lower()
     trouble = troubles.no_handshake(target, wire.head, str(error or ""), silent)
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         trouble = _NoCommonAlgorithm(trouble.what, where=trouble.where, why=trouble.why, cure=trouble.cure)

@@ -143,9 +143,9 @@ def _route(name: str, alias: str, ssh: Ssh, config: SshConfig, depth: int) -> tu
     if depth > _DEPTH:
         raise ConnectError("the jump hosts lead in a circle", where=name, cure="correct ProxyJump in ~/.ssh/config")
     settings = config.lookup(alias, ssh.user)
-    if depth and "identityfile" in settings:
-        ssh = replace(ssh, identity_file=None)  # a bastion that ~/.ssh/config knows a key for has its own key
-    target = _target(name, alias, ssh, settings, config, hop=depth > 0)
+    # A bastion that ~/.ssh/config knows a key for has its own key.
+    own = replace(ssh, identity_file=None) if depth and "identityfile" in settings else ssh
+    target = _target(name, alias, own, settings, config, hop=depth > 0)
     jump = ssh.jump if ssh.jump is not None else settings.get("proxyjump", ("none",))[0]
     if jump.lower() in ("", "none"):
         if settings.get("proxycommand", ("none",))[0].lower() != "none":

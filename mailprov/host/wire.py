@@ -36,6 +36,7 @@ class Wire:
         self.head = b""
         self.sent = 0
         self.received = 0
+        self.ended = False  # by the other side
 
     def send(self, data: bytes) -> int:
         """As socket.send."""
@@ -45,8 +46,15 @@ class Wire:
 
     def recv(self, size: int) -> bytes:
         """As socket.recv."""
-        data = self._inner.recv(size)
+        try:
+            data = self._inner.recv(size)
+        except TimeoutError:
+            raise
+        except OSError:
+            self.ended = True
+            raise
         self.received += len(data)
+        self.ended = self.ended or not data
         if len(self.head) < _HEAD:
             self.head += data[:_HEAD]
         return data
@@ -58,10 +66,12 @@ class Wire:
     def close(self) -> None:
         """Close both directions at once; may be called twice."""
         self._closed = True
-        # Without it, a thread in recv sleeps on until its time-out.
+        # A channel through a jump host that is gone already cannot say goodbye.
         with contextlib.suppress(OSError, EOFError):
+            # Without it, a thread in recv sleeps on until its time-out.
             self._inner.shutdown(socket.SHUT_RDWR)
-        self._inner.close()
+        with contextlib.suppress(OSError, EOFError):
+            self._inner.close()
 
 
 def dial(target: Target) -> Wire:

@@ -36,7 +36,9 @@ class HostSpec:
 
 
 def _to_stderr(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # One write: print() makes two, and lines of several threads would mix.
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
 
 
 class Lab:

@@ -125,10 +125,18 @@ def describe(before: File | None, after: File | None) -> tuple[str, tuple[str, .
 def _diff(before: File | None, after: File) -> tuple[str, ...]:
     if after.secret or (before and before.secret) or after.content is None or (before and before.content is None):
         return ()
-    old = before.content.decode("utf-8", "replace").splitlines() if before and before.content is not None else []
-    new = after.content.decode("utf-8", "replace").splitlines()
+    old = _lines(before.content) if before and before.content is not None else []
+    new = _lines(after.content)
     names = (after.path if before else "/dev/null", after.path)
     return tuple(difflib.unified_diff(old, new, names[0], names[1], n=2, lineterm=""))
+
+
+# Somebody may have written a password into a file that holds none of ours: "name_password = value" in any spelling.
+_PASSWORD = re.compile(r"(?i)^(\s*\S*(?:pass|password|passwd|passphrase|secret|dnpass|token)\s*[=:]\s*)\S.*$")
+
+
+def _lines(content: bytes) -> list[str]:
+    return [_PASSWORD.sub(r"\1<secret>", line) for line in content.decode("utf-8", "replace").splitlines()]
 
 
 def effects(before: File | None, after: File | None) -> Mapping[str, Effect]:

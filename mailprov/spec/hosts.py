@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +47,7 @@ def hosts(parts: Iterable[Part], now: datetime, desk: Desk) -> tuple[dict[str, H
                 continue
             places[name.lower()] = name, place
             if node is None or isinstance(node, Mapping):
-                host = reader.host(part, name, part.sound(node or {}, "hosts", name))
+                host = reader.host(part, name, node or {})
                 if host is not None:
                     found[name] = host
     if defaults.source is not None and not any(host.layer.source is defaults.source for host in found.values()):
@@ -62,12 +62,10 @@ class _HostReader:
         self.desk = desk
 
     def host(self, part: Part, name: str, node: Mapping[str, Any]) -> Host | None:
-        """The host `name`; None where it cannot be understood, which is complained about.
-
-        `node` holds those of its settings that have the right shape.
-        """
+        """The host `name`; None where it cannot be understood, which is complained about."""
         path = ("hosts", name)
         merged = layers.laid(self.defaults, layers.layer(part, path, node, self.desk))
+        node = part.sound(node, *path)
         hostname = self._hostname(part, name, node)
         tls = self.certificates.tls(merged, (hostname,) if hostname else ())
         address = self._text(part, node, (*path, "address"), addresses.endpoint) or _address(name)
@@ -159,32 +157,40 @@ class _Certificates:
     def __init__(self, now: datetime, desk: Desk) -> None:
         self.now = now
         self.desk = desk
-        self.known: dict[int, certificates.Examined | None] = {}
+        self.known: dict[Origin, tuple[Tls, tuple[str, ...]] | None] = {}
+        """place of the source → the Tls with the default version, and the names its certificate is for"""
 
     def tls(self, merged: Layer, hostnames: Iterable[str]) -> Tls | None:
         """The Tls of a merged layer, checked against its hosts' names; None where it has no source, or a wrong one."""
         source = merged.source
         if source is None:
             return None
-        version = merged.min_version or "TLSv1.2"
-        if "self_signed" in source.node:
-            return Tls("self_signed", version, origin=source.origin)
-        if "on_host" in source.node:
-            return self._on_host(source, version)
-        if id(source) not in self.known:
-            self.known[id(source)] = self._examined(source)
-        examined = self.known[id(source)]
-        if examined is None:
+        origin = source.origin
+        if origin not in self.known:
+            self.known[origin] = self._read(source)
+        known = self.known[origin]
+        if known is None:
             return None
+        tls, names = known
         for hostname in hostnames:
-            if examined.chain and not certificates.covers(examined.names, hostname):
-                named = ", ".join(examined.names[:5]) or "no host at all"
+            if tls.chain and not certificates.covers(names, hostname):
+                named = ", ".join(names[:5]) or "no host at all"
                 what = f"this certificate is for {named}, not for {hostname}"
                 place = source.part.origin(*source.path, "certificate")
                 self.desk.complain(place, what, f"get one that names {hostname}, or change the host's `hostname`")
-        return Tls("file", version, examined.chain, Secret(examined.key), origin=source.origin)
+        return replace(tls, min_version=merged.min_version or "TLSv1.2")
 
-    def _on_host(self, source: Source, version: Any) -> Tls | None:
+    def _read(self, source: Source) -> tuple[Tls, tuple[str, ...]] | None:
+        if "self_signed" in source.node:
+            return Tls("self_signed", origin=source.origin), ()
+        if "on_host" in source.node:
+            return self._on_host(source)
+        examined = self._examined(source)
+        if examined is None:
+            return None
+        return Tls("file", chain=examined.chain, key=Secret(examined.key), origin=source.origin), examined.names
+
+    def _on_host(self, source: Source) -> tuple[Tls, tuple[str, ...]] | None:
         paths: dict[str, str] = {}
         for key in ("certificate", "key"):
             try:
@@ -193,9 +199,8 @@ class _Certificates:
                 self.desk.refuse(source.part.origin(*source.path, "on_host", key), wrong)
         if len(paths) < 2:
             return None
-        return Tls(
-            "on_host", version, certificate_path=paths["certificate"], key_path=paths["key"], origin=source.origin
-        )
+        certificate, key = paths["certificate"], paths["key"]
+        return Tls("on_host", certificate_path=certificate, key_path=key, origin=source.origin), ()
 
     def _examined(self, source: Source) -> certificates.Examined | None:
         texts: dict[str, str] = {}

@@ -14,6 +14,7 @@ from mailprov.model import Allow, Listener, Network, Services
 from mailprov.spec import addresses
 from mailprov.spec.desk import Desk, Wrong
 from mailprov.spec.part import Part
+from mailprov.spec.places import Seq
 
 STANDARD: Final[dict[tuple[str, str], int]] = {
     ("pop3", "starttls"): 110,
@@ -62,13 +63,15 @@ class Layer:
 
 def layer(part: Part, path: Path, node: Mapping[str, Any], desk: Desk) -> Layer:
     """What the mapping `node` at `path` says about tls, services and firewall."""
-    known = {key: node[key] for key in ("tls", "services", "firewall") if key in node and part.usable(*path, key)}
+    known = {key: node[key] for key in ("tls", "services") if key in node and part.usable(*path, key)}
     sound = all(part.usable(*path, key) for key in ("tls", "services", "firewall"))
     tls = known.get("tls", {})
     source = Source(part, (*path, "tls"), tls) if tls.keys() & {"certificate", "self_signed", "on_host"} else None
-    firewall = known.get("firewall", {})
+    firewall = node.get("firewall", {})
+    if not isinstance(firewall, Mapping):
+        firewall = {}
     allow = None
-    if "allow" in firewall:
+    if isinstance(firewall.get("allow"), Seq):
         allow = _allowed(part, (*path, "firewall", "allow"), firewall["allow"], desk)
     ports = _ports(part, (*path, "services"), known.get("services", {}))
     return Layer(sound, source, tls.get("min_version"), ports, firewall.get("manage"), allow)
@@ -104,6 +107,8 @@ def _ports(part: Part, path: Path, node: Mapping[str, Any]) -> dict[tuple[str, s
 def _allowed(part: Part, path: Path, nodes: list[Any], desk: Desk) -> tuple[tuple[Allow, Origin], ...]:
     found: dict[int, tuple[Allow, Origin]] = {}
     for number, node in enumerate(nodes):
+        if not part.usable(*path, number):
+            continue
         place = part.origin(*path, number, "port")
         port = int(node["port"])
         sources: list[Network] = []

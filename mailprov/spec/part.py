@@ -111,10 +111,10 @@ def _not_mailprov(document: Document, text: str) -> Complaint:
 
 def _included(main: Part, path: Path, desk: Desk) -> Iterator[Path]:
     """The files that the main file includes, each once."""
-    if not main.usable("include"):
-        return
     seen = {path.resolve()}
     for number, pattern in main.items("include"):
+        if not main.usable("include", number):
+            continue
         try:
             files = _matches(path.parent, pattern)
         except Wrong as wrong:

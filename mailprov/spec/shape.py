@@ -18,12 +18,13 @@ _LISTS: Final = (("users", "user"), ("aliases", "alias"), ("domains", "domain"))
 
 def problems(root: Any, *, part: bool) -> list[Problem]:
     """Where `root` departs from the schema: of a whole declaration, or of an included `part`. At most MAX_PROBLEMS."""
-    found: list[Problem] = []
+    # jsonschema reports each missing key with the whole list of them, so the same problem comes more than once
+    found: dict[Problem, None] = {}
     for problem in _problems(root, part):
-        found.append(problem)
+        found[problem] = None
         if len(found) >= MAX_PROBLEMS:
             break
-    return found
+    return list(found)
 
 
 def _problems(root: Any, part: bool) -> Iterator[Problem]:

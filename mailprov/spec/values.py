@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from mailprov.spec.desk import Wrong
@@ -23,6 +24,7 @@ _UNSEEN: Final = re.compile(
 _HOST_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
 
 
+@lru_cache(maxsize=1024)
 def quota(text: str) -> int | None:
     """Bytes; None is unlimited. Units are binary (KiB…TiB) and decimal (KB…TB), in any case. Raises Wrong."""
     if text.lower() == "unlimited":

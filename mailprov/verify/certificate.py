@@ -40,7 +40,7 @@ def dates(der: bytes, now: datetime) -> Verdict:
     Warns when less than 14 days, or less than a third of a shorter life, are left.
     Raises ValueError when `der` is no certificate.
     """
-    leaf = x509.load_der_x509_certificate(der)
+    leaf = _load(der)
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if now < begin:
         return Verdict(Cause.NOT_YET_VALID, f"not valid before {begin:%Y-%m-%d %H:%M} UTC")
@@ -60,7 +60,7 @@ def name(der: bytes, server_name: str) -> Verdict:
     Only subjectAltName counts, and `*` only as the whole first label (RFC 9525 §6.3, §6.4).
     Raises ValueError when `der` is no certificate.
     """
-    names, addresses = _subjects(x509.load_der_x509_certificate(der))
+    names, addresses = _subjects(_load(der))
     try:
         covered = ip_address(server_name) in [ip_address(address) for address in addresses]
     except ValueError:
@@ -73,7 +73,7 @@ def name(der: bytes, server_name: str) -> Verdict:
 
 def summary(der: bytes) -> str:
     """Fingerprint, serial number and issuer in one line; raises ValueError when `der` is no certificate."""
-    leaf = x509.load_der_x509_certificate(der)
+    leaf = _load(der)
     issuer = clean(leaf.issuer.rfc4514_string(), limit=80)
     return f"SHA-256 {fingerprint(der)}, serial {leaf.serial_number:x}, issuer {issuer}"
 
@@ -82,8 +82,18 @@ def sent_alone(chain: tuple[bytes, ...]) -> bool:
     """Whether the server sent only a leaf that it did not sign itself: an intermediate may be missing."""
     if len(chain) != 1:
         return False
-    leaf = x509.load_der_x509_certificate(chain[0])
-    return leaf.issuer != leaf.subject
+    try:
+        leaf = _load(chain[0])
+        return leaf.issuer != leaf.subject
+    except ValueError:
+        return False
+
+
+def _load(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
 
 
 def _subjects(leaf: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -91,6 +101,8 @@ def _subjects(leaf: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return (), ()
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from error
     names = tuple(found.get_values_for_type(x509.DNSName))
     return names, tuple(str(address) for address in found.get_values_for_type(x509.IPAddress))
 

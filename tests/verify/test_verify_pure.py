@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -12,9 +13,13 @@ from verify_servers import DAY, NOW, identity
 
 from mailprov.model import Secret
 from mailprov.verify import Account, Cause, fingerprint, pin
-from mailprov.verify.cause import EXPLANATIONS, ServerError, cause_of, clean, explanation, login_cause
+from mailprov.verify.cause import CAUGHT, EXPLANATIONS, ServerError, cause_of, clean, explanation, login_cause
 from mailprov.verify.certificate import dates, name, sent_alone, summary
+from mailprov.verify.imap import Imap
+from mailprov.verify.pop3 import Pop3
 from mailprov.verify.sasl import refusal
+from mailprov.verify.smtp import Smtp
+from mailprov.verify.wire import Wire
 
 
 def certificate_error(code: int) -> ssl.SSLCertVerificationError:
@@ -138,3 +143,44 @@ def test_pin_is_the_fingerprint_of_the_leaf() -> None:
     assert sent_alone((leaf.der,)) and not sent_alone((issuer.der,)) and not sent_alone((leaf.der, issuer.der))
     with pytest.raises(ValueError, match="PEM"):
         pin("no certificate")
+
+
+class Tape:
+    """A socket whose other end has said everything in advance, and then closed."""
+
+    def __init__(self, said: bytes) -> None:
+        self.said = said
+
+    def recv(self, size: int) -> bytes:
+        found, self.said = self.said[:size], self.said[size:]
+        return found
+
+    def sendall(self, data: bytes) -> None: ...
+
+    def settimeout(self, timeout: float) -> None: ...
+
+    def getsockname(self) -> tuple[str, int]:
+        return "192.0.2.1", 1
+
+
+WORDS = (
+    b"+OK|+OK 1 2|+OK x y|-ERR|+|.|* OK|* BYE|V1 OK|V2 OK|V1 NO|* SEARCH 1 x|* CAPABILITY X \xff|* 1 FETCH {3}|"
+    b"* 1 FETCH {999999999}|220 x|250-x|250 AUTH|334 |SASL|554|999 x|"
+)
+LINES = st.sampled_from(WORDS.split(b"|")) | st.binary(max_size=20)
+
+
+@given(st.lists(LINES, max_size=12))
+def test_no_server_text_breaks_a_session(lines: list[bytes]) -> None:
+    said = b"\r\n".join(lines)
+    for make in (Pop3, Imap, Smtp):
+        session = make(Wire(Tape(said), 1.0))  # type: ignore[arg-type]
+        session.wire.send_raw(b"")
+        calls = [session.greet, session.capabilities, session.cleartext_login, session.ask_tls]
+        if not isinstance(session, Smtp):
+            calls += [partial(session.find, "token"), partial(session.read, "1"), partial(session.delete, ("1",))]
+        for call in calls:
+            try:
+                call()
+            except (ServerError, *CAUGHT) as error:
+                assert explanation(error).isprintable()

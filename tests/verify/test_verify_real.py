@@ -157,5 +157,5 @@ def test_key_that_does_not_match(host: LabHost, shown: Identity) -> None:
 def test_wrong_password(host: LabHost, shown: Identity) -> None:
     checks = run(host, Trust(pins=frozenset({pin(shown.pem)})), Account(ALICE.address, Secret("wrong")))
     refused = [check for check in checks if check.step == "login"]
-    assert {check.cause for check in refused} == {Cause.LOGIN_REFUSED}
+    assert [check.cause for check in refused] == [Cause.LOGIN_REFUSED, *[Cause.NOT_TESTED] * 5]
     assert checks[-1].step == "send" and checks[-1].warns

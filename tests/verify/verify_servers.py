@@ -143,7 +143,7 @@ class Server:
             threading.Thread(target=self._serve, args=(sock, record), daemon=True).start()
 
     def _serve(self, sock: socket.socket, record: bytearray) -> None:
-        sock.settimeout(10)
+        sock.settimeout(30)
         peer = Peer(sock, record)
         with contextlib.suppress(OSError, EOFError):
             self.script(peer)

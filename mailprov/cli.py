@@ -1,0 +1,252 @@
+"""The command line: each verb's options, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mailprov import __version__
+from mailprov.errors import Exit, MailprovError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_CODES = """\b
+Exit codes, the same for every verb:
+  0  done, or no change        5  the plan is unsafe without consent
+  1  error                     6  applied, but put back
+  2  plan found changes        7  some hosts failed
+     (--detailed-exitcode)     8  another apply holds the lock
+  3  the declaration is invalid
+  4  the plan is stale         9  verification failed"""
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=SETTINGS, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="mailprov")
+def cli() -> None:
+    """Turn Debian hosts into mail servers, from one YAML file, over SSH.
+
+    Write mail.yaml, look at the plan, apply it:
+
+    \b
+      mailprov init                  a commented mail.yaml to start from
+      mailprov trust mail1           record the host's SSH key
+      mailprov plan                  what would change, and why; changes nothing
+      mailprov apply                 the plan, a question, the change, a check
+      mailprov verify                log in, send and fetch as a user would
+    """
+
+
+def declaration(function: F) -> F:
+    """-f and --limit, for every verb that acts on the declared hosts."""
+    limit = click.option("--limit", multiple=True, metavar="HOST", help="Only this host (may be given again).")
+    return in_file(limit(function))
+
+
+def in_file(function: F) -> F:
+    """-f, for every verb that reads the declaration."""
+    return click.option(
+        "-f",
+        "--file",
+        "file",
+        type=click.Path(path_type=Path),
+        default=Path("mail.yaml"),
+        show_default=True,
+        help="The declaration.",
+    )(function)
+
+
+def formatted(function: F) -> F:
+    """--format, for every verb that reports."""
+    choice = click.Choice(["text", "json", "markdown"])
+    return click.option("--format", "form", type=choice, default="text", show_default=True, help="The report's form.")(
+        function
+    )
+
+
+@cli.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("mail.yaml"), show_default=True)
+def init(output: Path) -> Exit:
+    """Write a commented mail.yaml to start from. Never overwrites a file."""
+    from mailprov.verbs import offline
+
+    return offline.init(output)
+
+
+@cli.command()
+@declaration
+def validate(file: Path, limit: tuple[str, ...]) -> Exit:
+    """Check the declaration and everything that it points to: every error at once, with its line."""
+    from mailprov.verbs import offline
+
+    return offline.validate(file, limit)
+
+
+@cli.command()
+@declaration
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A new folder.")
+@click.option("--release", type=click.Choice(["11", "12", "13"]), default="13", show_default=True, help="Debian's.")
+def render(file: Path, limit: tuple[str, ...], output: Path, release: str) -> Exit:
+    """Write the files that each host would get, into DIR/HOST/. No host is asked; secrets are left out."""
+    from mailprov.verbs import offline
+
+    return offline.render(file, limit, output, release)
+
+
+@cli.command()
+@click.option("--json-schema", is_flag=True, help="Print the JSON Schema of mail.yaml (for editors).")
+@click.option("--completion", type=click.Choice(["bash", "zsh", "fish"]), help="Print a completion script.")
+def shell(json_schema: bool, completion: str | None) -> Exit:
+    """What editors and shells want to know of mailprov."""
+    from mailprov.verbs import offline
+
+    return offline.shell(json_schema, completion)
+
+
+@cli.command()
+@click.option("--scheme", type=click.Choice(["SHA512-CRYPT"]), default="SHA512-CRYPT", show_default=True)
+def password(scheme: str) -> Exit:
+    """Ask for a password and print its hash, for `password: {hash: …}`. Reads a line of stdin without a terminal."""
+    from mailprov.verbs import offline
+
+    return offline.password(scheme)
+
+
+@cli.command()
+@click.argument("host")
+@in_file
+@click.option("--yes", is_flag=True, help="Record without asking: only when the fingerprint is known to be right.")
+@click.option("--replace", is_flag=True, help="Record even where another key is known for this host.")
+def trust(host: str, file: Path, yes: bool, replace: bool) -> Exit:
+    """Show a host's SSH fingerprints, and record them when you say so.
+
+    Compare them with what the host itself says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
+    """
+    from mailprov.verbs import trust as verb
+
+    return verb.trust(host, file, yes=yes, replace=replace)
+
+
+@cli.command()
+@declaration
+@formatted
+@click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
+def plan(file: Path, limit: tuple[str, ...], form: str, details: bool, detailed_exitcode: bool) -> Exit:
+    """Show what an apply would change, why, and what it does to live sessions. Changes nothing.
+
+    "pending": the declaration moved since the last apply. "drift": the host moved.
+    """
+    from mailprov.verbs import plan as verb
+
+    return verb.plan(file, limit, form, details=details, detailed_exitcode=detailed_exitcode)
+
+
+@cli.command()
+@declaration
+@click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
+@click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
+def apply(file: Path, limit: tuple[str, ...], details: bool, yes: bool) -> Exit:
+    """Plan, ask, change the hosts, and check from here that they serve what was declared."""
+    from mailprov.verbs import apply as verb
+
+    return verb.apply(file, limit, details=details, yes=yes)
+
+
+@cli.command()
+@declaration
+@formatted
+@click.option("--user", metavar="ADDRESS", help="Log in as this account instead of one made for the check.")
+@click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
+@click.option("--no-login", is_flag=True, help="Only look at the listeners: no account, nothing sent, no SSH.")
+@click.option("--ca", type=click.Path(path_type=Path, exists=True), help="A PEM bundle of further root certificates.")
+def verify(
+    file: Path,
+    limit: tuple[str, ...],
+    form: str,
+    user: str | None,
+    password_env: str | None,
+    no_login: bool,
+    ca: Path | None,
+) -> Exit:
+    """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
+
+    Makes a test account for the check and removes it afterwards, or uses yours (--user).
+    """
+    from mailprov.verbs import verify as verb
+
+    return verb.verify(file, limit, form, verb.How(user, password_env, no_login, ca))
+
+
+@cli.command()
+@declaration
+@click.option("--release", type=click.Choice(["bullseye", "bookworm", "trixie"]), default="bookworm", show_default=True)
+@click.option("--keep", is_flag=True, help="Leave the hosts running until Enter or Ctrl-C.")
+def rehearse(file: Path, limit: tuple[str, ...], release: str, keep: bool) -> Exit:
+    """Boot a disposable Debian host for each declared one; apply, verify, plan again, and throw them away.
+
+    Needs Linux, root and systemd-nspawn on this machine. The declared hosts are not touched.
+    """
+    from mailprov.verbs import rehearse as verb
+
+    return verb.rehearse(file, limit, release, keep=keep)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a verb and leave with its exit code; every error is a message here, never a traceback."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """The exit code of one command line."""
+    try:
+        status = cli.main(arguments, standalone_mode=False, prog_name="mailprov")
+        return int(status) if isinstance(status, int) else int(Exit.DONE)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        usage = f"\n{context.get_usage()}\nTry `{context.command_path} --help`." if context else ""
+        _say(error.format_message() + usage)
+    except MailprovError as error:
+        _say(str(error))
+        return int(error.exit)
+    except BrokenPipeError:
+        sys.stderr.close()
+    except OSError as error:
+        _say(f"{error.filename or 'this machine'}: {error.strerror or error}")
+    except Exception as error:  # the last line of defence: a mistake of ours is an error message too
+        _say(_mistake(error))
+    return int(Exit.ERROR)
+
+
+def _say(text: str) -> None:
+    from mailprov.report import printable
+
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    click.echo(click.style("Error: ", fg="red") + lines, err=True, color=None if _coloured() else False)
+
+
+def _coloured() -> bool:
+    from mailprov.verbs.console import coloured
+
+    return coloured(sys.stderr)
+
+
+def _mistake(error: Exception) -> str:
+    """Where a mistake of ours is, without the values that were at hand: those may be secret."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return (
+        f"mailprov {__version__} has a mistake: {type(error).__name__}\n  where: {where}\n"
+        "  to do: please report this line; nothing else is needed"
+    )

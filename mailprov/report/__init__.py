@@ -1,0 +1,26 @@
+"""Plans and results for people (text), programs (JSON) and pull requests (Markdown); text comes out, nothing prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mailprov.model import Effect, Plan
+
+MEANING: Mapping[Effect, str] = {
+    Effect.NONE: "nothing",
+    Effect.START: "start",
+    Effect.RELOAD: "reload (live sessions stay)",
+    Effect.RESTART: "RESTART (live sessions are cut)",
+}
+"""what an effect does to the people who are connected"""
+
+
+def effects(plan: Plan) -> str:
+    """What the plan does to each service, in one line."""
+    named = [(name, effect) for name, effect in plan.effects.items() if name != "systemd" and effect is not Effect.NONE]
+    return ", ".join(f"{name}: {MEANING[effect]}" for name, effect in named) or "no service is reloaded or restarted"
+
+
+def printable(text: str) -> str:
+    """`text` with control characters made visible: what a host says must not steer a terminal."""
+    return "".join(c if c == "\t" or c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,60 @@
+"""For programs: one JSON document, whose keys only ever grow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from mailprov.model import Plan
+from mailprov.verify import Check
+
+FORMAT = 1
+
+
+def plans(made: Sequence[Plan]) -> str:
+    """Every host's plan; "changed" says whether any has changes."""
+    document = {"format": FORMAT, "changed": any(not plan.empty for plan in made), "hosts": [_plan(p) for p in made]}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _plan(made: Plan) -> dict[str, object]:
+    return {
+        "host": made.host,
+        "release": made.facts.release,
+        "dovecot": made.facts.dovecot,
+        "machine_id": made.facts.machine_id,
+        "digest": made.digest,
+        "warnings": list(made.warnings),
+        "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
+        "changes": [
+            {
+                "kind": change.key.kind,
+                "name": change.key.name,
+                "action": change.action.value,
+                "reason": change.reason.value,
+                "summary": change.summary,
+                "detail": list(change.detail),
+            }
+            for change in made.changes
+        ],
+    }
+
+
+def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
+    """Every host's verification; "verified" says whether all of it holds."""
+    hosts = [{"host": name, "checks": [_check(check) for check in made]} for name, made in found]
+    verified = not any(check.failed for _, made in found for check in made)
+    return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2, ensure_ascii=False)
+
+
+def _check(made: Check) -> dict[str, object]:
+    return {
+        "protocol": made.endpoint.protocol,
+        "mode": made.endpoint.mode,
+        "port": made.endpoint.port,
+        "step": made.step,
+        "result": "ok" if made.ok else "warning" if made.warns else "failed",
+        "cause": made.cause.value,
+        "seconds": round(made.seconds, 4),
+        "detail": made.detail,
+    }

@@ -1,0 +1,52 @@
+"""For pull requests: a summary that is read at a glance, and the diffs folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailprov.model import Plan, Reason
+from mailprov.report import effects, printable, text
+from mailprov.verify import Check
+
+
+def plans(made: Sequence[Plan]) -> str:
+    """Every host's plan."""
+    parts = [f"### mailprov: {text.total(made).text}"]
+    for plan in made:
+        parts.append(f"#### {_cell(plan.host)}")
+        parts.extend(f"- ⚠ {_cell(warning)}" for warning in plan.warnings)
+        if plan.empty:
+            parts.append("No changes.")
+            continue
+        parts.append(f"Services: {effects(plan)}")
+        parts.append("| | what | change | why |\n|---|---|---|---|\n" + "\n".join(_rows(plan)))
+        diff = "\n".join(printable(row) for change in plan.changes for row in change.detail)
+        if diff:
+            fence = "`" * (3 + max((len(run) for run in diff.split() if set(run) == {"`"}), default=0))
+            parts.append(f"<details><summary>Details</summary>\n\n{fence}diff\n{diff}\n{fence}\n</details>")
+    return "\n\n".join(parts)
+
+
+def _rows(plan: Plan) -> list[str]:
+    return [
+        f"| {change.action.value} | {_cell(str(change.key))} | {_cell(change.summary)} "
+        f"| {'**drift**' if change.reason is Reason.DRIFT else change.reason.value} |"
+        for change in plan.changes
+    ]
+
+
+def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
+    """Every host's verification."""
+    parts = []
+    for host, made in found:
+        rows = (
+            f"| {'✅' if check.ok else '⚠' if check.warns else '❌'} | {check.endpoint.protocol} {check.endpoint.port} "
+            f"| {check.step} | {_cell(check.detail)} |"
+            for check in made
+        )
+        parts.append(f"### {_cell(host)}\n\n| | listener | step | |\n|---|---|---|---|\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def _cell(value: str) -> str:
+    return printable(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

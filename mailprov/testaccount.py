@@ -1,0 +1,40 @@
+"""An account that exists on a host only while it is verified."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+from mailprov.encode import passwd_row
+from mailprov.errors import HostError
+from mailprov.host import Host
+from mailprov.model import Secret
+from mailprov.passwords import sha512_crypt
+from mailprov.verify import Account
+
+
+@contextmanager
+def test_account(host: Host, domain: str) -> Iterator[Account]:
+    """An account in `domain` with a random password, removed at the end with its mail.
+
+    If this process dies, the host removes it by itself after ten minutes. Raises HostError when it cannot be made:
+    before the first apply, or while another verification has one.
+    """
+    account = Account(f"mailprov-test-{secrets.token_hex(4)}@{domain}", Secret(secrets.token_urlsafe(18)))
+    row = passwd_row(account.address, sha512_crypt(account.password).reveal(), "managed")
+    _script(host, "open", account.address, (row + "\n").encode())
+    try:
+        yield account
+    finally:
+        _script(host, "close", account.address)
+
+
+def _script(host: Host, action: str, address: str, stdin: bytes = b"") -> None:
+    text = files("mailprov").joinpath("testaccount.sh").read_text(encoding="utf-8")
+    completed = host.run(("sh", "-c", text, "mailprov", action, address, text), stdin=stdin)
+    if completed.status != 0:
+        why = completed.stderr.decode("utf-8", "replace").strip()[:400]
+        cure = "use an account of yours with --user ADDRESS --password-env NAME, or run `mailprov apply` first"
+        raise HostError(f"could not {action} the test account", where=host.name, why=why, cure=cure)

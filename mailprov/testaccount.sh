@@ -1,0 +1,51 @@
+# An account that exists while "mailprov verify" looks: sh -c THIS mailprov open|close ADDRESS [THIS]
+# "open" reads the account's passwd-file row on stdin. What was there before comes back byte for byte.
+set -u
+umask 077
+LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+KEPT=/var/lib/mailprov/testaccount
+ACCOUNTS=/etc/dovecot/mailprov/verify
+MAP=/etc/postfix/mailprov/verify
+
+# KEPT holds the files as they were, and is the lock: two at once would each put back the other's.
+open() {
+    [ -f "$ACCOUNTS" ] && [ -f "$MAP.db" ] || { echo 'mailprov has not been applied to this host' >&2; return 1; }
+    [ -z "$(find "$KEPT" -maxdepth 0 -mmin +10 2>/dev/null)" ] || put_back
+    mkdir "$KEPT" || { echo 'another verification has its test account on this host' >&2; return 1; }
+    cp -p -- "$ACCOUNTS" "$KEPT/accounts" && cp -p -- "$MAP" "$KEPT/map" && cp -p -- "$MAP.db" "$KEPT/map.db" &&
+        cat >"$KEPT/row" && printf '%s' "$2" >"$KEPT/run" && echo "$1" >"$KEPT/address" || return 1
+    # If nobody closes it, it closes itself.
+    systemd-run -q --collect --unit=mailprov-testaccount --on-active=600 \
+        /bin/sh "$KEPT/run" close "$1" || return 1
+    cp -p -- "$KEPT/accounts" "$ACCOUNTS.new" && cat "$KEPT/row" >"$ACCOUNTS.new" && mv -f -- "$ACCOUNTS.new" "$ACCOUNTS" &&
+        cp -p -- "$KEPT/map" "$MAP.new" && echo "$1 $1" >"$MAP.new" && postmap "hash:$MAP.new" &&
+        chown --reference="$MAP.db" -- "$MAP.new.db" && chmod --reference="$MAP.db" -- "$MAP.new.db" &&
+        mv -f -- "$MAP.new" "$MAP" && mv -f -- "$MAP.new.db" "$MAP.db" || { put_back; return 1; }
+    # Dovecot looks at a passwd-file once in each second of the clock.
+    sleep 1.1
+}
+
+put_back() {
+    [ -f "$KEPT/accounts" ] && mv -f -- "$KEPT/accounts" "$ACCOUNTS"
+    [ -f "$KEPT/map" ] && mv -f -- "$KEPT/map" "$MAP"
+    [ -f "$KEPT/map.db" ] && mv -f -- "$KEPT/map.db" "$MAP.db"
+    read -r address <"$KEPT/address" && remove_mail "$address"
+    rm -rf -- "$KEPT"
+}
+
+remove_mail() { # only ever a test account's
+    local_part=${1%@*}
+    domain=${1##*@}
+    case $local_part in mailprov-test-*[!0-9a-f-]*) return ;; mailprov-test-?*) ;; *) return ;; esac
+    case $domain in */* | '' | .*) return ;; esac
+    rm -rf -- "/var/vmail/$domain/$local_part"
+}
+
+case $1 in
+    open) open "$2" "$3" ;;
+    close)
+        systemctl stop mailprov-testaccount.timer 2>/dev/null
+        [ ! -d "$KEPT" ] || put_back
+        ;;
+esac

@@ -1,0 +1,1 @@
+"""What each verb does, once its options are read: functions that print and return an exit code."""

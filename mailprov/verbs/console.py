@@ -1,0 +1,60 @@
+"""Printing: colour that is off when piped or with NO_COLOR, progress on stderr, questions only at a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+from mailprov.report.text import Line
+
+_STYLES: dict[str, dict[str, Any]] = {
+    "head": {"bold": True},
+    "add": {"fg": "green"},
+    "change": {"fg": "yellow"},
+    "remove": {"fg": "red"},
+    "warn": {"fg": "yellow"},
+    "good": {"fg": "green"},
+    "bad": {"fg": "red", "bold": True},
+    "dim": {"dim": True},
+}
+
+
+def coloured(stream: IO[str]) -> bool:
+    """Whether colour belongs on `stream` (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def show(lines: Iterable[Line], *, err: bool = False) -> None:
+    """Print styled lines."""
+    stream = sys.stderr if err else sys.stdout
+    colour = coloured(stream)
+    for line in lines:
+        text = click.style(line.text, **_STYLES[line.style]) if colour and line.style else line.text
+        click.echo(text, file=stream, color=colour)
+
+
+def say(text: str, style: str = "") -> None:
+    """Print one line to stderr: what is being done, not what was found."""
+    show([Line(text, style)], err=True)
+
+
+@contextmanager
+def doing(text: str) -> Iterator[None]:
+    """Show at a terminal that something is under way."""
+    if not coloured(sys.stderr):
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+def interactive() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

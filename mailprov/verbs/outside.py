@@ -1,0 +1,61 @@
+"""A host as its clients see it: which endpoints, and which certificate they should be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mailprov.errors import HostError
+from mailprov.host import Host
+from mailprov.model import Allow, HostSpec
+from mailprov.roles.tls import paths
+from mailprov.verify import Account, Check, Endpoint, OnCheck, Trust, endpoints, pin
+from mailprov.verify import verify as look
+
+
+def reached(declared: HostSpec) -> tuple[Endpoint, ...]:
+    """Every declared listener, where it is reached from here."""
+    address = "127.0.0.1" if declared.address == "local" else declared.address
+    return endpoints(declared.services, address, declared.hostname)
+
+
+def narrowed(declared: HostSpec) -> tuple[Allow, ...]:
+    """Firewall rules that may keep this machine out of a declared listener."""
+    return tuple(rule for rule in declared.firewall.allow if declared.firewall.manage and rule.sources)
+
+
+def trust(declared: HostSpec, host: Host | None, roots: Path | None = None) -> Trust:
+    """What a client should be shown: the declared certificate, or the one that the host keeps.
+
+    Without a session, a certificate that only the host knows is judged by the roots alone.
+    """
+    if declared.tls.source == "file":
+        return Trust(frozenset({pin(declared.tls.chain)}), roots, declared.tls.min_version)
+    if host is None:
+        return Trust(frozenset(), roots, declared.tls.min_version)
+    path = str(paths(declared).certificate)
+    completed = host.run(("openssl", "x509", "-in", path))
+    if completed.status != 0:
+        raise HostError(f"{path} cannot be read", where=declared.name, cure="run `mailprov apply` first")
+    return Trust(frozenset({pin(completed.stdout.decode("ascii", "replace"))}), roots, declared.tls.min_version)
+
+
+def listeners(declared: HostSpec, host: Host) -> tuple[Check, ...]:
+    """Each listener from outside, without a login. Those that the declaration narrows to others are left out."""
+    closed = {rule.port for rule in narrowed(declared)}
+    open_here = [endpoint for endpoint in reached(declared) if endpoint.port not in closed]
+    return look(open_here, trust(declared, host), now=datetime.now(UTC))
+
+
+def everything(
+    declared: HostSpec, trusted: Trust, account: Account | None, on_check: OnCheck | None
+) -> Sequence[Check]:
+    """Each listener, each login, and one message through. A listener narrowed to others may refuse us: a warning."""
+    closed = {rule.port for rule in narrowed(declared)}
+    checks = look(reached(declared), trusted, account, now=datetime.now(UTC), on_check=on_check)
+    return [
+        replace(check, severity="warning") if check.step == "connect" and check.endpoint.port in closed else check
+        for check in checks
+    ]

@@ -1,0 +1,53 @@
+"""Each file in cases/ is a declaration with what shall be said about it, in comments at its end.
+
+    # expect: 3:5 words        a complaint at line 3, column 5, whose text (cure included) holds the words
+    # warn: 3:5 words          a warning
+
+Nothing else may be said. A file without `expect` must load. Beside the declaration lie certs/ (see conftest.py),
+`secret`, `hash`, `empty`, `binary` and `lines`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ENVIRON, NOW
+
+from mailprov.errors import SpecError
+from mailprov.spec import load
+
+CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
+EXPECTATION = re.compile(r"# (expect|warn): (\d+:\d+) (.+)")
+HASH = "{SHA512-CRYPT}$6$saltsaltsaltsalt$" + "a" * 86
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_case(case: Path, with_certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = with_certificates
+    (folder / "secret").write_text("hunter2 hunter2\n")
+    (folder / "hash").write_text(HASH + "\n")
+    (folder / "empty").write_text("\n")
+    (folder / "binary").write_bytes(b"\xff\x00")
+    (folder / "lines").write_text("one\ntwo\n")
+    text = case.read_text(encoding="utf-8").replace("$HASH", HASH)
+    (folder / "mail.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    wanted: dict[str, list[str]] = {"expect": [], "warn": []}
+    for kind, place, words in EXPECTATION.findall(text):
+        wanted[kind].append(f"mail.yaml:{place}: {words}")
+    try:
+        spec = load(Path("mail.yaml"), environ=ENVIRON, now=NOW)
+        said = {"expect": [], "warn": list(spec.warnings)}
+    except SpecError as error:
+        said = {"expect": [str(complaint) for complaint in error.complaints], "warn": wanted["warn"]}
+        assert "hunter2" not in str(error)
+    for kind, sayings in said.items():
+        left = list(sayings)
+        for want in wanted[kind]:
+            place, _, words = want.partition(": ")
+            match = next((each for each in left if each.startswith(f"{place}: ") and words in each), None)
+            assert match is not None, f"nobody said {want!r}; left:\n" + "\n".join(left)
+            left.remove(match)
+        assert not left, "unexpected:\n" + "\n".join(left)
