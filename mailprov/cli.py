@@ -165,6 +165,7 @@ def apply(file: Path, limit: tuple[str, ...], details: bool, yes: bool) -> Exit:
 @click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
 @click.option("--no-login", is_flag=True, help="Only look at the listeners: no account, nothing sent, no SSH.")
 @click.option("--ca", type=click.Path(path_type=Path, exists=True), help="A PEM bundle of further root certificates.")
+@click.option("--details", is_flag=True, help="Show every step and its time.")
 def verify(
     file: Path,
     limit: tuple[str, ...],
@@ -173,6 +174,7 @@ def verify(
     password_env: str | None,
     no_login: bool,
     ca: Path | None,
+    details: bool,
 ) -> Exit:
     """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
 
@@ -180,7 +182,7 @@ def verify(
     """
     from mailprov.verbs import verify as verb
 
-    return verb.verify(file, limit, form, verb.How(user, password_env, no_login, ca))
+    return verb.verify(file, limit, form, verb.How(user, password_env, no_login, ca, details))
 
 
 @cli.command()

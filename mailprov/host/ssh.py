@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -179,14 +180,16 @@ def _handshake(target: Target, wire: Wire, kinds: Sequence[str]) -> _Link:
     restrict(cast(Options, transport.get_security_options()), kinds)
     transport.banner_timeout = transport.handshake_timeout = target.timeout
     transport.auth_timeout = max(30.0, target.timeout)
+    began = time.monotonic()
     done = threading.Event()
     transport.start_client(event=done)
     in_time = done.wait(target.timeout + 1)
-    error, silent = transport.get_exception(), not wire.ended
+    error, ended = transport.get_exception(), wire.ended
     if in_time and error is None and transport.is_active():
         return _Link(target, wire, transport)
     _Link(target, wire, transport).close()
-    trouble = troubles.no_handshake(target, wire.head, str(error or ""), silent)
+    how: troubles.Ending = "closed" if ended else "silent" if time.monotonic() - began >= target.timeout else "garbled"
+    trouble = troubles.no_handshake(target, wire.head, str(error or ""), how)
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         trouble = _NoCommonAlgorithm(trouble.what, where=trouble.where, why=trouble.why, cure=trouble.cure)
     raise trouble from error

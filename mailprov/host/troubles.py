@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
+from typing import Literal
 
 from mailprov.errors import ConnectError
 from mailprov.host.known_hosts import Entry, HostKey
@@ -62,10 +63,13 @@ def no_way_through(target: Target, hop: Target, code: int, text: str) -> Connect
     )
 
 
-def no_handshake(target: Target, head: bytes, error: str, silent: bool) -> ConnectError:
+Ending = Literal["closed", "silent", "garbled"]
+
+
+def no_handshake(target: Target, head: bytes, error: str, how: Ending) -> ConnectError:
     """TCP connected, and no SSH session came of it. `head` is the first that was received."""
     if not head:
-        if silent:
+        if how == "silent":
             return ConnectError(
                 f"the connection was accepted, and then nothing came within {target.timeout:g} s",
                 where=target.where,
@@ -92,12 +96,19 @@ def no_handshake(target: Target, head: bytes, error: str, silent: bool) -> Conne
             why=f"{printable(error, 300)}; the server is {said}",
             cure="update the SSH server; mailprov uses no SHA-1, CBC or other outdated algorithms",
         )
-    if silent:
+    if how == "silent":
         return ConnectError(
             f"the SSH handshake did not end within {target.timeout:g} s",
             where=target.where,
             why=f"{said} stopped answering: an overloaded host, or a link that loses large packets (MTU)",
             cure="try again; allow more by ssh.connect_timeout",
+        )
+    if how == "garbled":
+        return ConnectError(
+            "the SSH handshake failed",
+            where=target.where,
+            why=f"{said}; {printable(error, 300)}",
+            cure="update the SSH server, or look for what garbles the connection on its way",
         )
     return _closed(target, "during the handshake", f"{said}; {printable(error, 300)}" if error else said)
 

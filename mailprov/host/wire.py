@@ -40,7 +40,13 @@ class Wire:
 
     def send(self, data: bytes) -> int:
         """As socket.send."""
-        count = self._inner.send(data)
+        try:
+            count = self._inner.send(data)
+        except TimeoutError:
+            raise
+        except OSError:
+            self.ended = True
+            raise
         self.sent += count
         return count
 

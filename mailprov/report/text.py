@@ -71,9 +71,50 @@ def _hosts(count: int) -> str:
     return f"{count} host{'' if count == 1 else 's'}"
 
 
-def check(made: Check) -> Line:
-    """One step of a verification."""
-    word, style = ("ok", "good") if made.ok else ("WARN", "warn") if made.warns else ("FAIL", "bad")
-    place = f"{made.endpoint.protocol} {made.endpoint.port}"
-    text = f"  {word:<4} {place:<15} {made.step:<24} {made.seconds * 1000:6.0f} ms  {printable(made.detail)}"
+def verification(checks: Sequence[Check], *, details: bool = False) -> list[Line]:
+    """A line a listener that says how far it went, then everything that is not well; `details` adds every check."""
+    lines: list[Line] = []
+    for endpoint in dict.fromkeys(check.endpoint for check in checks):
+        made = [check for check in checks if check.endpoint == endpoint]
+        lines.append(_listener(made))
+        lines.extend(_check(check) for check in made if details or not check.ok)
+    failed = next((check for check in checks if check.failed), None)
+    warned = sum(check.warns for check in checks)
+    if failed is not None:
+        return [*lines, Line(f"  FAILED at {failed.endpoint}: {failed.step}: {printable(failed.detail)}", "bad")]
+    return [*lines, Line(f"  verified: {len(checks)} checks, {warned} warning{'' if warned == 1 else 's'}", "good")]
+
+
+def _listener(made: Sequence[Check]) -> Line:
+    failed = any(check.failed for check in made)
+    went = [
+        check.step for check in made if check.ok and check.step in ("tls", "login", "send", "fetch", "relay refused")
+    ]
+    tls = next((check.detail.partition(",")[0] for check in made if check.ok and check.step == "tls"), "no TLS")
+    until = next((check.detail for check in made if check.ok and check.step == "certificate"), "")
+    seconds = sum(check.seconds for check in made)
+    parts = [tls, *([f"certificate {until}"] if until else []), *went[1:]]
+    endpoint = made[0].endpoint
+    text = f"  {'FAIL' if failed else 'ok':<4} {endpoint.protocol:<10} {endpoint.port:>5}  {'; '.join(parts)}"
+    return Line(f"{text}  ({seconds * 1000:.0f} ms)", "bad" if failed else "good")
+
+
+def _check(made: Check) -> Line:
+    word, style = ("ok", "dim") if made.ok else ("warning", "warn") if made.warns else ("failed", "bad")
+    text = f"       {word:<7} {made.step:<24} {made.seconds * 1000:6.0f} ms  {printable(made.detail)}"
     return Line(text.rstrip(), style)
+
+
+def problems(checks: Sequence[Check]) -> list[Line]:
+    """What is not well, in as many lines as there are different complaints."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for check in checks:
+        if not check.ok:
+            found.setdefault((check.step, check.detail, check.failed), []).append(str(check.endpoint.port))
+    return [
+        Line(
+            f"  {'FAIL' if bad else 'warning'}: {step} ({', '.join(ports)}): {printable(detail)}",
+            "bad" if bad else "warn",
+        )
+        for (step, detail, bad), ports in found.items()
+    ]

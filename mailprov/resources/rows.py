@@ -29,7 +29,7 @@ class Difference:
         named = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
         parts = ", ".join(f"{len(keys):,} {word}" for word, keys in named if keys)
         if not parts:
-            return "order or comments"
+            return f"no {noun}" if self.total == 0 else "order or comments"
         return f"{count:,} of {self.total:,} {noun} {'changes' if count == 1 else 'change'} ({parts})"
 
     def detail(self) -> tuple[str, ...]:

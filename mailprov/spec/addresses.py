@@ -124,6 +124,9 @@ def _split(text: str) -> tuple[str, str]:
     local, at, name = text.rpartition("@")
     if not at or not local or not name or "@" in local:
         raise Wrong(f'"{_brief(text)}" is not a mail address', "for example alice@example.com")
+    if not local.isascii():  # before lower(), which would make K out of the Kelvin sign
+        cure = "write the part before the @ in ASCII: letters, digits and . _ -"
+        raise Wrong(f'"{_brief(text)}" is not allowed as an address', cure)
     return local, name
 
 
@@ -139,8 +142,6 @@ def _joined(local: str, name: str) -> str:
 def _local_cure(local: str) -> str:
     if "+" in local:
         return "leave out the `+`: mail for name+anything reaches name by itself"
-    if not local.isascii():
-        return "write the part before the @ in ASCII: letters, digits and . _ -"
     return "letters, digits and . _ - may stand before the @, with a letter, digit or _ at both ends and no `..`"
 
 

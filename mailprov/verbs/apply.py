@@ -97,7 +97,7 @@ def _check(declared: HostSpec, host: Host, *, quick: bool) -> None:
         return
     with console.doing(f"looking at {declared.name} as a client"):
         checks = outside.listeners(declared, host)
-    console.show(text.check(check) for check in checks if not check.ok)
+    console.show(text.problems(checks))
     failed = [check for check in checks if check.failed]
     if failed:
         first = failed[0]

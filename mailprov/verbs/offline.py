@@ -109,7 +109,7 @@ def declared_port(chosen: Sequence[object]) -> int:
     return ports[0] if ports else 22
 
 
-def _no_hash(user: User) -> Secret:
+def _no_hash(_user: User) -> Secret:
     return Secret("")
 
 

@@ -11,7 +11,7 @@ from mailprov.errors import HostError
 from mailprov.host import Host
 from mailprov.model import Allow, HostSpec
 from mailprov.roles.tls import paths
-from mailprov.verify import Account, Check, Endpoint, OnCheck, Trust, endpoints, pin
+from mailprov.verify import Account, Check, Endpoint, Trust, endpoints, pin
 from mailprov.verify import verify as look
 
 
@@ -49,12 +49,10 @@ def listeners(declared: HostSpec, host: Host) -> tuple[Check, ...]:
     return look(open_here, trust(declared, host), now=datetime.now(UTC))
 
 
-def everything(
-    declared: HostSpec, trusted: Trust, account: Account | None, on_check: OnCheck | None
-) -> Sequence[Check]:
+def everything(declared: HostSpec, trusted: Trust, account: Account | None) -> Sequence[Check]:
     """Each listener, each login, and one message through. A listener narrowed to others may refuse us: a warning."""
     closed = {rule.port for rule in narrowed(declared)}
-    checks = look(reached(declared), trusted, account, now=datetime.now(UTC), on_check=on_check)
+    checks = look(reached(declared), trusted, account, now=datetime.now(UTC))
     return [
         replace(check, severity="warning") if check.step == "connect" and check.endpoint.port in closed else check
         for check in checks

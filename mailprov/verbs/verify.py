@@ -28,6 +28,7 @@ class How:
     password_env: str | None = None
     no_login: bool = False
     roots: Path | None = None
+    details: bool = False
 
 
 def verify(file: Path, limit: Sequence[str], form: str, how: How) -> Exit:
@@ -59,21 +60,20 @@ def one(spec: Spec, declared: HostSpec, how: How, *, live: bool) -> Sequence[Che
     with ExitStack() as stack:
         host = None if how.no_login and declared.tls.source == "file" else stack.enter_context(session(declared))
         trusted = outside.trust(declared, host, how.roots)
-        account = None
-        if not how.no_login:
-            domains = spec.domains_of(declared.name)
-            if how.user:
-                account = _own(spec, how)
-            elif host is not None and domains:
-                account = stack.enter_context(test_account(host, domains[0].name))
+        domains = spec.domains_of(declared.name)
+        account, whose = None, "without a login"
+        if how.user and not how.no_login:
+            account = _own(spec, how)
+            whose = f"as {account.address}"
+        elif host is not None and domains and not how.no_login:
+            account = stack.enter_context(test_account(host, domains[0].name))
+            whose = f"as {account.address} (made for this check, removed after it)"
         if live:
-            whose = f"as {account.address}" if account else "without a login"
-            kind = " (made for this check, removed after it)" if account and not how.user else ""
-            console.show([Line(f"{declared.name}  {whose}{kind}", "head")])
-        show = (lambda check: console.show([text.check(check)])) if live else None
-        checks = outside.everything(declared, trusted, account, show)
+            console.show([Line(f"{declared.name}  {whose}", "head")])
+        with console.doing(f"looking at {declared.name} as a client"):
+            checks = outside.everything(declared, trusted, account)
     if live:
-        console.show([_verdict(checks)])
+        console.show(text.verification(checks, details=how.details))
     return checks
 
 
@@ -94,12 +94,3 @@ def _own(spec: Spec, how: How) -> Account:
     if user is None:
         raise MailprovError(f"{how.user} is not declared", where="--user", cure="use a declared mailbox's address")
     return Account(user.address, Secret(password), user.protocols)
-
-
-def _verdict(checks: Sequence[Check]) -> Line:
-    failed = [check for check in checks if check.failed]
-    warned = sum(check.warns for check in checks)
-    if failed:
-        first = failed[0]
-        return Line(f"  FAILED at {first.endpoint}: {first.step}: {first.detail}", "bad")
-    return Line(f"  verified: {len(checks)} checks, {warned} warning{'' if warned == 1 else 's'}", "good")

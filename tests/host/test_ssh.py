@@ -191,7 +191,7 @@ def test_connecting_and_asking_once_takes_at_most_eight_round_trips(
             assert host.run(("cat",), stdin=b"x" * 20_000).stdout == b"x" * 20_000
             turns, traffic = proxy.turns, host.traffic
     print(f"direction changes: {connected} to connect, {turns} in all; bytes sent and received: {traffic}")
-    assert turns / 2 + 1 <= 8  # and one for TCP itself
+    assert turns // 2 + 1 <= 8  # and one for TCP itself
     assert traffic[0] < 20_000 + 4_000
     assert host.traffic == proxy.traffic
 

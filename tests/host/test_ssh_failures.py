@@ -155,15 +155,23 @@ def test_a_server_that_resets_the_connection(failing: Failing) -> None:
         assert "closed the connection before saying anything" in failing(here(port)).what
 
 
-@pytest.mark.parametrize("more", [b"", b"\0\0\0\x0c\x0a\x63garbage!!!" * 50])
-def test_a_server_that_closes_during_the_handshake(failing: Failing, more: bytes) -> None:
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (b"", "the SSH server closed the connection during the handshake"),
+        (b"\0\0\0\x0c\x0a\x63garbage!!!" * 50, "the SSH handshake failed"),
+        (b"\xff" * 500, "the SSH handshake failed"),
+    ],
+)
+def test_a_server_that_breaks_the_handshake_off(failing: Failing, more: bytes, what: str) -> None:
     def answer(connection: socket.socket) -> None:
         connection.sendall(b"SSH-2.0-Broken_1.0\r\n" + more)
-        connection.recv(100)
+        while more and connection.recv(1000):
+            pass
 
     with false_server(answer) as port:
         error = failing(here(port))
-    assert error.what == "the SSH server closed the connection during the handshake"
+    assert error.what == what
     assert "SSH-2.0-Broken_1.0" in error.why
 
 
@@ -191,10 +199,13 @@ def test_a_server_with_outdated_algorithms_only(failing: Failing, machine: LabHo
 
 def test_a_server_with_too_many_starting_up(failing: Failing, machine: LabHost, spec: HostSpec) -> None:
     with (
-        sshd(machine, 2202, "MaxStartups 1", "LoginGraceTime 30") as port,
+        sshd(machine, 2202, "MaxStartups 2", "LoginGraceTime 30") as port,
         socket.create_connection((machine.address, port)) as first,
+        socket.create_connection((machine.address, port)) as second,
+        socket.create_connection((machine.address, port)) as third,
     ):
-        first.recv(10)
+        for connection in (first, second, third):
+            connection.recv(10)
         assert "closed the connection before" in failing(with_ssh(spec, port=port)).what
 
 

@@ -104,7 +104,7 @@ def _make_all(make: Maker) -> None:
     make.write("soon.pem", make.certificate("self", end=NOW + timedelta(days=13)))
     make.write("nameless.pem", make.certificate("mail.example.com", names=()))
     make.write("client.pem", make.certificate("self", usage=ExtendedKeyUsageOID.CLIENT_AUTH))
-    weak = rsa.generate_private_key(65537, 1024)
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - weak on purpose
     make.write_key("weak.key", weak)
     make.write("weak.pem", make.certificate("self", key=weak))
     curve = ec.generate_private_key(ec.SECP521R1())
