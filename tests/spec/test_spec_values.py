@@ -84,7 +84,7 @@ def test_mailboxes(text: str, canonical: str) -> None:
             '"a"@example.com',
             "a:b@example.com",
         ),
-        *("a\n@example.com", "ä@example.com", "ａ@example.com", "K@example.com", "a" * 65 + "@example.com"),
+        *("a\n@example.com", "ä@example.com", "ａ@example.com", "\u212a@example.com", "a" * 65 + "@example.com"),
         *(
             "a%u@example.com",
             "$a@example.com",
@@ -237,9 +237,9 @@ def b64(length: int) -> str:
 
 ARGON = "$argon2id$v=19$m=65536,t=3,p=1$c2FsdHNhbHRzYWx0c2FsdA$YYGIm8QFNuks32p7L7tyJNXv5fF7ND9nvmoUDSfoW84"
 GOOD = {
-    "{SHA512-CRYPT}" + sha512_crypt.hash("x", salt="saltsalt", rounds=5000),
-    "{SHA512-CRYPT}" + sha512_crypt.hash("x", salt="saltsalt", rounds=100000),
-    "{SHA256-CRYPT}" + sha256_crypt.hash("x", salt="saltsalt", rounds=1000),
+    "{SHA512-CRYPT}" + sha512_crypt.using(salt="saltsalt", rounds=5000).hash("x"),
+    "{SHA512-CRYPT}" + sha512_crypt.using(salt="saltsalt", rounds=100000).hash("x"),
+    "{SHA256-CRYPT}" + sha256_crypt.using(salt="saltsalt", rounds=1000).hash("x"),
     "{BLF-CRYPT}$2y$05$" + "a" * 53,
     "{BLF-CRYPT}$2b$12$" + "./" * 26 + "Z",
     "{ARGON2ID}" + ARGON,
