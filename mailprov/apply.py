@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mailprov import manifest, probe, transaction
 from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError
 from mailprov.host import Host
-from mailprov.model import Facts, HostSpec, Plan, Spec, State, Step
+from mailprov.model import Facts, HostSpec, Plan, Spec, State
 from mailprov.passwords import initial_hash
 from mailprov.plan import closer_questions, differences, live, plan, questions
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.roles import mailhost
-from mailprov.transaction import Event, Outcome
+from mailprov.transaction import Event, Outcome, Work
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
 _ANY = Facts("", "12", "", 0, (22,), "2.3", 0)
@@ -90,52 +90,75 @@ def _warnings(spec: Spec, declared: HostSpec, facts: Facts) -> tuple[str, ...]:
 
 
 def apply(
-    surveyed: Survey,
-    declared: HostSpec,
-    host: Host,
-    acts: Sequence[Step],
-    *,
-    transaction_id: str,
-    holder: str,
-    on_event: Callable[[Event], None],
+    surveyed: Survey, work: Work, host: Host, *, on_event: Callable[[Event], None], confirm: Callable[[], None]
 ) -> Outcome:
-    """Hand the plan's steps (`acts`) to the host and follow its journal. Returns how it ended, when it ended well.
+    """Hand the work to the host and follow its journal. Returns how it ended, when it ended well.
+
+    `confirm` is called when the host waits for its confirmation; it answers with `answer`, over a new connection.
 
     Raises StalePlanError, LockedError, RevertedError (put back), or HostError (nothing that is served was touched, or
     the host said no verdict).
     """
-    made = surveyed.plan
-    data = transaction.bundle(
-        made,
-        acts,
-        surveyed.ask,
-        transaction_id,
-        holder,
-        mailhost.validators(declared),
-        mailhost.health(declared),
-    )
     events: list[Event] = []
 
     def follow(line: str) -> None:
         event = transaction.event(line)
-        if event is not None:
-            events.append(event)
-            on_event(event)
+        if event is None:
+            return
+        events.append(event)
+        on_event(event)
+        if event.name == "await":
+            confirm()
 
-    argv = ("sh", "-c", transaction.START, "mailprov", transaction_id)
-    completed = host.run(argv, stdin=data, timeout=QUIET_SECONDS, on_line=follow)
-    outcome = transaction.outcome(events, acts)
+    argv = ("sh", "-c", transaction.START, "mailprov", work.transaction, str(transaction.LIMIT_SECONDS))
+    completed = host.run(argv, stdin=transaction.bundle(work), timeout=QUIET_SECONDS, on_line=follow)
+    outcome = transaction.outcome(events, work.steps)
+    if outcome.verdict == "stale":
+        raise _stale(surveyed, completed.stdout, host.name)
     if outcome.verdict != "applied":
-        raise _error(outcome, declared.name, completed.stderr.decode("utf-8", "replace").strip()[:400])
+        raise _error(outcome, host.name, completed.stderr.decode("utf-8", "replace").strip()[:400])
     return outcome
+
+
+def answer(host: Host, transaction_id: str, refusal: str = "") -> None:
+    """Tell a waiting host that all is well, or why it is not, in which case it takes everything back at once.
+
+    Raises HostError when the host does not take the answer.
+    """
+    word = "refused" if refusal else "confirmed"
+    completed = host.run(("sh", "-c", transaction.ANSWER, "mailprov", transaction_id, word), stdin=refusal.encode())
+    if completed.status != 0:
+        raise HostError(
+            "the host does not take the confirmation",
+            where=host.name,
+            why=completed.stderr.decode("utf-8", "replace")[:300],
+        )
+
+
+def _stale(surveyed: Survey, stdout: bytes, where: str) -> StalePlanError:
+    """What moved: the host's answer now, against the one that the plan was made from."""
+    lines = [line for line in stdout.decode("ascii", "replace").splitlines() if line.partition(" ")[0] in probe.STABLE]
+    now, then = live(probe.decode(lines)), live(surveyed.answer.sections)
+    return StalePlanError(
+        "the host changed after it was looked at; nothing was touched",
+        where=where,
+        why=f"moved: {', '.join(moved(then, now)) or 'something that is not shown'}",
+        cure="look at the plan again",
+    )
+
+
+def moved(then: State, now: State) -> tuple[str, ...]:
+    """The names of the things whose fingerprints differ between two live states."""
+    keys = sorted({*then, *now})
+    return tuple(
+        str(key)
+        for key in keys
+        if (then[key].fingerprint if key in then else "") != (now[key].fingerprint if key in now else "")
+    )
 
 
 def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:
     why = "; ".join(outcome.says[-3:]) or stderr
-    if outcome.verdict == "stale":
-        return StalePlanError(
-            "the host changed after it was looked at; nothing was touched", where=where, cure="run the apply again"
-        )
     if outcome.verdict == "locked":
         cure = "wait for it to end, then run this again"
         return LockedError("another apply is at work on this host", where=where, why=why, cure=cure)

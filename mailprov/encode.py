@@ -25,6 +25,8 @@ class Encoded(str):
 
 _WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")
 _ADDRESS = re.compile(r"[a-z0-9_.+-]*@[a-z0-9.-]+")
+_TARGET = re.compile(r"[A-Za-z0-9_.+=~-]*@[a-z0-9.-]+")
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 _SECRET = re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9./$,=+-]+")
 
 
@@ -42,11 +44,18 @@ def address(text: str) -> Encoded:
     return Encoded(text)
 
 
+def target(text: str) -> Encoded:
+    """An address that mail is sent on to; elsewhere the case of its local part matters (RFC 5321 §2.4)."""
+    if not _TARGET.fullmatch(text) or ".." in text or text.startswith("-") or text.endswith("."):
+        raise EncodeError("this is not a mail address that a map can hold", where=ascii(text[:80]))
+    return Encoded(text)
+
+
 def map_row(key: str, values: tuple[str, ...]) -> Encoded:
     """One line of a Postfix lookup table, `key value, value` (postmap(1)), without its newline."""
     if not values:
         raise EncodeError("a map entry needs a value", where=ascii(key[:80]))
-    return Encoded(f"{address(key)} {', '.join(value if value == 'OK' else address(value) for value in values)}")
+    return Encoded(f"{address(key)} {', '.join(value if value == 'OK' else target(value) for value in values)}")
 
 
 def passwd_row(name: str, password: str, owner: str, extra: tuple[tuple[str, str], ...] = ()) -> Encoded:
@@ -57,8 +66,14 @@ def passwd_row(name: str, password: str, owner: str, extra: tuple[tuple[str, str
     """
     if password and not _SECRET.fullmatch(password):
         raise EncodeError("this password hash cannot stand in a passwd-file", where=ascii(name[:80]))
-    fields = " ".join(f"{word(key)}={_extra(value)}" for key, value in extra)
-    return Encoded(f"{address(name)}:{password}:::{word(owner)}:::{fields}")
+    fields = " ".join(f"{_name(key)}={_extra(value)}" for key, value in extra)
+    return Encoded(f"{address(name)}:{password}:::{_name(owner)}:::{fields}")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise EncodeError("this name cannot stand in a passwd-file", where=ascii(text[:80]))
+    return text
 
 
 def _extra(value: str) -> str:

@@ -372,7 +372,7 @@ class Facts:
     dovecot: str
     free_kib: int
     owed: tuple[str, ...] = ()
-    """services whose reload an earlier apply owed and could not give"""
+    """what an earlier apply owed and could not give: "dovecot reload\""""
 
 
 @dataclass(frozen=True, slots=True)

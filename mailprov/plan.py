@@ -55,7 +55,8 @@ def questions(desired: State) -> tuple[Question, ...]:
     asked = [Question("facts", "facts")]
     for resource in ORDER:
         items = [item for key, item in desired.items() if key.kind == resource.KIND]
-        asked.extend(resource.questions(items) if items else ())
+        # What is no longer declared must be seen to be removed.
+        asked.extend(resource.questions(items) if items or resource.KIND in REMOVED else ())
     return (*asked, Question("manifest", "manifest"))
 
 
@@ -163,5 +164,5 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     made: list[Step] = []
     for resource in ORDER:
         made.extend(resource.steps([change for change in plan.changes if change.key.kind == resource.KIND]))
-    made.extend(services.activation(plan.effects))
+    made = [*services.debts(plan.effects), *made, *services.activation(plan.effects)]
     return tuple(sorted(made, key=lambda step: step.phase))

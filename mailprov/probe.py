@@ -30,7 +30,7 @@ class Answer:
 
 def library() -> str:
     """probe.sh: the functions that questions name."""
-    return files("mailprov").joinpath("probe.sh").read_text(encoding="utf-8")
+    return files("mailprov").joinpath("onhost/probe.sh").read_text(encoding="utf-8")
 
 
 def script(questions: Sequence[Question]) -> bytes:

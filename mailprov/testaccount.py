@@ -32,7 +32,7 @@ def test_account(host: Host, domain: str) -> Iterator[Account]:
 
 
 def _script(host: Host, action: str, address: str, stdin: bytes = b"") -> None:
-    text = files("mailprov").joinpath("testaccount.sh").read_text(encoding="utf-8")
+    text = files("mailprov").joinpath("onhost/testaccount.sh").read_text(encoding="utf-8")
     completed = host.run(("sh", "-c", text, "mailprov", action, address, text), stdin=stdin)
     if completed.status != 0:
         why = completed.stderr.decode("utf-8", "replace").strip()[:400]

@@ -11,8 +11,21 @@ from importlib.resources import files
 from mailprov import manifest, probe, shell
 from mailprov.model import Command, Phase, Plan, Step
 
+CONFIRM_SECONDS = 60
+"""how long a host waits for the controller's confirmation over a new connection before it takes everything back"""
+
+KEPT = 10
+"""how many transactions a host keeps, to roll back to"""
+
+APT_PATIENCE_SECONDS = 60
+"""how long apt waits for another apt to let go of its lock"""
+
+LIMIT_SECONDS = 3600
+"""how long a transaction may run before systemd ends it, and it takes itself back"""
+
 # What the one exec runs: unpack stdin, hand the work to systemd, and follow the journal until the work has ended.
-# The host's unit does not notice when this is cut off.
+# The host's unit does not notice when this is cut off. When its process ends too soon, however it ends, systemd runs
+# it again to settle what it left.
 START = """
 set -eu
 umask 077
@@ -22,13 +35,24 @@ mkdir "$T"
 tar -x -f - -C "$T"
 : >"$T/journal"
 systemd-run --quiet --collect --unit="mailprov-$1" --property=Type=exec --property=KillMode=process \\
-    /bin/sh "$T/run" "$T" apply
+    --property="RuntimeMaxSec=$2" --property="ExecStopPost=/bin/sh $T/run $T settle" /bin/sh "$T/run" "$T" apply
 PID=$(systemctl show -p MainPID --value "mailprov-$1")
 [ "$PID" != 0 ] || PID=$$
 tail -n +1 -s 0.05 -f --pid="$PID" "$T/journal" | while read -r line; do
     echo "$line"
-    case $line in *' verdict '*) kill $$ 2>/dev/null; break ;; esac
+    case $line in *' verdict '*) break ;; esac
 done
+[ ! -f "$T/live" ] || ! grep -q ' verdict stale$' "$T/journal" || cat "$T/live"
+"""
+
+# Over another connection: "confirmed", or "refused" with the reason on stdin.
+ANSWER = """
+set -eu
+umask 077
+cd "/var/lib/mailprov/txn/$1"
+cat >"$2.new"
+sync "$2.new"
+mv "$2.new" "$2"
 """
 
 
@@ -55,33 +79,49 @@ class Outcome:
     says: tuple[str, ...] = ()
 
 
-def bundle(
-    plan: Plan,
-    steps: Sequence[Step],
-    ask: bytes,
-    transaction: str,
-    holder: str,
-    validators: Sequence[Command],
-    health: Sequence[Command],
-) -> bytes:
-    """One tar: transaction.sh, the steps as sh functions, payloads, the probe to ask again, and the manifest's head.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Everything that a host needs to carry out a plan.
 
-    `ask` is the very script whose answer the plan was made from; `holder` says to others who holds the lock.
+    `ask` is the very script whose answer the plan was made from; `meta` one line that says who applies what, for the
+    history and for whoever finds the lock held. `validators` look at the staged tree, `health` at what it serves.
     """
+
+    plan: Plan
+    steps: Sequence[Step]
+    ask: bytes
+    transaction: str
+    meta: str
+    validators: Sequence[Command] = ()
+    health: Sequence[Command] = ()
+    confirm_seconds: int = CONFIRM_SECONDS
+
+
+def script() -> str:
+    """The host's script: transaction.sh with the functions that it uses."""
+    folder = files("mailprov").joinpath("onhost")
+    main = folder.joinpath("transaction.sh").read_text(encoding="utf-8")
+    parts = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("acts.sh", "checks.sh"))
+    return main.replace("# @LIBRARY@\n", "\n".join(parts))
+
+
+def bundle(work: Work) -> bytes:
+    """One tar: the script, the steps as sh functions, payloads, the probe to ask again, and the manifest's head."""
     members: dict[str, bytes] = {
-        "run": files("mailprov").joinpath("transaction.sh").read_bytes(),
-        "ask.sh": ask,
-        "steps.sh": functions(plan, steps, validators, health).encode(),
-        "desired": manifest.head(plan.desired, transaction).encode(),
-        "managed": "".join(f"{path}\n" for path in managed(plan)).encode(),
-        "holder": holder.encode("ascii", "replace"),
+        "run": script().encode(),
+        "ask.sh": work.ask,
+        "plan.sh": functions(work).encode(),
+        "desired": manifest.head(work.plan.desired, work.transaction).encode(),
+        "managed": "".join(f"{path}\n" for path in managed(work.plan)).encode(),
+        "meta": (work.meta.encode("ascii", "replace").decode().replace("\n", " ") + "\n").encode(),
     }
-    members |= {f"new/{n}": step.payload for n, step in enumerate(steps, 1) if step.payload is not None}
+    members |= {f"new/{n}": step.payload for n, step in enumerate(work.steps, 1) if step.payload is not None}
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        new = tarfile.TarInfo("new")
-        new.type, new.mode = tarfile.DIRTYPE, 0o700
-        tar.addfile(new)
+        for name in ("new", "old"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o700
+            tar.addfile(folder)
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o600
@@ -94,25 +134,34 @@ def managed(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(key.name for key in plan.desired if key.kind == "file"))
 
 
-def functions(plan: Plan, steps: Sequence[Step], validators: Sequence[Command], health: Sequence[Command]) -> str:
-    """steps.sh: each step as do_N, undo_N and stage_N, and which run in which phase."""
+def functions(work: Work) -> str:
+    """plan.sh: each step as do_N, undo_N and stage_N, which run in which phase, and what to check."""
     numbers: Mapping[Phase, list[str]] = {phase: [] for phase in Phase}
-    lines = [f"EXPECTED={plan.digest}", "STABLE=" + shell.line(("|".join(probe.STABLE),))]
-    staged: list[str] = []
-    for n, step in enumerate(steps, 1):
+    lines = [
+        f"EXPECTED={work.plan.digest}",
+        "STABLE=" + shell.line(("|".join(probe.STABLE),)),
+        f"CONFIRM={work.confirm_seconds}",
+        f"KEPT={KEPT}",
+        f"APT_PATIENCE={APT_PATIENCE_SECONDS}",
+    ]
+    for n, step in enumerate(work.steps, 1):
         numbers[step.phase].append(str(n))
-        if step.stage:
-            staged.append(str(n))
-            lines.append(f"stage_{n}() {{ {_call(step.stage, n)}; }}")
-        lines.append(f"do_{n}() {{ {_call(step.do, n)}; }}")
-        lines.append(f"undo_{n}() {{ {_call(step.undo, n)}; }}")
+        stage = [f"stage_{n}() {{ {_call(step.stage, n)}; }}"] if step.stage else []
+        lines += [*stage, f"do_{n}() {{ {_call(step.do, n)}; }}", f"undo_{n}() {{ {_call(step.undo, n)}; }}"]
     lines.extend(f"{phase.name}='{' '.join(of_phase)}'" for phase, of_phase in numbers.items())
-    lines.append(f"STAGED='{' '.join(staged)}'")
+    lines.append(f"STAGED='{' '.join(str(n) for n, step in enumerate(work.steps, 1) if step.stage)}'")
+    lines.append(f"REHEARSED='{' '.join(str(n) for n, step in enumerate(work.steps, 1) if _under_etc(step))}'")
     # Accounts and maps are checked by the digest of what was merged; daemons' own checkers matter to configuration.
-    lines.append(f"VALIDATE={'yes' if plan.effects else ''}")
-    lines.append(_all("validators", validators))
-    lines.append(_all("health", [("run", *command) for command in health] if plan.effects else []))
+    daemons = bool(work.plan.effects)
+    lines.append(f"VALIDATE={'yes' if daemons else ''}")
+    lines.append(_all("validators", work.validators))
+    lines.append(_all("health", work.health if daemons else ()))
     return "\n".join([*lines, ""])
+
+
+def _under_etc(step: Step) -> bool:
+    """Whether a step can be rehearsed where /etc is a copy."""
+    return step.phase is Phase.COMMIT and any(word.startswith("/etc/") for word in step.do)
 
 
 def _all(name: str, commands: Sequence[Command]) -> str:
@@ -136,6 +185,14 @@ def outcome(events: Sequence[Event], steps: Sequence[Step]) -> Outcome:
     failed = next((event.text for event in events if event.name == "failed"), "")
     if failed.isdigit() and 0 < int(failed) <= len(steps):
         failed = steps[int(failed) - 1].what
-    elif not failed and verdict == "failed":
-        failed = "validate the staged configuration with the host's own programs"
+    else:
+        failed = _FAILED.get(failed, failed)
     return Outcome(verdict, tuple(events), failed, tuple(event.text for event in events if event.name == "says"))
+
+
+_FAILED: Mapping[str, str] = {
+    "validate": "run the staged configuration with the host's own programs",
+    "health": "serve every listener",
+    "confirm": "be confirmed over a new connection",
+    "seal": "write the manifest",
+}

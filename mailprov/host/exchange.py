@@ -1,4 +1,4 @@
-"""One command over one SSH channel: stdin goes up while stdout and stderr come down, and silence is noticed."""
+"""One command over one channel: stdin goes up while stdout and stderr come down, and silence is noticed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from mailprov.host import sudo, troubles
 from mailprov.host.lines import Output
 from mailprov.model import Completed
 
-_CHUNK = 256 * 1024
+CHUNK = 256 * 1024
 _LEFT_OPEN = 2.0
 """seconds without output after which a command that has ended counts as done, though a child holds its stdout"""
 _SIGNALLED = 255
 """the status of a command that a signal ended, as ssh(1) has it"""
 
 
+class Awaited(Protocol):
+    """What is used of a threading.Event."""
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
 class Channel(Protocol):
-    """What is used of a paramiko channel."""
+    """What is used of a paramiko channel; a local process gives itself out as one."""
 
-    eof_received: bool
-    closed: bool
-    status_event: threading.Event
-
+    @property
+    def eof_received(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def status_event(self) -> Awaited: ...
     def exec_command(self, command: bytes) -> None: ...
     def fileno(self) -> int: ...
     def recv_ready(self) -> bool: ...
@@ -93,8 +101,8 @@ class Exchange:
                 self._gate.wait()
                 stdin = self._way.then() + stdin if self._output.begun else b""
             view = memoryview(stdin)
-            for start in range(0, len(view), _CHUNK):
-                channel.sendall(bytes(view[start : start + _CHUNK]))
+            for start in range(0, len(view), CHUNK):
+                channel.sendall(bytes(view[start : start + CHUNK]))
                 self._moved = time.monotonic()
             channel.shutdown_write()
         except Exception:  # noqa: S110
@@ -112,6 +120,8 @@ class Exchange:
                 # stdout and stderr are closed; the status may still be on its way, or the command at work without them.
                 self._silence(self._channel.status_event.wait(self._left()))
                 return
+            if self._channel.eof_received:
+                continue  # it came while the rest was read
             ended = self._channel.exit_status_ready()
             if ended and time.monotonic() - self._moved > _LEFT_OPEN:
                 return
@@ -121,10 +131,10 @@ class Exchange:
     def _drain(self) -> bool:
         moved = False
         if self._channel.recv_ready():
-            self._output.feed_stdout(self._channel.recv(_CHUNK))
+            self._output.feed_stdout(self._channel.recv(CHUNK))
             moved = True
         if self._channel.recv_stderr_ready():
-            self._output.feed_stderr(self._channel.recv_stderr(_CHUNK))
+            self._output.feed_stderr(self._channel.recv_stderr(CHUNK))
             moved = True
         if moved:
             self._moved = time.monotonic()

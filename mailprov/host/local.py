@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import select
 import signal
 import subprocess
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import IO, cast
 
 from mailprov.errors import ConnectError, HostError
-from mailprov.host import sudo, troubles
+from mailprov.host import sudo
+from mailprov.host.exchange import CHUNK, Exchange
 from mailprov.host.lines import Output, printable
 from mailprov.model import Completed, HostSpec
 
-_CHUNK = 256 * 1024
-_LEFT_OPEN = 2.0
-"""seconds without output after which a command that has ended counts as done, though a child holds its stdout"""
+_TICK = 200
+"""milliseconds after which a writer that nobody reads looks whether it is to end"""
 
 
 class LocalHost:
@@ -53,149 +53,128 @@ class LocalHost:
     ) -> Completed:
         """Run one command as root; see `Host.run`.
 
-        Raises ConnectError when nothing comes for `timeout` seconds, or sudo refuses; HostError when the command does
-        not exist or its output is without bounds. The command is ended with each of them.
+        Raises ConnectError when nothing comes for `timeout` seconds, or sudo refuses; HostError when the output is
+        without bounds, or there is no such command under root. The command is ended with each of them.
         """
         way = None if self._root else sudo.become(self._spec.become_password)
         output = Output(self.name, on_line, way.mark.encode() if way is not None else b"")
         doing = printable(" ".join(argv[:2]), 60)
         try:
-            process = subprocess.Popen(
-                way.wrap(argv) if way is not None else argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                # Ctrl-C is for mailprov; what it began is ended, or left to end, as on a host far away.
-                start_new_session=True,
-            )
+            process = _Process(way.wrap(argv) if way is not None else argv)
         except OSError as error:
-            raise HostError(
-                f"cannot run {printable(argv[0])}", where=self.name, why=error.strerror or str(error)
-            ) from error
+            what = f"cannot run {printable(argv[0], 100)}"
+            raise HostError(what, where=self.name, why=error.strerror or str(error)) from error
         try:
-            status = _Talk(process, output, way, stdin, timeout, self.name, doing).finish()
+            return Exchange(process, output, where=self.name, doing=doing, timeout=timeout, way=way).run(b"", stdin)
         except BaseException:
-            # A command under sudo is root's, and ends by its closed pipes instead.
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             raise
         finally:
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                with contextlib.suppress(OSError):
-                    cast(IO[bytes], pipe).close()
-        if not output.begun and way is not None:
-            raise sudo.refusal(self.name, way, status, output.stderr)
-        return output.completed(status, forget=way.forget() if way is not None else b"")
+            process.close()
 
     def close(self) -> None:
         """Nothing to end."""
 
 
-class _Talk:
-    """A process's three pipes, served by one thread."""
+class _Process:
+    """A process, seen as the channel that an `Exchange` talks to."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        output: Output,
-        way: sudo.Become | None,
-        stdin: bytes,
-        timeout: float,
-        where: str,
-        doing: str,
-    ) -> None:
+    def __init__(self, argv: Sequence[str]) -> None:
+        # A session of its own: Ctrl-C is for mailprov; what it began runs on, as on a host far away.
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._stdin = cast(IO[bytes], self._process.stdin)
+        self._lock = threading.Lock()  # around stdin, which one thread writes and another may close
+        self._read = {True: b"", False: b""}
+        self._open = {True: cast(IO[bytes], self._process.stdout), False: cast(IO[bytes], self._process.stderr)}
+        self._epoll = select.epoll()
+        for stream in self._open.values():
+            os.set_blocking(stream.fileno(), False)
+            self._epoll.register(stream, select.EPOLLIN)
+        os.set_blocking(self._stdin.fileno(), False)
+        self.closed = False
+        self.status_event = _Ended(self._process)
+
+    @property
+    def eof_received(self) -> bool:
+        return not self._open
+
+    def exec_command(self, command: bytes) -> None:
+        """It runs already."""
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def recv_ready(self) -> bool:
+        return self._fill(True)
+
+    def recv(self, nbytes: int) -> bytes:
+        return self._take(True, nbytes)
+
+    def recv_stderr_ready(self) -> bool:
+        return self._fill(False)
+
+    def recv_stderr(self, nbytes: int) -> bytes:
+        return self._take(False, nbytes)
+
+    def sendall(self, s: bytes) -> None:
+        poll = select.poll()
+        poll.register(self._stdin.fileno(), select.POLLOUT)
+        rest = memoryview(s)
+        while rest:
+            poll.poll(_TICK)
+            with self._lock, contextlib.suppress(BlockingIOError):
+                rest = rest[os.write(self._stdin.fileno(), rest) :]
+
+    def shutdown_write(self) -> None:
+        with self._lock:
+            self._stdin.close()
+
+    def exit_status_ready(self) -> bool:
+        return self._process.poll() is not None
+
+    def recv_exit_status(self) -> int:
+        code = self._process.wait()
+        return code if code >= 0 else 128 - code  # as a shell tells of a signal
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.shutdown_write()
+            self._epoll.close()
+            for stream in (self._process.stdout, self._process.stderr):
+                cast(IO[bytes], stream).close()
+
+    def kill(self) -> None:
+        # A command under sudo is root's: it ends by its closed pipes instead.
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(1)
+
+    def _take(self, stdout: bool, size: int) -> bytes:
+        data, self._read[stdout] = self._read[stdout][:size], self._read[stdout][size:]
+        return data
+
+    def _fill(self, stdout: bool) -> bool:
+        if not self._read[stdout] and stdout in self._open:
+            with contextlib.suppress(BlockingIOError):
+                self._read[stdout] = os.read(self._open[stdout].fileno(), CHUNK)
+                if not self._read[stdout]:
+                    self._epoll.unregister(self._open.pop(stdout))
+        return bool(self._read[stdout])
+
+
+class _Ended:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
-        self._output = output
-        self._way = way
-        self._rest = memoryview(way.first() if way is not None else stdin)
-        self._later = way.then() + stdin if way is not None else None
-        self._timeout = timeout
-        self._where = where
-        self._doing = doing
-        self._selector = selectors.DefaultSelector()
-        self._moved = time.monotonic()
 
-    def finish(self) -> int:
-        """Serve the pipes until the process has ended, and return its status as a shell gives it.
-
-        Raises ConnectError after `timeout` seconds of silence; HostError when the output is without bounds.
-        """
-        with self._selector:
-            for pipe, events in (
-                (self._process.stdin, selectors.EVENT_WRITE),
-                (self._process.stdout, selectors.EVENT_READ),
-                (self._process.stderr, selectors.EVENT_READ),
-            ):
-                stream = cast(IO[bytes], pipe)
-                os.set_blocking(stream.fileno(), False)
-                self._selector.register(stream, events)
-            self._release()
-            while self._hearing():
-                if not self._serve(self._pause()):
-                    if self._process.poll() is not None and self._still(_LEFT_OPEN):
-                        break
-                    self._silence()
-        while self._process.poll() is None:
-            self._silence()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(self._pause())
-        code = self._process.returncode
-        return code if code >= 0 else 128 - code
-
-    def _hearing(self) -> bool:
-        streams = {key.fileobj for key in self._selector.get_map().values()}
-        return self._process.stdout in streams or self._process.stderr in streams
-
-    def _serve(self, seconds: float) -> bool:
-        ready = self._selector.select(seconds)
-        for key, _ in ready:
-            stream = cast(IO[bytes], key.fileobj)
-            if stream is self._process.stdin:
-                self._write(stream)
-            elif data := os.read(stream.fileno(), _CHUNK):
-                (self._output.feed_stdout if stream is self._process.stdout else self._output.feed_stderr)(data)
-            else:
-                self._selector.unregister(stream)
-            self._release()
-        if ready:
-            self._moved = time.monotonic()
-        return bool(ready)
-
-    def _write(self, stream: IO[bytes]) -> None:
-        try:
-            self._rest = self._rest[os.write(stream.fileno(), self._rest[:_CHUNK]) :]
-        except BlockingIOError:
-            return
-        except OSError:  # the command ended, or closed its stdin, without reading all of it
-            self._later, self._rest = None, memoryview(b"")
-
-    def _release(self) -> None:
-        """Let go of stdin's second part once sudo is passed, and of stdin itself once there is no more."""
-        stream = cast(IO[bytes], self._process.stdin)
-        if self._way is not None and self._later is not None:
-            if self._output.begun:
-                self._rest, self._later = memoryview(bytes(self._rest) + self._later), None
-                if not stream.closed and stream not in self._streams():
-                    self._selector.register(stream, selectors.EVENT_WRITE)
-            elif self._way.refused(self._output.stderr):
-                self._later = None
-        if self._rest or stream.closed or stream not in self._streams():
-            if not self._rest and self._later is None and not stream.closed:
-                stream.close()
-            return
-        self._selector.unregister(stream)
-        if self._later is None:
-            stream.close()
-
-    def _streams(self) -> set[object]:
-        return {key.fileobj for key in self._selector.get_map().values()}
-
-    def _pause(self) -> float:
-        return max(0.0, min(_LEFT_OPEN / 4, self._moved + self._timeout - time.monotonic()))
-
-    def _still(self, seconds: float) -> bool:
-        return time.monotonic() - self._moved > seconds
-
-    def _silence(self) -> None:
-        if self._still(self._timeout):
-            raise troubles.lost(self._where, self._doing, self._timeout, self._output.stderr)
+    def wait(self, timeout: float | None = None) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+        return self._process.returncode is not None

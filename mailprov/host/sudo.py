@@ -70,11 +70,11 @@ def become(password: Secret | None, token: Callable[[int], str] = secrets.token_
 def refusal(where: str, way: Become, status: int, stderr: bytes) -> Refused:
     """Why a command never began under sudo, from sudo's own words."""
     said = excerpt(stderr.replace(way.forget(), b"") if way.prompt else stderr)
+    if way.refused(stderr):
+        return Refused(_WRONG_PASSWORD[0], where=where, why=said, cure=_WRONG_PASSWORD[1])
     for pattern, what, cure in _REFUSALS:
         if re.search(pattern, said, re.IGNORECASE):
             return Refused(what, where=where, why=said, cure=cure)
-    if way.refused(stderr):
-        return Refused(_WRONG_PASSWORD[0], where=where, why=said, cure=_WRONG_PASSWORD[1])
     return Refused(
         "sudo did not run the command",
         where=where,

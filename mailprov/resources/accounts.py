@@ -104,7 +104,7 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
             if after.initial is not None and owns_password(new[key]):
                 new[key] = with_password(new[key], after.initial(key))
         payload = rows.delta({key: row.reveal() for key, row in old.items()}, new)
-        put, restore = ("put", "@", after.path, *after.attributes), ("restore", "@", after.path)
+        put, restore = ("put", "@", after.path, *after.attributes), ("former_accounts", "@", after.path)
         stage = ("merge", "@", after.path, ":", after.digest)
         made.append(Step(Phase.COMMIT, f"write {after.path}", put, restore, stage, payload))
     return tuple(made)

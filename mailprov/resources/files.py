@@ -141,9 +141,9 @@ def _lines(content: bytes) -> list[str]:
 
 def effects(before: File | None, after: File | None) -> Mapping[str, Effect]:
     """A reload of every service that reads it, or a restart where a setting changes that no reload takes up."""
-    file = after or before
-    if file is None or not file.services:
-        return {}
+    if after is None:
+        return {"systemd": Effect.RELOAD} if before and before.path.startswith("/etc/systemd/") else {}
+    file = after
     restart = before is not None and any(
         _setting(before.content, name) != _setting(file.content, name) for name in file.restart_settings
     )
@@ -157,23 +157,27 @@ def _setting(content: bytes | None, name: str) -> str | None:
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
-    """Folders from the outside in, then files; removals last."""
+    """Folders from the outside in, then files; removals last, from the inside out."""
     made = [_step(change) for change in sorted(changes, key=_order)]
     return tuple(made)
 
 
-def _order(change: Change) -> tuple[int, str]:
-    if change.after is None:
-        return (2, change.key.name)
-    return (0 if isinstance(change.after, File) and change.after.type == "directory" else 1, change.key.name)
+def _order(change: Change) -> tuple[int, int, str]:
+    path, after = change.key.name, change.after
+    if after is None:
+        return (2, -path.count("/"), path)
+    return (0 if isinstance(after, File) and after.type == "directory" else 1, 0, path)
 
 
 def _step(change: Change) -> Step:
-    path, after = change.key.name, change.after
+    path, before, after = change.key.name, change.before, change.after
     if not isinstance(after, File):
+        if isinstance(before, File) and before.type == "directory":
+            back = ("folder", "@", path, before.mode, before.owner, before.group)
+            return Step(Phase.COMMIT, f"remove {path}", ("former_folder", "@", path), back)
         return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), ("restore", "@", path))
     attributes = (after.mode, after.owner, after.group)
     if after.type == "directory":
-        return Step(Phase.PREPARE, f"folder {path}", ("folder", "@", path, *attributes), ("unfolder", "@", path))
+        return Step(Phase.COMMIT, f"folder {path}", ("folder", "@", path, *attributes), ("former_folder", "@", path))
     put, restore = ("put", "@", path, *attributes), ("restore", "@", path)
     return Step(Phase.COMMIT, f"write {path}", put, restore, ("copy", "@"), after.content)

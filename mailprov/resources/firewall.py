@@ -62,7 +62,7 @@ def effects(before: Table | None, after: Table | None) -> Mapping[str, Effect]:
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """Unloading; loading is the service's activation."""
     return tuple(
-        Step(Phase.ACTIVATE, f"unload table {change.key.name}", ("unload", "@"), ("reload_table", "@"))
+        Step(Phase.ACTIVATE, f"unload table {change.key.name}", ("unload_firewall", "@"), ("former_firewall", "@"))
         for change in changes
         if change.after is None
     )

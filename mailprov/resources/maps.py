@@ -98,7 +98,7 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         if not isinstance(after, Map) or after.rows is None:
             continue
         old = (before.rows if isinstance(before, Map) else None) or {}
-        put, restore = ("put_map", "@", after.path, *after.attributes), ("restore_map", "@", after.path)
+        put, restore = ("put_map", "@", after.path, *after.attributes), ("former_map", "@", after.path)
         stage = ("merge_map", "@", after.path, after.digest)
         made.append(Step(Phase.COMMIT, f"write {after.path}", put, restore, stage, rows.delta(old, after.rows)))
     return tuple(made)

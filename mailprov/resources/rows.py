@@ -21,7 +21,7 @@ class Difference:
     removed: tuple[str, ...]
     changed: tuple[str, ...]
     total: int
-    """how many rows there will be"""
+    """how many rows there are, before or after"""
 
     def summary(self, noun: str) -> str:
         """One line: "2 of 1,204 accounts change (1 added, 1 removed)"."""
@@ -52,7 +52,7 @@ def difference(before: Mapping[str, Row], after: Mapping[str, Row]) -> Differenc
         tuple(sorted(after.keys() - before.keys())),
         tuple(sorted(before.keys() - after.keys())),
         tuple(sorted(key for key in after.keys() & before.keys() if after[key] != before[key])),
-        len(after),
+        len(before.keys() | after.keys()),
     )
 
 

@@ -9,8 +9,8 @@ from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerpri
 
 KIND = "service"
 
-ORDER = ("systemd", "dovecot", "postfix", "mailprov-firewall")
-"""how services are activated: systemd's own units, who is asked before who asks, and the firewall last"""
+ORDER = ("systemd", "mailprov-recover", "dovecot", "postfix", "mailprov-firewall")
+"""systemd's own units, what puts right at boot, who is asked before who asks, and the firewall last"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Service:
     name: str
     enabled: bool = True
     active: bool = True
-    owed: bool = False
+    owed: str = ""
+    """"reload" or "restart", where an earlier apply could not give it"""
 
     @property
     def key(self) -> Key:
@@ -37,9 +38,8 @@ class Service:
 
 
 def questions(desired: Sequence[Service]) -> tuple[Question, ...]:
-    """One: the units' states."""
-    names = tuple(service.name for service in desired)
-    return (Question("services", "services", (*names, "postfix@-")),)
+    """One: the units' states, those that may have to be removed included."""
+    return (Question("services", "services", (*ORDER[1:], "postfix@-")),)
 
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
@@ -49,14 +49,15 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if fields.get("LoadState") in ("loaded", "masked"):
             units[fields.get("Id", "").removesuffix(".service")] = fields
-    owed = {line.split()[1] for line in sections.get("facts", "").splitlines() if line.startswith("owed ")}
+    debts = (line.split() for line in sections.get("facts", "").splitlines() if line.startswith("owed "))
+    owed = {words[1]: words[2] for words in sorted(debts) if len(words) == 3}
     found: dict[Key, Service] = {}
     for name, fields in units.items():
         if name != "postfix@-":
             wrapped = name == "postfix" and fields.get("Type") == "oneshot"
             running = units.get("postfix@-", {}) if wrapped else fields
             enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
-            found[Key(KIND, name)] = Service(name, enabled, running.get("ActiveState") == "active", name in owed)
+            found[Key(KIND, name)] = Service(name, enabled, running.get("ActiveState") == "active", owed.get(name, ""))
     return found
 
 
@@ -73,7 +74,7 @@ def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[
     wrong = (
         ("enable", not live.enabled),
         ("start", not live.active),
-        ("reload that an earlier apply owed", live.owed),
+        (f"{live.owed} that an earlier apply owed", bool(live.owed)),
     )
     return ", ".join(text for text, needed in wrong if needed), ()
 
@@ -84,33 +85,46 @@ def effects(before: Service | None, after: Service | None) -> Mapping[str, Effec
         return {}
     if before is None or not before.active:
         return {after.name: Effect.START}
-    return {after.name: Effect.RELOAD} if before.owed else {}
+    return {after.name: Effect[before.owed.upper()]} if before.owed in ("reload", "restart") else {}
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """Enabling and disabling; starts and reloads are `activation`, which also knows what other changes need."""
     made: list[Step] = []
-    for change in changes:
-        name, before, after = change.key.name, change.before, change.after
-        if after is None:
+    for change in sorted(changes, key=lambda change: ORDER.index(change.key.name)):
+        name = change.key.name
+        if change.after is None:
             made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", name), ("stand_up", name)))
-        elif not (isinstance(before, Service) and before.enabled):
-            do, undo = ("systemctl", "enable", "--quiet", name), ("systemctl", "disable", "--quiet", name)
-            made.append(Step(Phase.ACTIVATE, f"enable {name}", do, undo))
+        else:
+            made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), ("former_enabling", "@", name)))
     return tuple(made)
 
 
-def activation(effects: Mapping[str, Effect]) -> tuple[Step, ...]:
-    """Start, reload or restart, in ORDER.
+def debts(effects: Mapping[str, Effect]) -> tuple[Step, ...]:
+    """What will be owed once files have changed, written down before they do; an undo's own end pays it."""
+    return tuple(
+        Step(
+            Phase.RETIRE,
+            f"note that {name} is owed a {effect.name.lower()}",
+            ("owe", name, effect.name.lower()),
+            ("keep",),
+        )
+        for name, effect in sorted(effects.items(), key=lambda pair: ORDER.index(pair[0]))
+        if effect in (Effect.RELOAD, Effect.RESTART)
+    )
 
-    A reload is owed from before the first file changes until it has happened, so that none is ever forgotten; its undo
-    owes it again, and the undo's own end pays.
-    """
+
+def activation(effects: Mapping[str, Effect]) -> tuple[Step, ...]:
+    """Start, reload or restart, in ORDER. A start is undone by a stop; a reload by the reload that is owed again."""
     made: list[Step] = []
     for name in ORDER:
         effect = effects.get(name, Effect.NONE)
-        if effect is not Effect.NONE:
-            act = effect.name.lower()
-            undo = ("stop", name) if effect is Effect.START else ("owe", name)
-            made.append(Step(Phase.ACTIVATE, f"{act} {name}", ("activate", name, act), undo))
+        if effect is Effect.NONE:
+            continue
+        act = effect.name.lower()
+        undo: tuple[str, ...] = ("stop", name) if effect is Effect.START else ("owe", name, act)
+        do: tuple[str, ...] = ("activate", name, act)
+        if name == "mailprov-firewall":
+            do, undo = ("load_firewall", "@", act), ("former_firewall", "@")
+        made.append(Step(Phase.ACTIVATE, f"{act} {name}", do, undo))
     return tuple(made)

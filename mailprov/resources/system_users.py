@@ -62,17 +62,13 @@ def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str,
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """useradd or usermod; the undo of a creation keeps the user, who may own mail by then."""
-    made: list[Step] = []
-    for change in changes:
-        after, before = change.after, change.before
-        if not isinstance(after, SystemUser):
-            continue
-        if isinstance(before, SystemUser):
-            do: tuple[str, ...] = ("usermod", "--home", after.home, "--shell", after.shell, after.name)
-            undo = ("usermod", "--home", before.home, "--shell", before.shell, before.name)
-            made.append(Step(Phase.PREPARE, f"change system user {after.name}", do, undo))
-        else:
-            do = ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", after.home)
-            do = (*do, "--shell", after.shell, after.name)
-            made.append(Step(Phase.PREPARE, f"create system user {after.name}", do, ("keep",)))
-    return tuple(made)
+    return tuple(
+        Step(
+            Phase.PREPARE,
+            f"system user {user.name}",
+            ("system_user", "@", user.name, user.home, user.shell),
+            ("former_user", "@", user.name),
+        )
+        for user in (change.after for change in changes)
+        if isinstance(user, SystemUser)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import chain
 
 from mailprov.model import Command, Facts, HostSpec, Key, Secret, Spec, State, User
-from mailprov.roles import dovecot, firewall, postfix, tls
+from mailprov.roles import dovecot, firewall, postfix, recovery, tls
 
 
 def desired(spec: Spec, host: HostSpec, facts: Facts, initial: Callable[[User], Secret]) -> State:
@@ -21,6 +21,7 @@ def desired(spec: Spec, host: HostSpec, facts: Facts, initial: Callable[[User], 
         dovecot.items(host, users, facts, initial),
         postfix.items(host, spec.domains_of(host.name), users, spec.aliases_of(host.name)),
         firewall.items(host, facts),
+        recovery.items(),
     )
     return {Key(*item.key): item for item in items}
 
@@ -30,17 +31,21 @@ def validators(host: HostSpec) -> tuple[Command, ...]:
     where = tls.paths(host)
     checks: list[Command] = [
         ("certificate_matches", str(where.certificate), str(where.key)),
-        ("doveconf", "-n"),
+        ("dovecot_check",),
         ("postfix_check",),
     ]
     return (*checks, *([("nft", "-c", "-f", firewall.PATH)] if host.firewall.manage else []))
 
 
-def health(host: HostSpec) -> tuple[Command, ...]:
-    """What must hold on the host itself once all is in place: each declared port serves the certificate."""
+def health(spec: Spec, host: HostSpec) -> tuple[Command, ...]:
+    """What must hold of the canary and then of the live host: each port serves the certificate, mail is accepted."""
     where = str(tls.paths(host).certificate)
     starttls = {"pop3": "pop3", "imap": "imap", "submission": "smtp", "smtp": "smtp"}
-    return tuple(
+    served: list[Command] = [
         ("serves", str(port), "" if mode == "tls" else starttls[name], where)
         for name, mode, port in host.services.ports()
-    )
+    ]
+    users = spec.users_of(host.name)
+    if users and host.services.smtp is not None:
+        served.append(("accepts", str(host.services.smtp), users[0].address))
+    return tuple(served)

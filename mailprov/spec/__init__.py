@@ -30,30 +30,32 @@ def load(path: Path, *, environ: Mapping[str, str], now: datetime) -> Spec:
     Raises SpecError with every complaint, in file order, each with its place.
     """
     desk = Desk()
-    files = parts(path, environ, desk)
-    spec = _spec(files, now, desk)
+    files, complete = parts(path, environ, desk)
+    spec = _spec(files, now, desk, complete=complete)
     _tell_slips(files, desk)
     if desk.complaints:
         raise SpecError(desk.complaints)
     return spec
 
 
-def _spec(files: Sequence[Part], now: datetime, desk: Desk) -> Spec:
+def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -> Spec:
     machines, names = hosts(files, now, desk)
-    if not names and not any("hosts" in part.document.root and not part.usable("hosts") for part in files):
+    if complete and not any(part.mapping("hosts") or not part.usable("hosts") for part in files):
         cure = "add one: hosts: {mail1: {address: 192.0.2.10, hostname: mail.example.com}}"
         desk.complain(files[0].origin("hosts"), "no host is declared", cure)
     domains, catch_alls = people.domains(files, sorted(names), desk)
     users, user_claims = people.users(files, desk)
     aliases, alias_claims = people.aliases(files, domains, desk)
     claims = meaning.claimed([*user_claims, *alias_claims], desk)
-    if all(part.usable("domains") for part in files):
-        meaning.check_domains(claims, domains, desk)
-    domains = meaning.with_catch_alls(domains, catch_alls, claims, desk)
-    served = meaning.check_served(domains, names, desk)
-    meaning.check_targets(aliases, domains, claims, desk)
-    meaning.check_postmasters(claims, domains, desk)
     meaning.check_distinct(machines.values(), desk)
+    # what an unreadable file would have declared must not be called undeclared
+    references = desk if complete else Desk()
+    if all(part.usable("domains") for part in files):
+        meaning.check_domains(claims, domains, references)
+    domains = meaning.with_catch_alls(domains, catch_alls, claims, references)
+    served = meaning.check_served(domains, names, references)
+    meaning.check_targets(aliases, domains, claims, references)
+    meaning.check_postmasters(claims, domains, desk)
     meaning.check_hosts(list(machines.values()), desk)
     for name, host in machines.items():
         if name not in served:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 import idna
 
 from mailprov.model import Network
-from mailprov.spec.desk import Wrong
+from mailprov.spec.desk import Wrong, brief
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ASCII_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -36,7 +36,7 @@ def domain(text: str) -> str:
     """
     name = _labels(text, "a domain name")
     if "." not in name:
-        raise Wrong(f'"{_brief(text)}" is not a full domain name', "for example example.com")
+        raise Wrong(f'"{brief(text)}" is not a full domain name', "for example example.com")
     return name
 
 
@@ -45,7 +45,7 @@ def hostname(text: str) -> str:
     """The canonical full name (FQDN) of a host, by the rules of `domain`. Raises Wrong."""
     name = _labels(text, "a host name")
     if "." not in name:
-        raise Wrong(f'"{_brief(text)}" is not a full host name', "for example mail.example.com")
+        raise Wrong(f'"{brief(text)}" is not a full host name', "for example mail.example.com")
     return name
 
 
@@ -59,12 +59,12 @@ def _labels(text: str, kind: str) -> str:
             name = idna.encode(name, uts46=True, std3_rules=True).decode("ascii").lower()
         except (idna.IDNAError, UnicodeError):
             raise Wrong(
-                f'"{_brief(text)}" is not {kind}', "letters, digits and hyphens, in labels joined by dots"
+                f'"{brief(text)}" is not {kind}', "letters, digits and hyphens, in labels joined by dots"
             ) from None
     if len(name) > 253 or not _ASCII_NAME.fullmatch(name):
-        raise Wrong(f'"{_brief(text)}" is not {kind}', "letters, digits and hyphens, in labels joined by dots")
+        raise Wrong(f'"{brief(text)}" is not {kind}', "letters, digits and hyphens, in labels joined by dots")
     if name.rpartition(".")[2].isdigit():
-        raise Wrong(f'"{_brief(text)}" is not {kind}: its last label is a number', "write the name, not the IP address")
+        raise Wrong(f'"{brief(text)}" is not {kind}: its last label is a number', "write the name, not the IP address")
     return name
 
 
@@ -74,7 +74,7 @@ def _refuse_mixed_scripts(text: str) -> None:
         scripts = {unicodedata.name(char, "").partition(" ")[0] for char in label} & _SCRIPTS
         if len(scripts) > 1:
             kinds = " and ".join(sorted(script.capitalize() for script in scripts))
-            raise Wrong(f'"{_brief(text)}" mixes {kinds} letters', "if it is meant, write the name in its xn-- form")
+            raise Wrong(f'"{brief(text)}" mixes {kinds} letters', "if it is meant, write the name in its xn-- form")
 
 
 def mailbox(text: str) -> str:
@@ -86,7 +86,7 @@ def mailbox(text: str) -> str:
     local, name = _split(text)
     local = local.lower()
     if not (_LOCAL.fullmatch(local) and ".." not in local):
-        raise Wrong(f'"{_brief(text)}" is not allowed as an address here', _local_cure(local))
+        raise Wrong(f'"{brief(text)}" is not allowed as an address here', _local_cure(local))
     return _joined(local, domain(name))
 
 
@@ -103,7 +103,7 @@ def target(text: str, declared: Container[str]) -> str:
         return _joined(mailbox(f"{base}@{name}").rpartition("@")[0] + plus + _extension(extension, text), name)
     if not (_TARGET_LOCAL.fullmatch(local) and ".." not in local):
         raise Wrong(
-            f'"{_brief(text)}" is not allowed as a target', "letters, digits and . _ - + = ~ may stand before the @"
+            f'"{brief(text)}" is not allowed as a target', "letters, digits and . _ - + = ~ may stand before the @"
         )
     return _joined(local, name)
 
@@ -116,17 +116,17 @@ def without_extension(address: str) -> str:
 
 def _extension(extension: str, text: str) -> str:
     if extension and not _TARGET_LOCAL.fullmatch(extension):
-        raise Wrong(f'"{_brief(text)}" has an extension that is not allowed', "letters and digits behind the +")
+        raise Wrong(f'"{brief(text)}" has an extension that is not allowed', "letters and digits behind the +")
     return extension
 
 
 def _split(text: str) -> tuple[str, str]:
     local, at, name = text.rpartition("@")
     if not at or not local or not name or "@" in local:
-        raise Wrong(f'"{_brief(text)}" is not a mail address', "for example alice@example.com")
+        raise Wrong(f'"{brief(text)}" is not a mail address', "for example alice@example.com")
     if not local.isascii():  # before lower(), which would make K out of the Kelvin sign
         cure = "write the part before the @ in ASCII: letters, digits and . _ -"
-        raise Wrong(f'"{_brief(text)}" is not allowed as an address', cure)
+        raise Wrong(f'"{brief(text)}" is not allowed as an address', cure)
     return local, name
 
 
@@ -148,7 +148,7 @@ def _local_cure(local: str) -> str:
 def network(text: str) -> Network:
     """The network that `text` (CIDR, or a lone IP address) names. Raises Wrong, and names the right network."""
     if "%" in text:
-        raise Wrong(f'"{_brief(text)}" has a zone, which means nothing to another machine', "leave out the %…")
+        raise Wrong(f'"{brief(text)}" has a zone, which means nothing to another machine', "leave out the %…")
     try:
         return ip_network(text)
     except ValueError:
@@ -156,7 +156,7 @@ def network(text: str) -> Network:
     try:
         right = ip_network(text, strict=False)
     except ValueError:
-        raise Wrong(f'"{_brief(text)}" is not a network', "for example 10.0.0.0/8 or 2001:db8::/32") from None
+        raise Wrong(f'"{brief(text)}" is not a network', "for example 10.0.0.0/8 or 2001:db8::/32") from None
     raise Wrong(f"{text} is an address within a network, not a network", f"did you mean {right}?")
 
 
@@ -168,10 +168,19 @@ def merged(networks: Iterable[Network]) -> tuple[Network, ...]:
     return (*old, *new)
 
 
+def covers(names: Sequence[str], hostname: str) -> bool:
+    """Whether a certificate for `names` is good for `hostname`.
+
+    RFC 6125 §6.4.3: a wildcard stands for the whole leftmost label, and for that one only. CN is ignored (§6.4.4).
+    """
+    parent = hostname.partition(".")[2]
+    return hostname in names or (parent.count(".") > 0 and f"*.{parent}" in names)
+
+
 def host_key(text: str) -> str:
     """The name of a host in this declaration, as it is. Raises Wrong."""
     if not _HOST_KEY.fullmatch(text) or ".." in text:
-        raise Wrong(f'"{_brief(text)}" is not allowed as a host\'s name', "for example mail1: letters, digits, . _ -")
+        raise Wrong(f'"{brief(text)}" is not allowed as a host\'s name', "for example mail1: letters, digits, . _ -")
     return text
 
 
@@ -188,7 +197,7 @@ def endpoint(text: str) -> str:
         return _labels(text, "a host name")
     except Wrong:
         raise Wrong(
-            f'"{_brief(text)}" is neither a host name nor an IP address', "for example mail.example.com or 192.0.2.10"
+            f'"{brief(text)}" is neither a host name nor an IP address', "for example mail.example.com or 192.0.2.10"
         ) from None
 
 
@@ -202,7 +211,7 @@ def _zone(text: str) -> str:
 def login(text: str) -> str:
     """The name of an account to log in with by SSH. Raises Wrong."""
     if not _LOGIN.fullmatch(text):
-        raise Wrong(f'"{_brief(text)}" is not a user name', "for example root")
+        raise Wrong(f'"{brief(text)}" is not a user name', "for example root")
     return text
 
 
@@ -211,11 +220,7 @@ def jump(text: str) -> str:
     user, at, rest = text.rpartition("@")
     found = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?", rest)
     if not found or (at and not user) or (found[2] and not 0 < int(found[2]) < 65536):
-        raise Wrong(f'"{_brief(text)}" is not a jump host', "for example admin@bastion.example.com:2222")
+        raise Wrong(f'"{brief(text)}" is not a jump host', "for example admin@bastion.example.com:2222")
     host = endpoint(found[1])
     host = f"[{host}]" if ":" in host else host
     return (f"{login(user)}@" if at else "") + host + (f":{int(found[2])}" if found[2] else "")
-
-
-def _brief(text: str, limit: int = 80) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

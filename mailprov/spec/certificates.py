@@ -62,15 +62,6 @@ def examine(chain: str, key: str, now: datetime) -> Examined:
     return Examined(pem, key.replace("\r\n", "\n").strip() + "\n", names, tuple(faults))
 
 
-def covers(names: Sequence[str], hostname: str) -> bool:
-    """Whether a certificate for `names` is good for `hostname`.
-
-    RFC 6125 §6.4.3: a wildcard stands for the whole leftmost label, and for that one only. CN is ignored (§6.4.4).
-    """
-    parent = hostname.partition(".")[2]
-    return hostname in names or (parent.count(".") > 0 and f"*.{parent}" in names)
-
-
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 

@@ -14,6 +14,14 @@ class Wrong(ValueError):
         self.cure = cure
 
 
+def brief(text: str, limit: int = 80) -> str:
+    """`text`, short enough for a message and without anything that could move a terminal's cursor."""
+    clean = text[: limit + 1]
+    if not clean.isprintable():
+        clean = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in clean)
+    return clean if len(text) <= limit else clean[: limit - 1] + "…"
+
+
 class Desk:
     """Gathers what there is to say about a declaration, so that everything can be said at once."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mailprov.errors import Complaint, Origin, SpecError
-from mailprov.spec.desk import Wrong
+from mailprov.spec.desk import Wrong, brief
 
 MAX_DECLARATION: Final = 32 * 1024 * 1024
 """bytes of one declaration file"""
@@ -39,7 +39,7 @@ def contents(path: Path, limit: int) -> bytes:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise Wrong(f"{path} is not a regular file", "name the file itself")
+            raise Wrong(f"{_named(path)} is not a regular file", "name the file itself")
         if status.st_size > limit:
             raise _too_large(path, limit)
         with open(descriptor, "rb", closefd=False) as file:
@@ -56,11 +56,15 @@ def contents(path: Path, limit: int) -> bytes:
 def _unreadable(path: Path, error: OSError | ValueError) -> Wrong:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else "the path is not valid"
     kind = Absent if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR) else Wrong
-    return kind(f"{path} cannot be read: {reason}", "check the path and its permissions")
+    return kind(f"{_named(path)} cannot be read: {reason}", "check the path and its permissions")
 
 
 def _too_large(path: Path, limit: int) -> Wrong:
-    return Wrong(f"{path} is larger than {_size(limit)}", "keep long lists of users in CSV files")
+    return Wrong(f"{_named(path)} is larger than {_size(limit)}", "keep long lists of users in CSV files")
+
+
+def _named(path: Path) -> str:
+    return brief(str(path), 200)
 
 
 def _size(limit: int) -> str:
@@ -130,7 +134,7 @@ class Surroundings:
         try:
             return contents(path, limit).decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise Wrong(f"{path} is not UTF-8 text", "check that it is the file you mean") from None
+            raise Wrong(f"{_named(path)} is not UTF-8 text", "check that it is the file you mean") from None
 
     def line(self, source: Mapping[str, str], limit: int = MAX_SECRET) -> str:
         """The one line that `source` holds, without the line break at its end. Raises as `text` does."""
@@ -146,4 +150,4 @@ class Surroundings:
 
 def described(source: Mapping[str, str]) -> str:
     """Where a secret comes from, in words: "env BOB_INITIAL", "file secrets/bob"."""
-    return f"env {source['env']}" if "env" in source else f"file {source['file']}"
+    return f"env {source['env']}" if "env" in source else f"file {brief(source['file'], 200)}"

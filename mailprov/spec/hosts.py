@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mailprov.errors import Origin
 from mailprov.model import Firewall, HostSpec, Secret, Ssh, Tls
-from mailprov.spec import addresses, certificates, layers, values
+from mailprov.spec import addresses, layers, values
 from mailprov.spec.desk import Desk, Wrong
 from mailprov.spec.files import MAX_PEM
 from mailprov.spec.layers import MAIL_PORTS, Layer, Source
 from mailprov.spec.part import Part
+
+if TYPE_CHECKING:
+    from mailprov.spec.certificates import Examined
 
 _DEFAULT_SSH: Final = Ssh()
 
@@ -172,8 +175,8 @@ class _Certificates:
         if known is None:
             return None
         tls, names = known
-        for hostname in hostnames:
-            if tls.chain and not certificates.covers(names, hostname):
+        for hostname in hostnames if tls.chain else ():
+            if not addresses.covers(names, hostname):
                 named = ", ".join(names[:5]) or "no host at all"
                 what = f"this certificate is for {named}, not for {hostname}"
                 place = source.part.origin(*source.path, "certificate")
@@ -202,7 +205,7 @@ class _Certificates:
         certificate, key = paths["certificate"], paths["key"]
         return Tls("on_host", certificate_path=certificate, key_path=key, origin=source.origin), ()
 
-    def _examined(self, source: Source) -> certificates.Examined | None:
+    def _examined(self, source: Source) -> Examined | None:
         texts: dict[str, str] = {}
         for key in ("certificate", "key"):
             try:
@@ -211,7 +214,9 @@ class _Certificates:
                 self.desk.refuse(source.part.origin(*source.path, key), wrong)
         if len(texts) < 2:
             return None
-        examined = certificates.examine(texts["certificate"], texts["key"], self.now)
+        from mailprov.spec.certificates import examine  # costly: it brings cryptography
+
+        examined = examine(texts["certificate"], texts["key"], self.now)
         for fault in examined.faults:
             hand_in = self.desk.warn if fault.warning else self.desk.complain
             hand_in(source.part.origin(*source.path, fault.where), fault.what, fault.cure)

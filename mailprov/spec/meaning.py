@@ -10,13 +10,15 @@ from typing import Final
 from mailprov.errors import Origin
 from mailprov.model import Alias, Domain, domain_of
 from mailprov.spec import addresses
-from mailprov.spec.desk import Desk, Wrong
+from mailprov.spec.desk import Desk, Wrong, brief
 from mailprov.spec.hosts import Host
 from mailprov.spec.layers import MAIL_PORTS, STANDARD
 from mailprov.spec.people import CatchAll, Claim
 
 MAX_TARGETS: Final = 1000
 """Postfix's virtual_alias_expansion_limit (postconf(5))"""
+MAX_CYCLES: Final = 100
+"""circles of aliases that are told"""
 _SSH_PORT: Final = 22
 
 
@@ -26,8 +28,8 @@ def claimed(claims: Iterable[Claim], desk: Desk) -> dict[str, Claim]:
     for claim in claims:
         first = found.setdefault(claim.address, claim)
         if first is not claim:
-            same = "" if first.spelled == claim.spelled else f" as `{first.spelled}`"
-            what = f"`{claim.spelled}` is declared already{same} ({first.kind}, {first.origin})"
+            same = "" if first.spelled == claim.spelled else f" as `{brief(first.spelled)}`"
+            what = f"`{brief(claim.spelled)}` is declared already{same} ({first.kind}, {first.origin})"
             desk.complain(claim.origin, what, "keep one of them: an address is either a mailbox or an alias, once")
     return found
 
@@ -77,12 +79,16 @@ def with_catch_alls(
 def check_served(domains: Mapping[str, Domain], hosts: Collection[str], desk: Desk) -> set[str]:
     """Complain about domains on undeclared hosts; the hosts that serve a domain."""
     served: set[str] = set()
+    known: set[int] = set()
     for domain in domains.values():
+        if id(domain.hosts) in known:
+            continue  # domains on every host share one tuple
+        known.add(id(domain.hosts))
         for host in domain.hosts:
             if host in hosts:
                 served.add(host)
             elif domain.origin is not None:
-                what = f"{domain.name} is to be served by `{host}`, which is not declared"
+                what = f"{domain.name} is to be served by `{brief(host)}`, which is not declared"
                 desk.complain(domain.origin, what, _meant(host, hosts) or "add it to `hosts`")
     return served
 
@@ -107,7 +113,7 @@ def check_targets(
             unknown += 1
             cure = _meant(target, claims) if unknown <= 20 else ""
             desk.complain(origin, f"{alias.address} leads to {target}, an address nobody has", cure or "declare it")
-    for cycle in _cycles(aliases, domains, claims):
+    for cycle in islice(_cycles(aliases, domains, claims), MAX_CYCLES):
         what = "these aliases lead in a circle: " + " → ".join(_abridged(cycle))
         desk.complain(claims[cycle[0]].origin, what, "let one of them lead to a mailbox")
 

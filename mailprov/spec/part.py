@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mailprov import schema
 from mailprov.errors import Complaint, Origin, SpecError
-from mailprov.spec.desk import Desk, Wrong
+from mailprov.spec.desk import Desk, Wrong, brief
 from mailprov.spec.files import Surroundings, declaration
 from mailprov.spec.places import Document, Map, Seq
 from mailprov.spec.shape import MAX_PROBLEMS, problems
@@ -55,19 +55,24 @@ class Part:
         return found if isinstance(found, Map) else Map()
 
 
-def parts(path: Path, environ: Mapping[str, str], desk: Desk) -> list[Part]:
+def parts(path: Path, environ: Mapping[str, str], desk: Desk) -> tuple[list[Part], bool]:
     """The main file at `path`, then what it includes, in the order of the patterns and then of the names.
 
+    Also says whether that is all of it: an included file that cannot be read is complained about and left out.
     Raises SpecError where the main file is no mailprov file at all; other complaints go to the `desk`.
     """
+    complete = True
     main = _part(declaration(path), path, Surroundings(path.parent, environ), desk, included=False)
     found = [main]
     for file in _included(main, path, desk):
+        if len(desk.complaints) >= MAX_PROBLEMS:
+            raise SpecError(desk.complaints)
         try:
             found.append(_part(declaration(file), file, Surroundings(file.parent, environ), desk, included=True))
         except SpecError as error:
             desk.complaints.extend(complaint for complaint in error.complaints if complaint not in desk.complaints)
-    return found
+            complete = False
+    return found, complete
 
 
 def _part(text: str, path: Path, surroundings: Surroundings, desk: Desk, *, included: bool) -> Part:
@@ -144,5 +149,5 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
     inside = folder.resolve()
     for file in found:
         if not file.resolve().is_relative_to(inside):
-            raise Wrong(f"{file} leads out of this file's folder", "copy the file, or leave it out")
+            raise Wrong(f"{brief(str(file), 200)} leads out of this file's folder", "copy the file, or leave it out")
     return found

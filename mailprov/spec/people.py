@@ -9,7 +9,7 @@ from typing import Any, Final
 from mailprov.errors import Origin
 from mailprov.model import PROTOCOLS, Alias, Domain, Password, Secret, User
 from mailprov.spec import addresses, hashes, values
-from mailprov.spec.desk import Desk, Wrong
+from mailprov.spec.desk import Desk, Wrong, brief
 from mailprov.spec.files import Absent, described
 from mailprov.spec.part import Part
 
@@ -70,7 +70,7 @@ def _has_text(node: Any, key: str) -> bool:
 
 def _twice(kind: str, text: str, known: tuple[Domain, str]) -> tuple[str, str]:
     domain, spelled = known
-    same = f"`{text}`" if text == spelled else f"`{text}` is `{spelled}`, which"
+    same = f"`{text}`" if text == spelled else f"`{brief(text)}` is `{brief(spelled)}`, which"
     return f"the {kind} {same} is declared already at {domain.origin}", "keep one of them"
 
 

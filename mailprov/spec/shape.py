@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-
 from mailprov import schema
 from mailprov.spec.wording import Departure, Path, Problem, problems_of
 
@@ -45,6 +43,8 @@ def _problems(root: Any, part: bool) -> Iterator[Problem]:
 
 
 def _explained(name: str, value: Any, path: Path) -> Iterator[Problem]:
+    from jsonschema import Draft202012Validator  # a costly import that a sound declaration never needs
+
     definitions = schema.document()["$defs"]
     wanted = schema.document() if not name else {"$defs": definitions, "$ref": f"#/$defs/{name}"}
     for error in Draft202012Validator(wanted).iter_errors(value):

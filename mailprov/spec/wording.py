@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from mailprov import schema
+from mailprov.spec.desk import brief
 
 Path = tuple[str | int, ...]
 Words = tuple[str, str]
@@ -79,7 +80,8 @@ def problems_of(departure: Departure) -> Iterator[Problem]:
     elif keyword == "required":
         yield from _missing(departure)
     elif keyword == "oneOf":
-        yield _tls_sources(departure)
+        if isinstance(departure.found, dict):  # what is no mapping breaks `type`, too, which says it better
+            yield _tls_sources(departure)
     else:
         subject = next((step for step in reversed(path) if isinstance(step, str)), "")
         words = _WORDS[keyword](departure) if keyword in _WORDS else (f"`{subject}` is not valid here", "")
@@ -106,9 +108,7 @@ def _unknown(departure: Departure) -> Iterator[Problem]:
             cure = f"known here: {', '.join(known)}"
         if kind == "SMTP" and key in ("starttls", "tls"):
             cure = "port 25 offers STARTTLS by itself; a port for TLS from the first byte belongs to `submission`"
-        yield Problem(
-            (*path, key), f"`{shown_key(key)}` is not known here", _UNKNOWN.get((kind, key), cure), of_key=True
-        )
+        yield Problem((*path, key), f"`{brief(key)}` is not known here", _UNKNOWN.get((kind, key), cure), of_key=True)
 
 
 def _missing(departure: Departure) -> Iterator[Problem]:
@@ -249,10 +249,4 @@ def shown(value: Any, *, secret: bool = False) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return f"the number {value}"
-    return f'the text "{shown_key(value)}"'
-
-
-def shown_key(text: str, limit: int = 60) -> str:
-    """`text`, short enough for a message and without anything that could move a terminal's cursor."""
-    clean = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[: limit + 1])
-    return clean if len(text) <= limit else clean[: limit - 1] + "…"
+    return f'the text "{brief(value)}"'

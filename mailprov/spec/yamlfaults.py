@@ -57,11 +57,6 @@ def _advice(here: str, column: int, problem: str) -> str:
         return "put a text that holds `: ` in quotes, or check the indentation"
     if "could not find expected ':'" in problem:
         return "a key needs `: ` behind it; check the line above, too"
-    if "found character that cannot start any token" in problem:
+    if "that cannot start any token" in problem:
         return "put a text that begins with @, ` or % in quotes"
     return "check the indentation, quotes and brackets here and in the line above"
-
-
-def short(text: str, limit: int = 60) -> str:
-    """`text`, short enough for a message."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -23,15 +23,20 @@ from yaml.events import (
 )
 
 from mailprov.errors import Complaint, Origin, SpecError
+from mailprov.spec.desk import brief
 from mailprov.spec.places import BITS, Document, Map, Seq, Value
-from mailprov.spec.yamlfaults import MAX_COMPLAINTS, short, syntax, unwanted
+from mailprov.spec.yamlfaults import MAX_COMPLAINTS, syntax, unwanted
 
 MAX_DEPTH: Final = 64
 """levels of nesting, aliases followed"""
 MAX_ALIASED: Final = 100_000
 """values that aliases may add in all: enough for shared settings, too few for a bomb"""
+MAX_TEXT: Final = 8192
+"""characters of one text: twice the longest path"""
 MAX_VALUES: Final = 3_000_000
 """values in one file: some 200,000 users"""
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's; PyYAML's own, ten times slower, where PyYAML was built without it"""
 _UNSEEN: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
@@ -88,7 +93,7 @@ class _Reader:
     def document(self) -> Document:
         documents = 0
         try:
-            for event in yaml.parse(self.text, Loader=yaml.CSafeLoader):
+            for event in yaml.parse(self.text, Loader=_LOADER):
                 kind = type(event)
                 if kind is ScalarEvent:
                     self._scalar(event)
@@ -118,6 +123,8 @@ class _Reader:
         mark = start.line << BITS | start.column
         if not text.isprintable() and _UNSEEN.search(text):
             self._invisible(event, text)
+        if len(text) > MAX_TEXT:
+            raise self._fatal(event, f"a text of {len(text):,} characters", "is a quotation mark missing?")
         if event.tag is not None:
             self._complain(event, *_TAG)
         frame = self.stack[-1] if self.stack else None
@@ -161,11 +168,11 @@ class _Reader:
         name = event.anchor
         if name not in self.anchors:
             raise self._fatal(
-                event, f"`*{short(name)}` refers to nothing", f"mark a value with `&{short(name)}` before"
+                event, f"`*{brief(name)}` refers to nothing", f"mark a value with `&{brief(name)}` before"
             )
         known = self.anchors[name]
         if known is None:
-            raise self._fatal(event, f"`*{short(name)}` contains itself", "write the value out")
+            raise self._fatal(event, f"`*{brief(name)}` contains itself", "write the value out")
         value, size, levels = known
         self.count += size
         self.aliased += size
@@ -203,7 +210,7 @@ class _Reader:
             frame.rejected = True
             self._complain(
                 event,
-                f"`{short(text)}` stands twice: here and in line {line}",
+                f"`{brief(text)}` stands twice: here and in line {line}",
                 "keep one of them; YAML would silently drop the other",
             )
         elif text == "<<" and event.style in _PLAIN:

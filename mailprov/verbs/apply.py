@@ -12,17 +12,20 @@ from pathlib import Path
 
 import click
 
-from mailprov.apply import Survey, survey
+from mailprov.apply import Survey, answer, survey
 from mailprov.apply import apply as carry_out
-from mailprov.errors import ConsentError, Exit, MailprovError, VerifyError
+from mailprov.errors import ConsentError, Exit, MailprovError
 from mailprov.host import Host
 from mailprov.model import HostSpec, Spec
 from mailprov.plan import steps
 from mailprov.report import effects, text
 from mailprov.report.text import Line
-from mailprov.transaction import Event
+from mailprov.resources import accounts
+from mailprov.roles import mailhost
+from mailprov.transaction import Event, Work
 from mailprov.verbs import console, outside
 from mailprov.verbs.session import hosts, load, session, worst
+from mailprov.verify import Account
 
 
 def apply(file: Path, limit: Sequence[str], *, details: bool, yes: bool) -> Exit:
@@ -50,13 +53,13 @@ def one(spec: Spec, declared: HostSpec, host: Host, *, details: bool, yes: bool)
     with console.doing(f"looking at {declared.name}"):
         found = survey(spec, declared, host)
     console.show(text.plan(found.plan, details=details))
-    if not found.plan.empty:
-        _consent(found, yes)
-        begun = time.monotonic()
-        _transact(found, declared, host)
-        done = f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}"
-        console.show([Line(done, "good")])
-    _check(declared, host, quick=not found.plan.effects)
+    if found.plan.empty:
+        return
+    _consent(found, yes)
+    begun = time.monotonic()
+    _transact(found, spec, declared, host)
+    done = f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}"
+    console.show([Line(done, "good")])
 
 
 def _consent(found: Survey, yes: bool) -> None:
@@ -70,41 +73,62 @@ def _consent(found: Survey, yes: bool) -> None:
         raise ConsentError("not applied, as you said", where=found.plan.host)
 
 
-def _transact(found: Survey, declared: HostSpec, host: Host) -> None:
+def _transact(found: Survey, spec: Spec, declared: HostSpec, host: Host) -> None:
     acts = steps(found.plan)
-    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ-") + secrets.token_hex(3)
-    holder = f"{getpass.getuser()}@{socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z ({name})\n"
+    now = datetime.now(UTC)
+    name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    work = Work(
+        found.plan,
+        acts,
+        found.ask,
+        name,
+        f"{getpass.getuser()}@{socket.gethostname()} {now:%Y-%m-%dT%H:%M:%SZ} {len(found.plan.changes)} changes",
+        mailhost.validators(declared),
+        mailhost.health(spec, declared),
+    )
 
     def show(event: Event) -> None:
         if event.name == "do" and event.text.isdigit():
             console.say(f"  {event.text:>3}/{len(acts)} {acts[int(event.text) - 1].what}", "dim")
-        elif event.name in ("validate", "health", "revert"):
+        elif event.name in _WORDS:
             console.say(f"  {_WORDS[event.name]}", "dim")
 
-    carry_out(found, declared, host, acts, transaction_id=name, holder=holder, on_event=show)
+    carry_out(found, work, host, on_event=show, confirm=lambda: _confirm(found, spec, declared, name))
 
 
 _WORDS = {
-    "validate": "validating the staged configuration with the host's own programs",
+    "validate": "running the staged configuration with the host's own programs, apart from the live service",
     "health": "checking each listener on the host",
+    "await": "looking at the host over a new connection",
     "revert": "something failed: putting everything back",
 }
 
 
-def _check(declared: HostSpec, host: Host, *, quick: bool) -> None:
-    """What clients are served, seen from here; a quick look where no daemon was touched."""
-    if quick:
-        return
-    with console.doing(f"looking at {declared.name} as a client"):
-        checks = outside.listeners(declared, host)
-    console.show(text.problems(checks))
-    failed = [check for check in checks if check.failed]
-    if failed:
-        first = failed[0]
-        raise VerifyError(
-            f"{first.endpoint}: {first.step} failed: {first.detail}",
-            where=declared.name,
-            why="the host applied everything, but this is what a client sees from here",
-            cure="look for a firewall between here and the host, then run `mailprov verify`",
-        )
-    console.show([Line(f"  every listener answers as declared, seen from here ({len(checks)} checks)", "good")])
+def _confirm(found: Survey, spec: Spec, declared: HostSpec, name: str) -> None:
+    """Look at the host as a client and over a new connection; say what was found, so that it keeps or takes back."""
+    try:
+        with session(declared) as fresh:
+            if found.plan.effects:
+                checks = outside.listeners(declared, fresh)
+            else:
+                checks = outside.glance(declared, fresh, _new_accounts(found, spec, declared))
+            console.show(text.problems(checks))
+            failed = next((check for check in checks if check.failed), None)
+            answer(fresh, name, f"{failed.endpoint}: {failed.step}: {failed.detail}" if failed else "")
+    except MailprovError as error:
+        console.say(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+
+
+LOGINS = 3
+"""how many new accounts are logged in to before an apply is confirmed"""
+
+
+def _new_accounts(found: Survey, spec: Spec, declared: HostSpec) -> list[Account]:
+    """Accounts that this apply makes and whose password is known here; those narrowed to other networks left out."""
+    rows = [change.detail for change in found.plan.changes if change.key.kind == accounts.KIND]
+    added = {row[2:] for detail in rows for row in detail if row.startswith("+ ")}
+    return [
+        Account(user.address, user.password.plaintext, user.protocols)
+        for user in spec.users_of(declared.name)
+        if user.address in added and user.password.plaintext is not None and not user.allow_from
+    ][:LOGINS]

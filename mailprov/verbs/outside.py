@@ -11,7 +11,7 @@ from mailprov.errors import HostError
 from mailprov.host import Host
 from mailprov.model import Allow, HostSpec
 from mailprov.roles.tls import paths
-from mailprov.verify import Account, Check, Endpoint, Trust, endpoints, pin
+from mailprov.verify import Account, Check, Endpoint, Trust, check_listener, check_login, endpoints, pin
 from mailprov.verify import verify as look
 
 
@@ -44,9 +44,23 @@ def trust(declared: HostSpec, host: Host | None, roots: Path | None = None) -> T
 
 def listeners(declared: HostSpec, host: Host) -> tuple[Check, ...]:
     """Each listener from outside, without a login. Those that the declaration narrows to others are left out."""
+    return look(_open_here(declared), trust(declared, host), now=datetime.now(UTC))
+
+
+def glance(declared: HostSpec, host: Host, accounts: Sequence[Account]) -> tuple[Check, ...]:
+    """One listener of each protocol, briefly, and a login for each of `accounts`: for a change of accounts only."""
+    trusted = trust(declared, host)
+    by_protocol = {endpoint.protocol: endpoint for endpoint in _open_here(declared)}
+    checks = [check_listener(end, trusted, now=datetime.now(UTC), brief=True) for end in by_protocol.values()]
+    for account in accounts:
+        usable = [by_protocol[name] for name in ("pop3", "imap") if name in by_protocol and name in account.protocols]
+        checks += [check_login(endpoint, trusted, account) for endpoint in usable[:1]]
+    return tuple(check for part in checks for check in part)
+
+
+def _open_here(declared: HostSpec) -> list[Endpoint]:
     closed = {rule.port for rule in narrowed(declared)}
-    open_here = [endpoint for endpoint in reached(declared) if endpoint.port not in closed]
-    return look(open_here, trust(declared, host), now=datetime.now(UTC))
+    return [endpoint for endpoint in reached(declared) if endpoint.port not in closed]
 
 
 def everything(declared: HostSpec, trusted: Trust, account: Account | None) -> Sequence[Check]:

@@ -14,13 +14,20 @@ from mailprov.verify.wire import dial
 
 
 def check_listener(
-    endpoint: Endpoint, trust: Trust, *, now: datetime, timeout: float = 20.0, on_check: OnCheck | None = None
+    endpoint: Endpoint,
+    trust: Trust,
+    *,
+    now: datetime,
+    timeout: float = 20.0,
+    on_check: OnCheck | None = None,
+    brief: bool = False,
 ) -> tuple[Check, ...]:
     """Looks at one listener without logging in, in up to three connections; sends no password, real or invented.
 
     Steps, as far as they apply: connect, greeting, cleartext login refused, starttls, tls, certificate (dates),
     name, declared certificate (pins), chain, capability, old tls refused. A step that cannot be passed ends the list.
-    A chain that does not verify is an error, but a warning where the leaf is pinned: clients will warn.
+    `brief` ends it, after one connection, with the certificate. A chain that does not verify is an error, but a
+    warning where the leaf is pinned: clients will warn.
 
     `now` is aware; `timeout` is seconds for each connection attempt, handshake and exchange. Raises nothing that the
     network or the server causes: that is what the checks are for.
@@ -31,6 +38,8 @@ def check_listener(
         try:
             served, pinned = _handshake(log, session, trust)
             sound = _certificate(log, served, trust, now)
+            if brief:
+                return log.checks
             checked = _chain(log, served, trust, sound, timeout)
             live = checked or (session if pinned else None)
             _offers(log, live)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,13 +23,28 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def machine(lab: Lab) -> LabHost:
-    """A host whose SSH server may be spoilt in every way, as long as port 22 goes on serving."""
-    machine = lab.boot("door", "trixie", packages=("sudo",))
-    machine.run(("ssh-keygen", "-A"))  # every kind of host key; only the first is known
-    machine.run(("systemctl", "restart", "ssh"))
-    machine.wait()
-    return machine
+def machines(lab: Lab) -> Callable[[str], LabHost]:
+    """One host of each release, whose SSH server may be spoilt in every way as long as port 22 goes on serving."""
+
+    @functools.cache
+    def boot(release: str) -> LabHost:
+        machine = lab.boot(f"door-{release}", release, packages=("sudo",))
+        machine.run(("ssh-keygen", "-A"))  # every kind of host key; only the first is known
+        machine.run(("systemctl", "restart", "ssh"))
+        machine.wait()
+        return machine
+
+    return boot
+
+
+@pytest.fixture(scope="session")
+def machine(machines: Callable[[str], LabHost]) -> LabHost:
+    return machines("trixie")
+
+
+@pytest.fixture(scope="session", params=["bullseye", "bookworm", "trixie"])
+def every_machine(machines: Callable[[str], LabHost], request: pytest.FixtureRequest) -> LabHost:
+    return machines(request.param)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import threading
 import time
@@ -31,33 +32,25 @@ def declare(name: str = "mail1", address: str = "192.0.2.1", *, become: bool = F
     )
 
 
-class CountingProxy:
-    """Passes a connection on; `turns` counts how often the direction of the bytes changed."""
+class Proxy:
+    """Passes connections on: counts the bytes, and can delay them, hold them back, or cut them off."""
 
-    def __init__(self, to: tuple[str, int]) -> None:
+    def __init__(self, to: tuple[str, int], delay: float = 0.0) -> None:
+        """`delay` in seconds, each way."""
         self._to = to
+        self._delay = delay
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._directions: list[str] = []
-        self._bytes = {"up": 0, "down": 0}
+        self.up = 0
         self._open: list[socket.socket] = []
         self.frozen = False
-
-    @property
-    def turns(self) -> int:
-        last = ["", *self._directions]
-        return sum(before != after for before, after in zip(last, self._directions, strict=False))
-
-    @property
-    def traffic(self) -> tuple[int, int]:
-        return self._bytes["up"], self._bytes["down"]
 
     def cut(self) -> None:
         for end in self._open:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def __enter__(self) -> CountingProxy:
+    def __enter__(self) -> Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -75,18 +68,32 @@ class CountingProxy:
                 self._open += [near, far]
                 for end in (near, far):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._pump, args=(near, far, "up"), daemon=True).start()
-                threading.Thread(target=self._pump, args=(far, near, "down"), daemon=True).start()
+                for source, sink in ((near, far), (far, near)):
+                    flight: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+                    threading.Thread(target=self._take, args=(source, flight, source is near), daemon=True).start()
+                    threading.Thread(target=self._give, args=(flight, sink), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
+    def _take(self, source: socket.socket, flight: queue.SimpleQueue[tuple[float, bytes]], up: bool) -> None:
+        data = b"-"
+        while data:
+            try:
+                data = source.recv(65536)
+            except OSError:
+                data = b""
+            self.up += len(data) if up else 0
+            while self.frozen:
+                time.sleep(0.05)
+            flight.put((time.monotonic() + self._delay, data))
+
+    def _give(self, flight: queue.SimpleQueue[tuple[float, bytes]], sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                while self.frozen:
-                    time.sleep(0.05)
-                self._directions.append(direction)
-                self._bytes[direction] += len(data)
+            while True:
+                due, data = flight.get()
+                time.sleep(max(0.0, due - time.monotonic()))
+                if not data:
+                    sink.shutdown(socket.SHUT_WR)
+                    return
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager
@@ -108,7 +115,9 @@ def false_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 @contextlib.contextmanager
 def sshd(machine: LabHost, port: int, *lines: str) -> Iterator[int]:
     """A second OpenSSH server on `machine` with a configuration of its own."""
-    defaults = ("PermitRootLogin prohibit-password", "UsePAM no", "PerSourcePenalties no", "PidFile none")
+    defaults = ["PermitRootLogin prohibit-password", "UsePAM no", "PidFile none"]
+    if machine.release not in ("bullseye", "bookworm"):
+        defaults.append("PerSourcePenalties no")  # since OpenSSH 9.8
     config = f"/etc/ssh/test-{port}"
     host_keys = () if any(line.startswith("HostKey") for line in lines) else ("HostKey /etc/ssh/ssh_host_ed25519_key",)
     text = "\n".join((f"Port {port}", *lines, *defaults, *host_keys)) + "\n"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ssh_servers import CountingProxy, declare, false_server, known_as, sshd
+from ssh_servers import Proxy, declare, false_server, known_as, sshd
 
 from mailprov.errors import ConnectError
 from mailprov.host import troubles
@@ -512,7 +512,7 @@ def test_a_jump_host_with_an_unknown_key_is_named_and_scanned(
         machine_known = spec.ssh.known_hosts
         assert machine_known is not None
         jumping = replace(with_ssh(spec, jump=f"root@127.0.0.2:{port}"), address=spec.address)
-        with CountingProxy((machine.address, port)) as proxy:
+        with Proxy((machine.address, port)) as proxy:
             jumping = with_ssh(spec, jump=f"root@127.0.0.1:{proxy.port}")
             error = failing(jumping)
             assert error.where == f"mail1, jump host root@127.0.0.1:{proxy.port}"
@@ -562,7 +562,7 @@ def test_a_server_killed_during_a_command(spec: HostSpec, machine: LabHost, nobo
 @pytest.mark.parametrize("upload", [b"", bytes(20 * 1024 * 1024)])
 def test_a_link_that_is_cut_or_goes_silent(machine: LabHost, nobody: SshConfig, tmp_path: Path, upload: bytes) -> None:
     for silent in (False, True):
-        with CountingProxy((machine.address, 22)) as proxy:
+        with Proxy((machine.address, 22)) as proxy:
             known = known_as(machine, tmp_path, f"[127.0.0.1]:{proxy.port}")
             host = connect(here(proxy.port, identity_file=machine.identity_file, known_hosts=known), config=nobody)
             break_it = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from shutil import copytree
 
@@ -18,14 +18,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
+from spec_tools import ENVIRON, NOW, Load
 
 from mailprov.model import Spec
 from mailprov.spec import load
 
-NOW = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
-ENVIRON = {"PW": "correct horse", "HOME": "/home/tester", "MULTI": "one\ntwo", "EMPTY": ""}
-
-Load = Callable[..., Spec]
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 

@@ -13,14 +13,13 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ENVIRON, NOW
+from spec_tools import ENVIRON, HASH, NOW
 
 from mailprov.errors import SpecError
 from mailprov.spec import load
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
 EXPECTATION = re.compile(r"# (expect|warn): (\d+:\d+) (.+)")
-HASH = "{SHA512-CRYPT}$6$saltsaltsaltsalt$" + "a" * 86
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from spec_tools import fuzz
 
 from mailprov import assets, schema
 from mailprov.errors import MailprovError
+from mailprov.spec.desk import brief
 from mailprov.spec.shape import problems
-from mailprov.spec.wording import shown_key
 
 
 def test_it_is_a_valid_schema() -> None:
@@ -96,15 +97,15 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("name", ["", "part", *schema.document()["$defs"]])
-@settings(max_examples=300)
+@pytest.mark.parametrize("name", ["", "part", *schema.document()["$defs"]], ids=lambda name: f"definition-{name}")
+@fuzz(300)
 @given(value=VALUES)
 def test_the_acceptor_decides_as_jsonschema_does(name: str, value: Any) -> None:
     wanted = {"$defs": schema.document()["$defs"], "$ref": f"#/$defs/{name}"} if name else schema.document()
     assert schema.acceptor(name)(value) == Draft202012Validator(wanted).is_valid(value)
 
 
-@settings(max_examples=500)
+@fuzz(500)
 @given(value=st.dictionaries(st.one_of(KEYS, st.text(max_size=5)), VALUES, max_size=6), part=st.booleans())
 def test_whatever_departs_is_put_in_words(value: Any, part: bool) -> None:
     found = problems(value, part=part)
@@ -122,9 +123,9 @@ def test_problems_have_a_limit() -> None:
     assert len(problems({"mailprov": 1, "users": [{}] * 5000}, part=False)) == 1000
 
 
-def test_shown_keys_cannot_move_a_cursor() -> None:
-    assert shown_key("a\x1b[2J\n") == "a\\u001b[2J\\u000a"
-    assert len(shown_key("x" * 1000)) == 60
+def test_briefs_cannot_move_a_cursor() -> None:
+    assert brief("a\x1b[2J\n") == "a\\u001b[2J\\u000a"
+    assert len(brief("x" * 1000)) == 80
 
 
 def test_folders_are_found() -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from passlib.hash import sha256_crypt, sha512_crypt
+from spec_tools import fuzz
 
 from mailprov.spec import addresses, hashes, values
-from mailprov.spec.certificates import covers
+from mailprov.spec.addresses import covers
 from mailprov.spec.desk import Wrong
 
 DANGEROUS = re.compile(r"[\s:\0%$\"'\\{}#|;`()<>,!*?&\[\]]|^[-@]")
@@ -117,7 +118,7 @@ def test_targets() -> None:
             addresses.target(text, declared)
 
 
-@settings(max_examples=1000)
+@fuzz(1000)
 @given(text=st.one_of(TRICKY, TRICKY.map(lambda text: f"{text}@example.com"), TRICKY.map(lambda text: f"a@{text}.com")))
 @pytest.mark.parametrize(
     "reader",
@@ -302,7 +303,7 @@ def test_hashes_refused(text: str, words: str) -> None:
     assert "a" * 43 not in said
 
 
-@settings(max_examples=2000)
+@fuzz(2000)
 @given(data=st.data())
 def test_what_passes_as_a_hash_cannot_leave_its_field(data: Any) -> None:
     base = data.draw(st.sampled_from(sorted(GOOD)))

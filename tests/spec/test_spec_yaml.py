@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Load
 from hypothesis import example, given
 from hypothesis import strategies as st
+from spec_tools import Load
 
 from mailprov.errors import SpecError
 from mailprov.spec.yamltext import read
@@ -233,7 +233,7 @@ def test_files_that_are_something_else(data: bytes, words: str, load_text: Load)
 
 
 def test_places_that_are_no_files(tmp_path: Path) -> None:
-    from conftest import NOW
+    from spec_tools import NOW
 
     from mailprov.spec import load
 

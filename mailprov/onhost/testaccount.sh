@@ -1,5 +1,6 @@
 # An account that exists while "mailprov verify" looks: sh -c THIS mailprov open|close ADDRESS [THIS]
 # "open" reads the account's passwd-file row on stdin. What was there before comes back byte for byte.
+# shellcheck disable=SC2015
 set -u
 umask 077
 LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin

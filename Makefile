@@ -1,0 +1,34 @@
+# The commands that developers and CI share. `make` alone lists them.
+PYTEST_WORKERS ?= 2
+
+.PHONY: help demo test lint format docs bench clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## install what is missing, then provision and verify a disposable Debian host (as root)
+	script/setup
+	.venv/bin/mailprov validate -f examples/quickstart/mail.yaml
+	.venv/bin/mailprov rehearse -f examples/quickstart/mail.yaml
+
+test: ## install what is missing, then run every test and every check (as root)
+	script/setup --test
+	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup
+	script/lint
+
+lint: ## ruff, mypy --strict, shellcheck
+	script/lint
+
+format: ## format the sources
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+docs: ## write anew what is generated in docs/ (help pages, keys of mail.yaml)
+	.venv/bin/python script/docs.py
+
+bench: ## measure; needs a lab, like the demo
+	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; .venv/bin/python "$$file"; done
+
+clean: ## remove what was built here, the environment included
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,284 @@
+# What a step can do on a host, and how that is taken back. N is the step's number: what it makes is staged in new/N,
+# what it replaces is kept in old/N. POSIX sh; a part of the transaction's script, where T, STATE and BOOT are set.
+# shellcheck disable=SC2013,SC2015,SC2034,SC2154
+
+keep() { :; }
+
+# --- packages and system users
+
+# Debian starts a daemon as soon as it is unpacked, with a configuration that nobody declared, and restarts one that
+# runs, which cuts its sessions. A masked unit is not started: not by apt, not at the next boot. A new one stays masked
+# until a later step enables it, configured; one that runs is masked only while apt works.
+install_packages() { # NAME...
+    for name in dovecot postfix; do
+        if ! systemctl cat "$name.service" >/dev/null 2>&1; then
+            systemctl mask -q "$name.service"
+        elif running "$name"; then
+            systemctl mask -q --runtime "$name.service"
+        fi
+    done
+    apt_install "$@"
+    status=$?
+    unmask_running
+    return $status
+}
+
+unmask_running() {
+    for name in dovecot postfix; do
+        [ ! -L "/run/systemd/system/$name.service" ] || systemctl unmask -q --runtime "$name.service"
+    done
+}
+
+apt_install() {
+    set -- -y -q --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$APT_PATIENCE" \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold install "$@"
+    # What may be in the way: missing or old lists, and a dpkg that was cut off.
+    apt-get "$@" || {
+        dpkg --configure -a
+        apt-get -q -o DPkg::Lock::Timeout="$APT_PATIENCE" update && apt-get "$@"
+    }
+}
+
+system_user() { # N NAME HOME SHELL
+    if getent passwd "$2" >"$T/old/$1"; then
+        usermod --home "$3" --shell "$4" "$2"
+    else
+        useradd --system --user-group --no-create-home --home-dir "$3" --shell "$4" "$2"
+    fi
+}
+
+former_user() { # N NAME; one that was made stays: it may own mail by now
+    [ ! -s "$T/old/$1" ] || usermod --home "$(cut -d: -f6 "$T/old/$1")" --shell "$(cut -d: -f7 "$T/old/$1")" "$2"
+}
+
+# --- files and folders
+
+folder() { # N PATH MODE OWNER GROUP
+    if [ -d "$2" ] && [ ! -L "$2" ]; then
+        [ -n "$REHEARSAL" ] || stat -c '%a %u:%g' -- "$2" >"$T/old/$1.folder"
+    else
+        [ ! -e "$2" ] && [ ! -L "$2" ] || { echo "$2 is in the way: not a folder"; return 1; }
+        mkdir -p -- "$2"
+    fi && chown "$4:$5" -- "$2" && chmod "$3" -- "$2"
+}
+
+former_folder() { # N PATH; one that has got content since is left
+    if [ -f "$T/old/$1.folder" ]; then
+        read -r mode owner <"$T/old/$1.folder"
+        chown "$owner" -- "$2" && chmod "$mode" -- "$2"
+    else
+        rmdir -- "$2" 2>/dev/null || :
+    fi
+}
+
+save() { # N PATH
+    [ -z "$REHEARSAL" ] || return 0
+    if [ -e "$2" ] || [ -L "$2" ]; then
+        [ -f "$2" ] && [ ! -L "$2" ] || { echo "$2 is in the way: not a plain file"; return 1; }
+        cp -a -- "$2" "$T/old/$1.part" && sync -- "$T/old/$1.part" && mv -- "$T/old/$1.part" "$T/old/$1"
+    else
+        : >"$T/old/$1.absent"
+    fi && sync -- "$T/old"
+}
+
+# A rename is what makes a change whole: readers see the old file or the new one.
+place() { # NEW PATH MODE OWNER GROUP
+    new=${2%/*}/.${2##*/}.mailprov
+    (umask 077 && cat -- "$1" >"$new") && chown "$4:$5" -- "$new" && chmod "$3" -- "$new" && age "$new" "$2" &&
+        sync -- "$new" && mv -fT -- "$new" "$2" && sync -- "${2%/*}" && return 0
+    rm -f -- "$new"
+    return 1
+}
+
+# Postfix waits while main.cf is younger than two seconds; Dovecot tells passwd-files apart by size and whole seconds.
+age() { # NEW OLD
+    touch -d '-3 seconds' -- "$1"
+    [ ! -e "$2" ] || [ "$(stat -c %Y -- "$1")" -gt "$(stat -c %Y -- "$2")" ] ||
+        touch -d "@$(($(stat -c %Y -- "$2") + 1))" -- "$1"
+}
+
+put() { # N PATH MODE OWNER GROUP
+    save "$1" "$2" && place "$T/new/$1" "$2" "$3" "$4" "$5"
+}
+
+drop() { # N PATH
+    save "$1" "$2" && rm -f -- "$2" && sync -- "${2%/*}"
+}
+
+restore() { # N PATH
+    rm -f -- "${2%/*}/.${2##*/}.mailprov"
+    if [ -f "$T/old/$1.absent" ]; then
+        rm -f -- "$2"
+    elif [ -f "$T/old/$1" ]; then
+        new=${2%/*}/.${2##*/}.mailprov
+        cp -a -- "$T/old/$1" "$new" && sync -- "$new" && mv -fT -- "$new" "$2"
+    else
+        return 0 # it died before it was saved: nothing was touched
+    fi && sync -- "${2%/*}"
+}
+
+put_map() { # N PATH MODE OWNER GROUP
+    save "$1" "$2" && save "$1.db" "$2.db" &&
+        place "$T/new/$1" "$2" "$3" "$4" "$5" && place "$T/new/$1.db" "$2.db" "$3" "$4" "$5" &&
+        touch -r "$2" -- "$2.db"
+}
+
+former_map() { # N PATH
+    restore "$1" "$2" && restore "$1.db" "$2.db"
+}
+
+# A passwd-file as it was, but for the passwords that users have changed since: those are theirs.
+former_accounts() { # N PATH
+    [ -f "$T/old/$1" ] && [ -f "$2" ] || { restore "$1" "$2"; return; }
+    awk -F: -v OFS=: '
+        FILENAME == ARGV[1] { if ($5 == "initial") own[$1] = $2; next }
+        $5 == "initial" && $1 in own { $2 = own[$1] }
+        { print }
+    ' "$2" "$T/old/$1" >"$T/old/$1.now" && cp -a --attributes-only -- "$T/old/$1" "$T/old/$1.now" &&
+        cp -a -- "$T/old/$1.now" "$2.mailprov" && age "$2.mailprov" "$2" && sync -- "$2.mailprov" &&
+        mv -fT -- "$2.mailprov" "$2" && sync -- "${2%/*}"
+}
+
+# --- services
+
+# On Debian 11 and 12 postfix.service is a oneshot around postfix@-.service, and "active" whatever happens there.
+wrapped() { [ "$1" = postfix ] && [ "$(systemctl show -p Type --value postfix.service)" = oneshot ]; }
+
+unit() { # NAME: the unit that really runs
+    if wrapped "$1"; then echo postfix@-.service; else echo "$1.service"; fi
+}
+
+running() { # NAME
+    systemctl -q is-active "$(unit "$1")"
+}
+
+# What is owed is written down before the files change and struck out when it has happened, so that no reload is
+# ever forgotten: not by a failure, a kill or a power cut.
+owe() { # NAME reload|restart
+    [ -n "$BOOT" ] || [ "$1" = systemd ] || echo "$1 $2" >>"$STATE/owed"
+    [ ! -f "$STATE/owed" ] || sync -- "$STATE/owed"
+}
+
+paid() { # NAME
+    [ -f "$STATE/owed" ] || return 0
+    grep -v "^$1 " "$STATE/owed" >"$STATE/owed.new"
+    sync -- "$STATE/owed.new" && mv -f -- "$STATE/owed.new" "$STATE/owed"
+}
+
+pay() { # every debt, restarts first
+    for name in $(cut -d' ' -f1 "$STATE/owed" 2>/dev/null | sort -u); do
+        action=reload
+        ! grep -qx "$name restart" "$STATE/owed" || action=restart
+        # One that is down has nothing to reload: it reads everything when it starts.
+        running "$name" || { paid "$name"; continue; }
+        activate "$name" $action || return 1
+    done
+}
+
+activate() { # NAME start|reload|restart
+    if [ "$1" = systemd ]; then
+        systemctl daemon-reload
+    else
+        [ "$2" != start ] || ! wrapped "$1" || systemctl stop "$1.service"
+        systemctl "$2" "$1.service" && running "$1"
+    fi && paid "$1"
+}
+
+stop() { # NAME
+    systemctl stop ${BOOT:+--no-block} "$1.service"
+    systemctl reset-failed "$1.service" "$(unit "$1")" 2>/dev/null || :
+}
+
+enable() { # N NAME
+    systemctl is-enabled "$2.service" >"$T/old/$1" 2>/dev/null
+    systemctl unmask -q "$2.service" && systemctl enable -q "$2.service"
+}
+
+former_enabling() { # N NAME
+    case $(cat "$T/old/$1" 2>/dev/null) in
+        enabled) ;;
+        masked) systemctl disable -q "$2.service" && systemctl mask -q "$2.service" ;;
+        *) systemctl disable -q "$2.service" ;;
+    esac
+}
+
+stand_down() { systemctl disable -q --now "$1.service"; }
+
+stand_up() { systemctl enable -q "$1.service" && systemctl start ${BOOT:+--no-block} "$1.service"; }
+
+# The kernel's table is kept as a script that puts it back, or that removes ours where there was none.
+keep_table() { # N
+    {
+        printf 'table inet mailprov\ndelete table inet mailprov\n'
+        nft list table inet mailprov 2>/dev/null || :
+    } >"$T/old/$1" && sync -- "$T/old/$1"
+}
+
+load_firewall() { # N start|reload
+    keep_table "$1" && activate mailprov-firewall "$2"
+}
+
+unload_firewall() { # N
+    keep_table "$1" && nft delete table inet mailprov
+}
+
+former_firewall() { # N
+    [ ! -s "$T/old/$1" ] || [ -n "$BOOT" ] || nft -f "$T/old/$1"
+}
+
+# --- staging
+
+copy() { :; } # the payload is the thing
+
+self_signed() { # N NAME...
+    n=$1
+    shift
+    names=$(printf ',DNS:%s' "$@")
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -days 397 -subj "/CN=$1" \
+        -addext "subjectAltName=${names#,}" -addext keyUsage=critical,digitalSignature \
+        -addext extendedKeyUsage=serverAuth -keyout "$T/new/$n.key" -out "$T/new/$n.crt" &&
+        cat "$T/new/$n.key" "$T/new/$n.crt" >"$T/new/$n" && rm -f "$T/new/$n.key" "$T/new/$n.crt"
+}
+
+# new/N holds "S<row>" and "D<key>" lines: make the whole table of them and of the live one. A row whose password
+# belongs to its user keeps the one that it has.
+merged() { # N PATH SEPARATOR
+    old=/dev/null
+    [ ! -f "$2" ] || old=$2
+    awk -v "FS=$3" -v "DELTA=$T/new/$1" '
+        FILENAME == DELTA {
+            row = substr($0, 2)
+            split(row, field, FS)
+            if ($0 ~ /^D/) gone[field[1] == "" ? row : field[1]] = 1
+            else new[field[1]] = row
+            next
+        }
+        $1 in seen { next }
+        { seen[$1] = 1 }
+        $1 in gone { next }
+        $1 in new {
+            row = new[$1]
+            delete new[$1]
+            n = split(row, field, FS)
+            if (FS == ":" && field[5] == "initial" && field[2] == "" && $5 == "initial")
+                row = $1 ":" $2 substr(row, length($1) + 2)
+            print row
+            next
+        }
+        { print }
+        END { for (key in new) print new[key] }
+    ' "$T/new/$1" "$old" | sort >"$T/new/$1.merged" && mv "$T/new/$1.merged" "$T/new/$1"
+}
+
+merge() { # N PATH SEPARATOR DIGEST
+    merged "$1" "$2" "$3" || return 1
+    found=$(awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$T/new/$1" | sha256sum)
+    [ "${found%% *}" = "$4" ] || { echo "merging into $2 gave other rows than planned"; return 1; }
+}
+
+merge_map() { # N PATH DIGEST
+    merged "$1" "$2" ' ' || return 1
+    found=$(sha256sum <"$T/new/$1")
+    [ "${found%% *}" = "$3" ] || { echo "merging into $2 gave other rows than planned"; return 1; }
+    postmap "hash:$T/new/$1"
+}

@@ -1,0 +1,95 @@
+# How a host looks at itself: at the staged tree with its own programs, at a canary that runs it, and at what it serves.
+# POSIX sh; a part of the transaction's script.
+# shellcheck disable=SC2013,SC2015,SC2154
+
+certificate_matches() { # CERTIFICATE KEY
+    public=$(openssl pkey -in "$2" -pubout)
+    [ -n "$public" ] && [ "$public" = "$(openssl x509 -in "$1" -noout -pubkey)" ] ||
+        { echo "the key in $2 does not belong to the certificate in $1"; return 1; }
+    openssl x509 -in "$1" -noout -checkend 0 || { echo "the certificate in $1 has expired"; return 1; }
+}
+
+dovecot_check() { doveconf -n >/dev/null; }
+
+postfix_check() {
+    # 3.5 and 3.7 print nothing without a terminal, and an unknown setting is a warning only.
+    postfix check || { echo "postfix check: exit $?"; return 1; }
+    unused=$(postconf -n 2>&1 >/dev/null | grep -v smtpd_forbid_)
+    [ -z "$unused" ] || { echo "$unused"; return 1; }
+}
+
+# Both daemons, as staged, in mount and network namespaces of their own: the checkers alone miss more than half of what
+# breaks. Their mail store, spool and sockets are empty and private; nothing of the live service is touched.
+canary() {
+    echo 'canary@canary.invalid:{PLAIN}canary:::managed:::' >/etc/dovecot/mailprov/verify
+    echo 'log_path = /run/dovecot/canary.log' >>/etc/dovecot/dovecot.conf
+    echo 'maillog_file = /var/spool/postfix/canary.log' >>/etc/postfix/main.cf
+    touch -d '-3 seconds' /etc/postfix/main.cf
+    mkdir -p /run/dovecot && mount -t tmpfs -o mode=755 tmpfs /run/dovecot &&
+        mount -t tmpfs -o mode=755 tmpfs /var/spool/postfix && mount -t tmpfs -o mode=755 tmpfs /var/lib/postfix &&
+        mkdir -p /var/vmail && mount -t tmpfs -o mode=750 tmpfs /var/vmail && chown vmail:vmail /var/vmail &&
+        chown postfix:postfix /var/lib/postfix || return 1
+    postfix check && /usr/lib/postfix/sbin/master -w || { canary_log; return 1; }
+    dovecot -F >/run/dovecot/out 2>&1 &
+    dovecot=$!
+    health && canary_login
+    status=$?
+    [ $status -eq 0 ] || canary_log
+    kill "$dovecot" "$(tr -d ' ' </var/spool/postfix/pid/master.pid)" 2>/dev/null
+    wait "$dovecot" 2>/dev/null
+    return $status
+}
+
+canary_login() { # through the first listener that knows logins
+    for port in 995 993; do
+        ss -Hltn "sport = :$port" | grep -q . || continue
+        [ $port = 995 ] && words='USER canary@canary.invalid\r\nPASS canary\r\nSTAT\r\nQUIT\r\n' ||
+            words='a LOGIN canary@canary.invalid canary\r\nb SELECT INBOX\r\nc LOGOUT\r\n'
+        # shellcheck disable=SC2059 # the words are ours
+        said=$({ sleep 0.2; printf "$words"; sleep 0.5; } |
+            timeout 10 openssl s_client -quiet -connect "127.0.0.1:$port" 2>/dev/null | tr -d '\r')
+        case $said in *'+OK 0 0'* | *'b OK'*) return 0 ;; esac
+        echo "a login on port $port fails: $(echo "$said" | tail -n 1)"
+        return 1
+    done
+}
+
+canary_log() {
+    cat /run/dovecot/out /run/dovecot/canary.log /var/spool/postfix/canary.log 2>/dev/null |
+        grep -E 'Error|Fatal|fatal|error|warning' | sort -u | tail -n 5
+}
+
+serves() { # PORT STARTTLS CERTIFICATE
+    want=$(openssl x509 -in "$3" -noout -fingerprint -sha256)
+    tries=0
+    while :; do
+        got=$(timeout 5 openssl s_client ${2:+-starttls "$2"} -connect "127.0.0.1:$1" </dev/null 2>/dev/null |
+            openssl x509 -noout -fingerprint -sha256 2>/dev/null)
+        [ "$want" != "$got" ] || return 0
+        tries=$((tries + 1))
+        [ $tries -lt 20 ] || break
+        sleep 0.2
+    done
+    [ -n "$got" ] && echo "port $1 serves another certificate: $got" || echo "port $1 gives no TLS session"
+    return 1
+}
+
+accepts() { # PORT ADDRESS: mail from another server, up to RCPT
+    tries=0
+    while :; do
+        said=$({
+            sleep 0.2
+            printf 'EHLO canary.invalid\r\nMAIL FROM:<>\r\nRCPT TO:<%s>\r\nRSET\r\nQUIT\r\n' "$2" |
+                while IFS= read -r word; do echo "$word"; sleep 0.1; done
+            sleep 0.4
+        } | timeout 10 openssl s_client -quiet -starttls smtp -connect "127.0.0.1:$1" 2>/dev/null | tr -d '\r')
+        case $said in *'250 2.1.5'*) return 0 ;; esac
+        tries=$((tries + 1))
+        [ $tries -lt 5 ] || break
+        sleep 0.5
+    done
+    echo "port $1 refuses mail for $2: $(echo "$said" | grep -E '^[45]' | head -n 1)"
+    return 1
+}
+
+ports() { ss -Hltnp | awk '/"(dovecot|master)"/ { print $4 }' | sort -u; }

@@ -1,0 +1,206 @@
+"""Write anew what is generated in the documentation: help pages and the keys of mail.yaml.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; tests/test_docs.py keeps it true.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from mailprov import schema
+from mailprov.cli import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+_PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def help_pages() -> str:
+    """`mailprov --help`, and that of each verb, 80 columns wide."""
+    pages = (_help_page(*words) for words in ((), *((name,) for name in sorted(cli.commands))))
+    return "\n" + "\n".join(pages) + "\n"
+
+
+def _help_page(*words: str) -> str:
+    shown = CliRunner().invoke(cli, [*words, "--help"], prog_name="mailprov", terminal_width=80)
+    return f"## {' '.join(('mailprov', *words))}\n\n```text\n{shown.output.rstrip()}\n```\n"
+
+
+def keys() -> str:
+    """A table for each part of mail.yaml: key, type, default, meaning."""
+    document = schema.document()
+    parts: list[str] = []
+    for name, node in document["properties"].items():
+        if name == "mailprov":
+            continue
+        shape = _resolved(node)
+        parts += [f"\n## {name}\n", f"\n{_escaped(shape['description'])}\n"]
+        if example := shape.get("examples"):
+            parts.append(f"\n```yaml\n{name}: {_flow(example[0])}\n```\n")
+        if rows := list(_rows(shape, name)):
+            parts += ["\n| key | value | default | meaning |\n|---|---|---|---|\n", *rows]
+    return "".join([*parts, "\n"])
+
+
+def _rows(shape: Mapping[str, Any], path: str) -> Iterator[str]:
+    if isinstance(shape.get("additionalProperties"), dict):
+        inner, path = _resolved(shape["additionalProperties"]), f"{path}.NAME"
+        yield _row(path, inner)
+        yield from _rows(inner, path)
+    if isinstance(shape.get("items"), dict):
+        yield from _rows(_resolved(shape["items"]), f"{path}[]")
+    for name, node in shape.get("properties", {}).items():
+        inner = _resolved(node)
+        yield _row(f"{path}.{name}", inner, required=name in shape.get("required", ()))
+        if path not in ("hosts.NAME",) or name not in ("tls", "services", "firewall"):
+            yield from _rows(inner, f"{path}.{name}")
+
+
+def _row(path: str, shape: Mapping[str, Any], *, required: bool = False) -> str:
+    default = f"`{_flow(shape['default'])}`" if "default" in shape else "**required**" if required else ""
+    return f"| `{path}` | {_value(shape)} | {default} | {_escaped(shape.get('description', ''))} |\n"
+
+
+def _value(shape: Mapping[str, Any]) -> str:
+    if "enum" in shape:
+        return " or ".join(f"`{choice}`" for choice in shape["enum"])
+    if "const" in shape:
+        return f"`{shape['const']}`"
+    kinds = shape.get("type", "")
+    found = " or ".join(_kind(kind, shape) for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null")
+    inner = _resolved(shape["items"]) if isinstance(shape.get("items"), dict) else {}
+    return f"{found} of {_value(inner)}" if "enum" in inner else found
+
+
+def _kind(kind: str, shape: Mapping[str, Any]) -> str:
+    if kind in ("integer", "number") and "minimum" in shape:
+        return f"number ({shape['minimum']} to {shape['maximum']})"
+    if kind == "boolean":
+        return "`false`" if shape.get("not") == {"const": True} else "`true` or `false`"
+    return {"object": "mapping", "array": "list", "string": "text"}.get(kind, kind)
+
+
+def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`node` with what it refers to below it; its own words win."""
+    if "$ref" not in node:
+        return node
+    target: Any = schema.document()
+    for step in node["$ref"].removeprefix("#/").split("/"):
+        target = target[step]
+    return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and not re.match(r"[{*]", value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*") if "`" not in text else text.replace("|", "\\|")
+
+
+def files() -> str:
+    """A line for each file of the package, in the words of its own first line."""
+    package = ROOT / "mailprov"
+    found = sorted([*package.rglob("*.py"), *package.rglob("*.sh")], key=lambda path: (path.parent, path.name))
+    rows: list[str] = []
+    for path in found:
+        if path.parent != package and not any(path.parent == other.parent for other in found[: found.index(path)]):
+            rows.append("")
+        rows.append(f"- `{path.relative_to(ROOT)}`: {_first_words(path)}")
+    return "\n" + "\n".join(rows) + "\n\n"
+
+
+def _first_words(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        words = ast.get_docstring(ast.parse(text)) or ""
+    else:
+        comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+        words = " ".join(line.lstrip("# ") for line in comment if not line.startswith("#!")).partition(". ")[0] + "."
+    return " ".join(words.split("\n\n")[0].split())
+
+
+_DOORS = (
+    ("On the way there", ("troubles.py", "sshconfig.py", "ssh.py")),
+    ("Keys and known hosts", ("keyfile.py", "credentials.py", "known_hosts.py")),
+    ("Becoming root", ("sudo.py", "local.py")),
+    ("What the host says", ("lines.py", "exchange.py", "session.py")),
+)
+
+
+def errors() -> str:
+    """A table for each part of a connection: what is said when it fails, and what to do."""
+    parts: list[str] = []
+    for title, names in _DOORS:
+        rows: dict[str, str] = {}
+        for name in names:
+            rows |= dict(_errors(ast.parse((ROOT / "mailprov/host" / name).read_text(encoding="utf-8"))))
+        parts += [f"\n### {title}\n\n| it says | what to do |\n|---|---|\n"]
+        parts += [f"| {_escaped(what)} | {_escaped(cure)} |\n" for what, cure in rows.items()]
+    return "".join([*parts, "\n"])
+
+
+def _errors(module: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in sorted(ast.walk(module), key=lambda node: getattr(node, "lineno", 0)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("ConnectError", "HostError", "Refused"):
+            what = _words(node.args[0])
+            if what.strip("…"):
+                yield what, next((_words(word.value) for word in node.keywords if word.arg == "cure"), "")
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("_REFUSALS", "_WRONG_PASSWORD"):
+            for inner in ast.walk(node.value):
+                if isinstance(inner, ast.Tuple) and all(isinstance(each, ast.Constant) for each in inner.elts):
+                    what, cure = (_words(each) for each in inner.elts[-2:])
+                    yield what, cure
+
+
+def _words(node: ast.expr) -> str:
+    """The text of a string expression, with … or a name in capitals for what is filled in."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_words, node.values))
+    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name | ast.Attribute):
+        return ast.unparse(node.value).rpartition(".")[2].lstrip("_").upper()
+    if isinstance(node, ast.BinOp):
+        return _words(node.left) + _words(node.right)
+    if isinstance(node, ast.IfExp):
+        return " / ".join(filter(None, (_words(node.body), _words(node.orelse))))
+    return "…"
+
+
+GENERATORS: Mapping[str, Callable[[], str]] = {"help": help_pages, "keys": keys, "files": files, "errors": errors}
+
+
+def pages() -> Mapping[Path, str]:
+    """Every page with a generated part, as it should be."""
+    found = {}
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]):
+        text = path.read_text(encoding="utf-8")
+        if _PART.search(text):
+            found[path] = _PART.sub(lambda part: part[1] + GENERATORS[part[2]]() + part[3], text)
+    return found
+
+
+def main() -> None:
+    """Write the pages that are not as they should be."""
+    for path, text in pages().items():
+        if path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What every test needs: a mark on those that boot hosts, and an account at the end of which hosts were booted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mailprov.lab import LabHost, requirements
+
+_BOOTED: Counter[str] = Counter()
+_LOCK = threading.Lock()  # a lab boots several at once
+_RAN: dict[str, str] = {}
+_ORDER = ("bullseye", "bookworm", "trixie")
+
+FIXTURES = frozenset({"lab", "machine", "machines"})
+"""fixtures that boot hosts: a test that wants one of them is marked `host` if it does not say so itself"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count every start of a host that succeeds, in whichever process this is."""
+    start = LabHost.start
+
+    def counted(self: LabHost, *args: Any, **more: Any) -> None:
+        start(self, *args, **more)
+        with _LOCK:
+            _BOOTED[self.release] += 1
+
+    LabHost.start = counted  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests that boot hosts, and keep those of one file in one process: they share hosts."""
+    able = requirements()
+    for item in items:
+        if FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("host")
+        if item.get_closest_marker("host") is None:
+            continue
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if not able.met and not os.environ.get("CI"):
+            item.add_marker(pytest.mark.skip(reason=f"no lab here: {', '.join(able.missing)}"))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember how each test on real hosts ended."""
+    if "host" in report.keywords and (report.when == "call" or not report.passed):
+        _RAN[report.nodeid.partition("@")[0]] = report.outcome
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands its count to the process that started it."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["booted"] = dict(_BOOTED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take a worker's count."""
+    _BOOTED.update(getattr(node, "workeroutput", {}).get("booted", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests ran on real hosts, and which hosts were booted for them."""
+    if not _RAN:
+        return
+    terminalreporter.section("tests on real booted hosts")
+    for nodeid, outcome in sorted(_RAN.items()):
+        terminalreporter.write_line(f"{outcome:<8} {nodeid}")
+    terminalreporter.write_line("; ".join(_account()))
+
+
+def _account() -> Iterator[str]:
+    ended = Counter(_RAN.values())
+    yield "on real hosts: " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(ended.items()))
+    names = sorted(_BOOTED, key=lambda name: _ORDER.index(name) if name in _ORDER else 9)
+    yield "booted hosts: " + (", ".join(f"{name} {_BOOTED[name]}" for name in names) or "none")

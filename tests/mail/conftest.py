@@ -1,0 +1,70 @@
+"""A real mail host per Debian release, converged by the command line itself, and clones of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mail_certificates import certificate
+from mail_machine import HOSTNAME, Machine, Ran
+
+from mailprov.lab import RELEASES, Lab
+from mailprov.lab.layers import Layer
+
+# One worker of pytest-xdist (--dist loadgroup) owns a release's host.
+_PARAMS = [
+    pytest.param(release.codename, marks=pytest.mark.xdist_group(f"mail-{release.codename}")) for release in RELEASES
+]
+
+
+@pytest.fixture(scope="session", params=_PARAMS)
+def release(request: pytest.FixtureRequest) -> str:
+    """A Debian release."""
+    return str(request.param)
+
+
+@dataclass(frozen=True)
+class Converged:
+    """A host after its first apply: how that went, what the journal says of it, and a layer to boot others from."""
+
+    mail: Machine
+    lab: Lab
+    first: Ran
+    journal: str
+    layer: Layer
+
+
+@pytest.fixture(scope="session")
+def converged(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converged]:
+    """A plain Debian host that one apply has made a mail host; rebooted since."""
+    with Lab() as lab:
+        host = lab.boot("mail", release)
+        ca = certificate("Test CA")
+        mail = Machine(host, tmp_path_factory.mktemp(release) / "mail", ca, certificate(HOSTNAME, ca))
+        first = mail.apply()
+        assert first.status == 0, first.said
+        journal = mail.sh("journalctl -q -o json")
+        host.stop()
+        layer = host.snapshot()
+        host.start()
+        yield Converged(mail, lab, first, journal, layer)
+
+
+@pytest.fixture(scope="session")
+def mail(converged: Converged) -> Machine:
+    """The host that all tests of a release share: leave it as you find it, but for messages."""
+    return converged.mail
+
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def clone(converged: Converged, tmp_path: Path) -> Iterator[Machine]:
+    """A converged host of the test's own, to do anything to."""
+    host = converged.lab.boot(f"clone-{next(_NUMBERS)}", layer=converged.layer)
+    yield Machine(host, tmp_path / "clone", converged.mail.ca, converged.mail.shown)
+    converged.lab.discard(host)

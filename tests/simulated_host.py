@@ -1,0 +1,283 @@
+"""A Debian host in memory: it answers the probe's questions as probe.sh would, and can be made what a plan asks for.
+
+So a plan is tried from declaration to report, with every question that is really asked and no other, in milliseconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from mailprov import manifest, probe
+from mailprov.apply import survey
+from mailprov.host.fake import Call, FakeHost
+from mailprov.model import Plan, Secret, Spec, State
+from mailprov.resources.accounts import Accounts, owns_password, with_password
+from mailprov.resources.certificates import Certificate
+from mailprov.resources.files import File
+from mailprov.resources.firewall import Table
+from mailprov.resources.maps import Map
+from mailprov.resources.packages import Package
+from mailprov.resources.services import Service
+from mailprov.resources.system_users import SystemUser
+from mailprov.spec import load
+
+NOW = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
+HASH = "{SHA512-CRYPT}$6$" + "saltsaltsaltsalt$" + "a" * 86
+VERSIONS = {"11": "1:2.3.13+dfsg1-2", "12": "1:2.3.19.1+dfsg1-2.1", "13": "1:2.4.1+dfsg1-6"}
+
+BASE = """
+mailprov: 1
+hosts: {mail1: {address: 192.0.2.10, hostname: mail.example.com}}
+domains: [{name: example.com}]
+users:
+  - {address: alice@example.com, password: {hash: "$HASH"}, aliases: [postmaster@example.com]}
+  - {address: bob@example.com, password: {initial: {env: BOB_INITIAL}}}
+tls: {self_signed: {}}
+services:
+  imap: {tls: 993}
+  submission: {starttls: 587}
+  smtp: {port: 25}
+firewall: {manage: true}
+"""
+
+
+def declare(folder: Path, changes: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Spec:
+    """BASE with its top-level keys replaced by `changes`, loaded; a key that is None is left out."""
+    document = yaml.safe_load(BASE) | dict(changes or {})
+    text = yaml.safe_dump({key: value for key, value in document.items() if value is not None}, sort_keys=False)
+    path = folder / "mail.yaml"
+    path.write_text(text.replace("$HASH", f"'{HASH}'"), encoding="utf-8")
+    return load(path, environ={"BOB_INITIAL": "correct horse"} if environ is None else environ, now=NOW)
+
+
+def self_signed(names: tuple[str, ...], until: datetime, since: datetime = NOW - timedelta(days=1)) -> str:
+    """A certificate that signs itself, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), since, until)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def sha256(data: str | bytes) -> str:
+    """In hex."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+@dataclass
+class Entry:
+    """A file, folder or link."""
+
+    type: str = "regular file"
+    mode: str = "644"
+    owner: str = "root"
+    group: str = "root"
+    content: str = ""
+
+    def stat(self, path: str) -> str:
+        return f"{self.type}|{self.mode}|{self.owner}|{self.group}|{path}\n"
+
+
+@dataclass
+class Unit:
+    """A systemd unit."""
+
+    active: str = "active"
+    enabled: str = "enabled"
+    load: str = "loaded"
+    type: str = "notify"
+
+
+@dataclass
+class SimulatedHost:
+    """See the module; a fresh one is a Debian without mail server."""
+
+    release: str = "12"
+    clock: datetime = NOW
+    facts_more: str = "sshd 22\n"
+    packages_: dict[str, str] = field(default_factory=lambda: {"openssl": "3.0", "ca-certificates": "20230311"})
+    users: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    databases: dict[str, str] = field(default_factory=dict)
+    pems: dict[str, str] = field(default_factory=dict)
+    key_mode: str = "600"
+    units: dict[str, Unit] = field(default_factory=dict)
+    table: str = ""
+    owed: list[str] = field(default_factory=list)
+    managed: list[str] = field(default_factory=list)
+    kept: str = ""
+
+    def host(self) -> FakeHost:
+        """A session with it."""
+        return FakeHost("mail1", self.respond)
+
+    def respond(self, call: Call) -> bytes:
+        """What a probe's script says here."""
+        assert call.argv == ("sh", "-s")
+        _, begun, calls = call.stdin.decode().partition(f"echo '{probe.BEGIN}'\n")
+        assert begun, "every script marks where its answer begins"
+        lines = [probe.BEGIN]
+        for line in calls.splitlines():
+            words = shlex.split(line)
+            if words[0] == "answer":
+                lines.append(f"{words[1]} {base64.b64encode(self.ask(words[2], *words[3:]).encode()).decode()}")
+        return "\n".join([*lines, probe.END, ""]).encode()
+
+    def ask(self, function: str, *words: str) -> str:
+        """What one function of probe.sh says here."""
+        functions: dict[str, Callable[..., str]] = {
+            "facts": self._facts,
+            "packages": lambda *names: "".join(
+                f"ii |{name}|{self.packages_[name]}\n" for name in names if name in self.packages_
+            ),
+            "system_users": lambda *names: "".join(self.users.get(name, "") for name in names),
+            "files": self._files,
+            "accounts": self._accounts,
+            "maps": self._maps,
+            "certificates": self._certificates,
+            "services": self._services,
+            "firewall": lambda: f"{sha256(self.table)}  -\n",
+            "manifest": lambda: self.kept,
+            "content": lambda path: self.entries[path].content,
+            "rows": lambda path: without_own_passwords(self.entries[path].content),
+        }
+        return functions[function](*words)
+
+    def _facts(self) -> str:
+        rows = [f"uid 0\nmachine {'0' * 32}\narchitecture x86_64\nclock {int(self.clock.timestamp())}\nfree 9000000\n"]
+        rows.append(f"os debian\nrelease {self.release}\ninit systemd\n")
+        if "dovecot-core" not in self.packages_:
+            rows.append(f"candidate {VERSIONS[self.release]}\n")
+        return "".join([*rows, self.facts_more, *(f"owed {name}\n" for name in self.owed)])
+
+    def _files(self, *paths: str) -> str:
+        there = [path for path in (*paths, *self.managed) if path in self.entries]
+        stats = "".join(self.entries[path].stat(path) for path in there)
+        plain = [path for path in there if self.entries[path].type.startswith("regular")]
+        return stats + "".join(f"{sha256(self.entries[path].content)}  {path}\n" for path in plain)
+
+    def _accounts(self, path: str) -> str:
+        if path not in self.entries:
+            return ""
+        digest = sha256(without_own_passwords(self.entries[path].content))
+        return f"{digest}  -\n{self.entries[path].stat(path)}"
+
+    def _maps(self, *paths: str) -> str:
+        there = [path for path in paths if path in self.entries]
+        databases = "".join(f"{sha256(self.databases[path])}  {path}.db\n" for path in there if path in self.databases)
+        plain = "".join(f"{sha256(self.entries[path].content)}  {path}\n" for path in there)
+        return "".join(self.entries[path].stat(path) for path in there) + plain + databases
+
+    def _certificates(self, *words: str) -> str:
+        said = []
+        for path in words[::2]:
+            said.append(f"certificate {path}\n")
+            if path in self.pems:
+                said.append(f"mode {self.key_mode} root\n{self.pems[path]}matches\n")
+        return "".join(said)
+
+    def _services(self, *names: str) -> str:
+        blocks = []
+        for name in names:
+            unit = self.units.get(name, Unit("inactive", "", "not-found"))
+            blocks.append(
+                f"Type={unit.type}\nId={name}.service\nLoadState={unit.load}\n"
+                f"ActiveState={unit.active}\nUnitFileState={unit.enabled}\n"
+            )
+        return "\n".join(blocks)
+
+    def plan(self, spec: Spec) -> Plan:
+        """The plan for this host as `spec` declares it."""
+        return survey(spec, spec.hosts["mail1"], self.host()).plan
+
+    def become(self, spec: Spec) -> Plan:
+        """Make the host what a plan asks for, as its transaction would; returns that plan."""
+        surveyed = survey(spec, spec.hosts["mail1"], self.host())
+        made = surveyed.plan
+        for change in made.changes:
+            if change.after is None:
+                self._lose(change.key.kind, change.key.name)
+        for item in made.desired.values():
+            self._gain(item)
+        if "mailprov-firewall" in made.effects:
+            self.table = self.entries["/etc/mailprov/mailprov.nft"].content
+        self.owed = []
+        self.managed = sorted(key.name for key in made.desired if key.kind == "file")
+        answer = self.respond(Call(("sh", "-s"), surveyed.ask, 1.0)).decode().splitlines()
+        stable = [line for line in answer if line.partition(" ")[0] in probe.STABLE]
+        self.kept = manifest.head(made.desired, "20300601T120000Z-abcdef") + "".join(f"{line}\n" for line in stable)
+        return made
+
+    def _lose(self, kind: str, name: str) -> None:
+        if kind == "firewall":
+            self.table = ""
+        elif kind == "service":
+            self.units[name] = Unit("inactive", "disabled")
+        else:
+            self.entries.pop(name, None)
+            self.pems.pop(name, None)
+
+    def _gain(self, item: object) -> None:
+        if isinstance(item, Package):
+            self.packages_.setdefault(item.name, VERSIONS[self.release] if "dovecot" in item.name else "1.0")
+        elif isinstance(item, SystemUser):
+            self.users[item.name] = f"{item.name}:x:999:999::{item.home}:{item.shell}\n"
+        elif isinstance(item, File):
+            kind = "directory" if item.type == "directory" else "regular file"
+            content = (item.content or b"").decode()
+            self.entries[item.path] = Entry(kind, item.mode, item.owner, item.group, content)
+        elif isinstance(item, Accounts):
+            self.entries[item.path] = Entry("regular file", *item.attributes, self._merged(item))
+        elif isinstance(item, Map):
+            content = "".join(f"{row}\n" for row in sorted((item.rows or {}).values()))
+            self.entries[item.path] = Entry("regular file", *item.attributes, content)
+            self.databases[item.path] = f"database of {content}"
+        elif isinstance(item, Certificate) and item.source == "self_signed" and item.path not in self.pems:
+            self.pems[item.path] = self_signed(item.names, self.clock + timedelta(days=397))
+        elif isinstance(item, Service):
+            wrapped = item.name == "postfix" and self.release != "13"
+            self.units[item.name] = Unit(type="oneshot" if wrapped else "notify")
+            if wrapped:
+                self.units["postfix@-"] = Unit(type="forking", enabled="indirect")
+        else:
+            assert isinstance(item, (Table, Certificate))
+
+    def _merged(self, item: Accounts) -> str:
+        there = self.entries[item.path].content if item.path in self.entries else ""
+        own = {line.split(":")[0]: Secret(line.split(":")[1]) for line in there.splitlines()}
+        lines = []
+        for address, row in (item.rows or {}).items():
+            line = row.reveal()
+            if owns_password(line):
+                assert item.initial is not None
+                line = with_password(line, own.get(address) or item.initial(address))
+            lines.append(line)
+        return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def without_own_passwords(text: str) -> str:
+    """A passwd-file as the host shows it."""
+    rows = (line.split(":") for line in text.splitlines())
+    return "".join(":".join([row[0], "", *row[2:]] if row[4:5] == ["initial"] else row) + "\n" for row in rows)
+
+
+def changes(made: Plan) -> list[str]:
+    """A plan's changes, a line each."""
+    return [f"{c.action.value} {c.key} ({c.reason.value}): {c.summary}" for c in made.changes]
+
+
+def items(state: State, kind: str) -> list[str]:
+    """The names of the items of one kind."""
+    return [key.name for key in state if key.kind == kind]

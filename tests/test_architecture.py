@@ -1,0 +1,199 @@
+"""The import rule of ARCHITECTURE.md, and what every file of the package has."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "mailprov"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Who may import whom, room by room: a folder of mailprov/, or a file right in it. A room may always import itself.
+MAY: dict[str, set[str]] = {
+    "errors": set(),
+    "model": {"errors"},
+    "assets": {"errors"},
+    "encode": {"errors"},
+    "shell": {"model"},
+    "schema": {"assets"},
+    "render": {"assets", "encode"},
+    "spec": {"errors", "model", "schema"},
+    "resources": {"errors", "model"},
+    "roles": {"errors", "encode", "model", "render", "resources"},
+    "probe": {"errors", "model", "shell"},
+    "manifest": {"errors", "model", "probe"},
+    "plan": {"errors", "manifest", "model", "probe", "resources"},
+    "transaction": {"errors", "manifest", "model", "probe", "shell"},
+    "passwords": {"errors", "model"},
+    "host": {"errors", "model", "shell"},
+    "lab": {"errors"},
+    "verify": {"errors", "model"},
+    "testaccount": {"encode", "errors", "host", "model", "passwords", "verify"},
+    "report": {"errors", "model", "resources", "verify"},
+}
+ANYTHING = {"apply", "verbs", "cli", "__main__", "__init__"}
+"""rooms that join the others"""
+
+PURE = ("model", "encode", "shell", "resources", "roles", "plan", "manifest", "transaction", "report")
+"""rooms without I/O, clock, environment and chance"""
+IMPURE_MODULES = {"os", "socket", "subprocess", "time", "random", "secrets", "threading", "tempfile", "shutil", "sys"}
+
+ONLY: dict[str, set[str]] = {
+    "paramiko": {"host/ssh.py"},
+    "jinja2": {"render.py"},
+    "yaml": {"spec/"},
+    "jsonschema": {"spec/", "schema.py"},
+    "passlib": {"passwords.py"},
+    "idna": {"spec/"},
+    "rich": {"verbs/console.py"},
+    "click": {"cli.py", "verbs/"},
+    "cryptography": {"host/", "spec/", "resources/certificates.py", "verify/"},
+}
+"""third-party packages, each with the files or folders that may import it"""
+
+SHARED_BY_RESOURCES = {"mailprov.resources.rows": {"*"}, "mailprov.resources.files": {"read_files"}}
+"""helpers for resources; from files, which is one itself, the reader of stat(1)'s output alone"""
+
+LONGEST = 420
+"""lines of one file: longer ones do two things"""
+
+
+def place(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(("mailprov", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def modules() -> frozenset[str]:
+    return frozenset(map(module_of, FILES))
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Each imported module with the imported name ("" for the module as such)."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{place(path)}:{node.lineno}: relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield (inner, "") if inner in modules() else (node.module or "", alias.name)
+
+
+def ours(path: Path) -> Iterator[tuple[str, str]]:
+    return ((module, name) for module, name in imports(path) if module.partition(".")[0] == "mailprov")
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_imports_only_what_its_room_may(path: Path) -> None:
+    here = room(module_of(path))
+    if here in ANYTHING:
+        return
+    assert here in MAY, f"say in {Path(__file__).name} what {here} may import"
+    allowed = MAY[here] | {here}
+    wrong = {module for module, _ in ours(path) if room(module) not in allowed and module != "mailprov"}
+    assert not wrong, f"{place(path)} imports {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "resources").glob("*.py")), ids=place)
+def test_a_resource_sees_no_other_resource(path: Path) -> None:
+    for module, name in ours(path):
+        if room(module) == "resources" and path.name != "__init__.py":
+            shared = SHARED_BY_RESOURCES.get(module, set())
+            assert shared & {"*", name}, f"{place(path)} imports {module} {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_third_party_packages_stay_where_they_belong(path: Path) -> None:
+    for module, _ in imports(path):
+        package = module.partition(".")[0]
+        if package in ONLY:
+            assert any(place(path).startswith(prefix) for prefix in ONLY[package]), f"{place(path)} imports {package}"
+
+
+def test_every_third_party_package_has_its_place() -> None:
+    import sys
+
+    imported = {module.partition(".")[0] for path in FILES for module, _ in imports(path)}
+    assert imported - set(sys.stdlib_module_names) - {"mailprov"} == ONLY.keys()
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(module_of(path)) in PURE], ids=place)
+def test_the_middle_is_pure(path: Path) -> None:
+    used = {module.partition(".")[0] for module, _ in imports(path)} & IMPURE_MODULES
+    assert not used, f"{place(path)} imports {', '.join(sorted(used))}"
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("open", "print", "input", "datetime.now", "datetime.today", "Path.cwd"), (
+                f"{place(path)}:{node.lineno} calls {called}"
+            )
+
+
+def test_nothing_imports_the_command_line() -> None:
+    found = {place(path) for path in FILES for module, _ in ours(path) if room(module) == "cli"}
+    # A completion script is made from the commands themselves.
+    assert found <= {"__main__.py", "verbs/offline.py"}
+
+
+def test_no_circles_between_rooms() -> None:
+    graph = {here: {other for other in MAY[here] if other in MAY} for here in MAY}
+    done: set[str] = set()
+    while len(done) < len(graph):
+        free = {here for here, others in graph.items() if here not in done and others <= done}
+        assert free, f"a circle among {', '.join(sorted(graph.keys() - done))}"
+        done |= free
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_everything_public_is_documented(path: Path) -> None:
+    missing = [f"{name}, line {line}" for name, line in undocumented(tree(path))]
+    assert not missing, f"{place(path)}: no docstring: {'; '.join(missing)}"
+
+
+def undocumented(module: ast.Module) -> Iterator[tuple[str, int]]:
+    if not ast.get_docstring(module):
+        yield "the module", 1
+    for node in module.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield node.name, node.lineno
+        for inner in node.body if isinstance(node, ast.ClassDef) else ():
+            # `def close(self) -> None: ...` is what somebody else's thing is called
+            public = isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_")
+            if public and not ast.get_docstring(inner) and ast.unparse(inner.body[-1]) != "...":
+                yield f"{node.name}.{inner.name}", inner.lineno
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_every_signature_is_typed(path: Path) -> None:
+    """mypy --strict says more; this says it without mypy."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            bare = [each.arg for each in given if each.annotation is None and each.arg not in ("self", "cls")]
+            assert node.returns is not None, f"{place(path)}:{node.lineno}: {node.name} returns what?"
+            assert not bare, f"{place(path)}:{node.lineno}: {node.name}: untyped {', '.join(bare)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_no_file_is_a_giant(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
