@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mailprov import manifest, probe, transaction
+from mailprov.dangers import dangers
 from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError
+from mailprov.history import transactions
 from mailprov.host import Host
-from mailprov.model import Facts, HostSpec, Plan, Spec, State
+from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec, State
 from mailprov.passwords import initial_hash
 from mailprov.plan import closer_questions, differences, live, plan, questions
+from mailprov.planfile import prints
+from mailprov.resources.accounts import Accounts, read_usage, shrinking
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.roles import mailhost
-from mailprov.transaction import Event, Outcome, Work
+from mailprov.transaction import Event, OnEvent, Outcome, Work
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
 _ANY = Facts("", "12", "", 0, (22,), "2.3", 0)
@@ -24,19 +28,19 @@ QUIET_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A plan, and what it was made from: the script that was asked, and its answer."""
+    """A plan, the script that was asked for it, and the fingerprint of everything that was seen."""
 
     plan: Plan
     ask: bytes
-    answer: probe.Answer
+    seen: Mapping[Key, str]
 
 
 def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
-    """Look at the host, read-only, and plan. One exec when nothing differs, two when something does.
+    """Look at the host, read-only, and plan. One exec when nothing differs, two or three when something does.
 
     Raises HostError when the host is not one that mailprov can manage, and ConnectError when it is lost.
     """
-    ask = probe.script(questions(_names(spec, declared)))
+    ask = script(spec, declared)
     answer = _ask(host, ask)
     facts = probe.facts(answer.sections)
     desired = mailhost.desired(spec, declared, facts, initial_hash)
@@ -46,12 +50,30 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     differing = differences(desired, found, kept)
     closer = closer_questions(differing)
     more = _ask(host, probe.script(closer)).sections if closer else {}
-    made = plan(declared.name, facts, desired, answer, differing, more, _warnings(spec, declared, facts))
-    return Survey(made, ask, answer)
+    warnings = _warnings(spec, declared, facts, answer.sections)
+    made = plan(declared.name, facts, desired, answer, differing, more, warnings)
+    wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
+    return Survey(replace(made, dangers=wanted), ask, prints(found))
 
 
-def _names(spec: Spec, declared: HostSpec) -> State:
-    return mailhost.desired(replace(spec, users=(), aliases=()), declared, _ANY, initial_hash)
+def script(spec: Spec, declared: HostSpec) -> bytes:
+    """The script that asks a host for everything that is declared of it."""
+    names = mailhost.desired(replace(spec, users=(), aliases=()), declared, _ANY, initial_hash)
+    return probe.script(questions(names))
+
+
+def _usage(host: Host, made: Plan) -> Mapping[str, int]:
+    """The bytes used by each account whose quota would shrink."""
+    pairs = [(change.before, change.after) for change in made.changes]
+    names = [
+        name
+        for before, after in pairs
+        if isinstance(before, Accounts) and isinstance(after, Accounts)
+        for name in shrinking(before, after)
+    ]
+    if not names:
+        return {}
+    return read_usage(_ask(host, probe.script([Question("usage", "usage", tuple(names))])).sections["usage"])
 
 
 def _ask(host: Host, script: bytes) -> probe.Answer:
@@ -75,8 +97,13 @@ def _refuse_unusable(declared: HostSpec, facts: Facts, found: State) -> None:
         raise HostError(f"{tls.certificate_path} cannot be used: {'; '.join(wrong)}", where=declared.name, cure=cure)
 
 
-def _warnings(spec: Spec, declared: HostSpec, facts: Facts) -> tuple[str, ...]:
+def _warnings(spec: Spec, declared: HostSpec, facts: Facts, sections: Mapping[str, str]) -> tuple[str, ...]:
     found = list(spec.warnings)
+    past = transactions(sections)
+    if past.holder:
+        found.append(f"an apply is at work there: {past.holder}")
+    elif past.open:
+        found.append(f"the apply {past.open} was cut off and is not settled yet; the next apply settles it first")
     if declared.tls.source == "self_signed":
         found.append("the certificate is self-signed: mail clients will warn")
     missing = [u.address for u in spec.users_of(declared.name) if not (u.password.hash or u.password.plaintext)]
@@ -90,10 +117,11 @@ def _warnings(spec: Spec, declared: HostSpec, facts: Facts) -> tuple[str, ...]:
 
 
 def apply(
-    surveyed: Survey, work: Work, host: Host, *, on_event: Callable[[Event], None], confirm: Callable[[], None]
+    seen: Mapping[Key, str], work: Work, host: Host, *, on_event: OnEvent, confirm: Callable[[], None]
 ) -> Outcome:
     """Hand the work to the host and follow its journal. Returns how it ended, when it ended well.
 
+    `seen` holds the fingerprints of what the plan was made from: where the host moved since, they tell what did.
     `confirm` is called when the host waits for its confirmation; it answers with `answer`, over a new connection.
 
     Raises StalePlanError, LockedError, RevertedError (put back), or HostError (nothing that is served was touched, or
@@ -114,7 +142,7 @@ def apply(
     completed = host.run(argv, stdin=transaction.bundle(work), timeout=QUIET_SECONDS, on_line=follow)
     outcome = transaction.outcome(events, work.steps)
     if outcome.verdict == "stale":
-        raise _stale(surveyed, completed.stdout, host.name)
+        raise _stale(seen, completed.stdout, host.name)
     if outcome.verdict != "applied":
         raise _error(outcome, host.name, completed.stderr.decode("utf-8", "replace").strip()[:400])
     return outcome
@@ -135,30 +163,24 @@ def answer(host: Host, transaction_id: str, refusal: str = "") -> None:
         )
 
 
-def _stale(surveyed: Survey, stdout: bytes, where: str) -> StalePlanError:
+def _stale(seen: Mapping[Key, str], stdout: bytes, where: str) -> StalePlanError:
     """What moved: the host's answer now, against the one that the plan was made from."""
     lines = [line for line in stdout.decode("ascii", "replace").splitlines() if line.partition(" ")[0] in probe.STABLE]
-    now, then = live(probe.decode(lines)), live(surveyed.answer.sections)
+    now = prints(live(probe.decode(lines)))
+    moved = [str(key) for key in sorted({*seen, *now}) if seen.get(key) != now.get(key)]
     return StalePlanError(
         "the host changed after it was looked at; nothing was touched",
         where=where,
-        why=f"moved: {', '.join(moved(then, now)) or 'something that is not shown'}",
+        why=f"moved: {', '.join(moved) or 'something that is not shown'}",
         cure="look at the plan again",
-    )
-
-
-def moved(then: State, now: State) -> tuple[str, ...]:
-    """The names of the things whose fingerprints differ between two live states."""
-    keys = sorted({*then, *now})
-    return tuple(
-        str(key)
-        for key in keys
-        if (then[key].fingerprint if key in then else "") != (now[key].fingerprint if key in now else "")
     )
 
 
 def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:
     why = "; ".join(outcome.says[-3:]) or stderr
+    if outcome.verdict == "stranger":
+        what = "this is not the machine that the plan was made for; nothing was touched"
+        return StalePlanError(what, where=where, cure="plan again")
     if outcome.verdict == "locked":
         cure = "wait for it to end, then run this again"
         return LockedError("another apply is at work on this host", where=where, why=why, cure=cure)

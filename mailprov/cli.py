@@ -137,25 +137,37 @@ def trust(host: str, file: Path, yes: bool, replace: bool) -> Exit:
 @formatted
 @click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
-def plan(file: Path, limit: tuple[str, ...], form: str, details: bool, detailed_exitcode: bool) -> Exit:
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the plan here, for `mailprov apply PLAN`.")
+def plan(
+    file: Path, limit: tuple[str, ...], form: str, details: bool, detailed_exitcode: bool, out: Path | None
+) -> Exit:
     """Show what an apply would change, why, and what it does to live sessions. Changes nothing.
 
     "pending": the declaration moved since the last apply. "drift": the host moved.
     """
     from mailprov.verbs import plan as verb
 
-    return verb.plan(file, limit, form, details=details, detailed_exitcode=detailed_exitcode)
+    return verb.plan(file, limit, form, out, details=details, detailed_exitcode=detailed_exitcode)
 
 
 @cli.command()
+@click.argument("plan", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @declaration
 @click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
-def apply(file: Path, limit: tuple[str, ...], details: bool, yes: bool) -> Exit:
-    """Plan, ask, change the hosts, and check from here that they serve what was declared."""
+@click.option("--allow-removals", is_flag=True, help="Accounts may be closed (their mail is kept).")
+@click.option("--allow-many", is_flag=True, help="Many accounts may change at once (5 and 30 %, or more).")
+@click.option("--allow-closing", is_flag=True, help="Ports that are open may be closed.")
+@click.option("--allow-shrinking", is_flag=True, help="Quotas may fall below what is used.")
+def apply(plan: Path | None, file: Path, limit: tuple[str, ...], details: bool, yes: bool, **allowed: bool) -> Exit:
+    """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
+
+    PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved.
+    """
     from mailprov.verbs import apply as verb
 
-    return verb.apply(file, limit, details=details, yes=yes)
+    flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
+    return verb.apply(file, limit, plan, verb.Consent(yes, flags, details))
 
 
 @cli.command()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from mailprov.errors import Origin
 
@@ -48,6 +48,12 @@ class Secret:
 
     def __format__(self, spec: str) -> str:
         return "<secret>"
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
 
 
 # --- what is declared ---------------------------------------------------------------------------------------------
@@ -376,6 +382,14 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Danger:
+    """Something that a plan does and that wants a consent of its own: the flag that gives it, and what it is."""
+
+    flag: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What an apply would do to one host.
 
@@ -390,6 +404,7 @@ class Plan:
     effects: Mapping[str, Effect]
     warnings: tuple[str, ...]
     digest: str
+    dangers: tuple[Danger, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -57,7 +57,8 @@ def questions(desired: State) -> tuple[Question, ...]:
         items = [item for key, item in desired.items() if key.kind == resource.KIND]
         # What is no longer declared must be seen to be removed.
         asked.extend(resource.questions(items) if items or resource.KIND in REMOVED else ())
-    return (*asked, Question("manifest", "manifest"))
+    more = ("listeners", "transactions", "manifest")
+    return (*asked, *(Question(name, name) for name in more))
 
 
 def live(sections: Mapping[str, str]) -> State:
@@ -122,7 +123,7 @@ def plan(
     closer: Mapping[str, str],
     warnings: Sequence[str] = (),
 ) -> Plan:
-    """The plan for one host; `closer` holds the answers to closer_questions(found) by section."""
+    """The plan for one host, its dangers not yet told; `closer` holds the answers to closer_questions(found) by section."""
     changes: list[Change] = []
     for place, difference in enumerate(found):
         resource = next(resource for resource in ORDER if difference.key.kind == resource.KIND)

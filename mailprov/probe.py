@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -54,7 +54,7 @@ def decode(lines: Sequence[str]) -> Mapping[str, str]:
     """The sections in an answer's lines. Raises HostError when one is not base64."""
     try:
         return {name: _text(data) for name, _, data in (line.partition(" ") for line in lines)}
-    except binascii.Error as error:
+    except ValueError as error:  # not base64, or not even ASCII
         raise HostError("the host's answer is garbled", why=str(error)) from error
 
 
@@ -79,13 +79,13 @@ def facts(sections: Mapping[str, str]) -> Facts:
     if one.get("init") != "systemd":
         raise HostError("this host does not run systemd", cure="boot it with systemd as PID 1")
     connection = one.get("ssh", "").split()
-    ports = {int(port) for label, port in pairs if label == "sshd" and port.isdigit()}
-    ports |= {int(connection[3])} if len(connection) == 4 and connection[3].isdigit() else set()
+    said = [port for label, port in pairs if label == "sshd"] + (connection[3:] if len(connection) == 4 else [])
+    ports = {_number(port) for port in said if 0 < _number(port) < 65536}
     return Facts(
         machine_id=one.get("machine", ""),
         release=one["release"],
         architecture=one.get("architecture", ""),
-        clock=_number(one.get("clock")),
+        clock=min(_number(one.get("clock")), _YEAR_9999),
         ssh_ports=tuple(sorted(ports)) or (22,),
         dovecot=_dovecot(sections, one),
         free_kib=_number(one.get("free")),
@@ -93,8 +93,11 @@ def facts(sections: Mapping[str, str]) -> Facts:
     )
 
 
+_YEAR_9999 = 253402300799
+
+
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
+    return int(text) if text and re.fullmatch(r"[0-9]{1,15}", text) else 0
 
 
 def _dovecot(sections: Mapping[str, str], one: Mapping[str, str]) -> str:
@@ -111,7 +114,10 @@ def _dovecot(sections: Mapping[str, str], one: Mapping[str, str]) -> str:
 
 def _upstream(version: str) -> str:
     """The upstream part of a Debian version: "2.3.19.1" of "1:2.3.19.1+dfsg1-2.1" (deb-version(7))."""
-    return version.partition(":")[2].partition("+")[0].partition("-")[0] or version
+    found = re.match(r"(?:[0-9]{1,9}:)?([0-9]{1,9}(?:\.[0-9]{1,9})+)", version)
+    if found is None:
+        raise HostError("the host's Dovecot has a version that means nothing here", why=ascii(version[:80]))
+    return found[1]
 
 
 def _text(data: str) -> str:

@@ -14,8 +14,8 @@ from mailprov.encode import Encoded, EncodeError
 def render(template: str, values: Mapping[str, object]) -> str:
     """The text of `templates/<template>` with `values` filled in.
 
-    Raises EncodeError when a value that is printed has not been through an encoder, and jinja2's UndefinedError when
-    a template names what is not there: both are mistakes of ours, which tests catch.
+    Raises EncodeError when a value that is printed has not been through an encoder, or is not there at all: both are
+    mistakes of ours, which tests catch.
     """
     return _environment().get_template(template).render(values)
 
@@ -34,6 +34,6 @@ def _environment() -> Environment:
 
 
 def _only_encoded(value: object) -> object:
-    if isinstance(value, (Encoded, int)) or value is None:
+    if isinstance(value, Encoded) or type(value) is int:
         return value
     raise EncodeError("a template prints a value that no encoder has seen", where=type(value).__name__)

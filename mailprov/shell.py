@@ -8,5 +8,10 @@ from mailprov.model import Command
 
 
 def line(command: Command) -> str:
-    """`command` as one line of POSIX shell that runs exactly these words."""
+    """`command` as POSIX shell that runs exactly these words.
+
+    Raises ValueError for a NUL, at which a shell would cut the word short.
+    """
+    if any("\0" in word for word in command):
+        raise ValueError("a command's word holds a NUL")
     return shlex.join(command)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -39,10 +40,10 @@ systemd-run --quiet --collect --unit="mailprov-$1" --property=Type=exec --proper
 PID=$(systemctl show -p MainPID --value "mailprov-$1")
 [ "$PID" != 0 ] || PID=$$
 tail -n +1 -s 0.05 -f --pid="$PID" "$T/journal" | while read -r line; do
-    echo "$line"
-    case $line in *' verdict '*) break ;; esac
+    printf '%s\\n' "$line"
+    case ${line#* } in 'verdict '*) break ;; esac
 done
-[ ! -f "$T/live" ] || ! grep -q ' verdict stale$' "$T/journal" || cat "$T/live"
+[ ! -f "$T/live" ] || ! grep -q '^[0-9]* verdict stale$' "$T/journal" || cat "$T/live"
 """
 
 # Over another connection: "confirmed", or "refused" with the reason on stdin.
@@ -63,6 +64,9 @@ class Event:
     seconds: int
     name: str
     text: str
+
+
+OnEvent = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ def functions(work: Work) -> str:
     numbers: Mapping[Phase, list[str]] = {phase: [] for phase in Phase}
     lines = [
         f"EXPECTED={work.plan.digest}",
+        f"MACHINE={shell.line((work.plan.facts.machine_id,))}",
         "STABLE=" + shell.line(("|".join(probe.STABLE),)),
         f"CONFIRM={work.confirm_seconds}",
         f"KEPT={KEPT}",
@@ -176,7 +181,7 @@ def event(line: str) -> Event | None:
     """One line of a journal; None for anything else."""
     seconds, _, rest = line.partition(" ")
     name, _, text = rest.partition(" ")
-    return Event(int(seconds), name, text) if seconds.isdigit() and name else None
+    return Event(int(seconds), name, text) if re.fullmatch("[0-9]{1,12}", seconds) and name else None
 
 
 def outcome(events: Sequence[Event], steps: Sequence[Step]) -> Outcome:

@@ -9,8 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from mailprov.lab import LabHost, requirements
+
+# HYPOTHESIS_PROFILE=fuzz looks longer, and elsewhere each time.
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=300)
+settings.register_profile("fuzz", deadline=None, max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 _BOOTED: Counter[str] = Counter()
 _LOCK = threading.Lock()  # a lab boots several at once

@@ -53,7 +53,9 @@ firewall: {manage: true}
 """
 
 
-def declare(folder: Path, changes: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Spec:
+def declare(
+    folder: Path, changes: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
+) -> Spec:
     """BASE with its top-level keys replaced by `changes`, loaded; a key that is None is left out."""
     document = yaml.safe_load(BASE) | dict(changes or {})
     text = yaml.safe_dump({key: value for key, value in document.items() if value is not None}, sort_keys=False)

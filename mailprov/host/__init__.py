@@ -15,6 +15,10 @@ class Host(Protocol):
     def name(self) -> str:
         """The host's name in the declaration."""
 
+    @property
+    def identity(self) -> str:
+        """What it proved to be: the SHA-256 fingerprint of its SSH host key; "" for this machine."""
+
     def run(
         self,
         argv: tuple[str, ...],

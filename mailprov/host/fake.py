@@ -40,6 +40,11 @@ class FakeHost:
         """The host's name in the declaration."""
         return self._name
 
+    @property
+    def identity(self) -> str:
+        """Nothing: no key was shown."""
+        return ""
+
     def run(
         self,
         argv: tuple[str, ...],

@@ -43,6 +43,11 @@ class LocalHost:
         """The host's name in the declaration."""
         return self._spec.name
 
+    @property
+    def identity(self) -> str:
+        """Nothing: no key was shown."""
+        return ""
+
     def run(
         self,
         argv: tuple[str, ...],

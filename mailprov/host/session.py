@@ -9,6 +9,7 @@ from typing import Protocol
 
 from mailprov.host import sudo
 from mailprov.host.exchange import Channel, Exchange
+from mailprov.host.known_hosts import HostKey
 from mailprov.host.lines import Output, printable
 from mailprov.host.sshconfig import Target
 from mailprov.model import Completed, HostSpec
@@ -20,6 +21,9 @@ class Link(Protocol):
     @property
     def traffic(self) -> tuple[int, int]:
         """The bytes sent and received."""
+
+    def key(self) -> HostKey:
+        """The host key that the machine proved to have."""
 
     def open_channel(self, timeout: float, doing: str) -> Channel:
         """A channel for one command; ConnectError where there is none to be had."""
@@ -40,6 +44,11 @@ class SshHost:
     def name(self) -> str:
         """The host's name in the declaration."""
         return self._spec.name
+
+    @property
+    def identity(self) -> str:
+        """The fingerprint of the host's own key, as OpenSSH prints it."""
+        return self._links[-1].key().fingerprint
 
     @property
     def traffic(self) -> tuple[int, int]:

@@ -240,8 +240,9 @@ self_signed() { # N NAME...
         cat "$T/new/$n.key" "$T/new/$n.crt" >"$T/new/$n" && rm -f "$T/new/$n.key" "$T/new/$n.crt"
 }
 
-# new/N holds "S<row>" and "D<key>" lines: make the whole table of them and of the live one. A row whose password
-# belongs to its user keeps the one that it has.
+# new/N holds "S<row>" and "D<key>" lines: make the whole table of them and of the live one. Lines that are no rows
+# (comments, blank or broken ones) go; rows.py knows them by the same signs. A row whose password belongs to its user
+# keeps the one that it has, whoever owned it before.
 merged() { # N PATH SEPARATOR
     old=/dev/null
     [ ! -f "$2" ] || old=$2
@@ -253,14 +254,15 @@ merged() { # N PATH SEPARATOR
             else new[field[1]] = row
             next
         }
-        $1 in seen { next }
+        { sub(/[ \t\r]+$/, "") }
+        NF < 2 || $1 !~ /^[^# ]+$/ || $0 !~ /^[!-~][ -~]*$/ || $1 in seen { next }
         { seen[$1] = 1 }
         $1 in gone { next }
         $1 in new {
             row = new[$1]
             delete new[$1]
             n = split(row, field, FS)
-            if (FS == ":" && field[5] == "initial" && field[2] == "" && $5 == "initial")
+            if (FS == ":" && field[5] == "initial" && field[2] == "")
                 row = $1 ":" $2 substr(row, length($1) + 2)
             print row
             next

@@ -78,6 +78,21 @@ listeners() {
     ss -Hltnp
 }
 
+# What transactions have left: who holds the lock, one that is open, the last verdict.
+transactions() {
+    # /proc/locks, because trying the lock would for a moment hold it
+    inode=$(stat -c %i "$STATE/lock") && grep -q "FLOCK.*WRITE.*:$inode " /proc/locks && sed 's/^/locked /' "$STATE/holder"
+    if read -r open <"$STATE/open"; then
+        echo "open $open"
+        tail -n 1 "$STATE/txn/$open/journal" | sed 's/^/event /'
+    fi
+    tail -n 1 "$STATE/history" | sed 's/^/last /'
+}
+
+history() {
+    cat "$STATE/history"
+}
+
 manifest() {
     cat "$STATE/manifest"
 }
@@ -90,4 +105,10 @@ content() { # PATH
 
 rows() { # PATH: a passwd-file without the passwords that belong to their users, or a map
     [ -f "$1" ] && awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1"
+}
+
+usage() { # ADDRESS...: the bytes that its mail takes
+    for address in "$@"; do
+        size=$(du -sb -- "/var/vmail/${address##*@}/${address%@*}") && echo "${size%%[!0-9]*} $address"
+    done
 }

@@ -16,7 +16,7 @@ REHEARSAL=
 case $(systemctl is-system-running) in initializing | starting) BOOT=boot ;; *) BOOT= ;; esac
 
 journal() {
-    echo "$(date +%s) $*" >>"$T/journal" && sync -- "$T/journal"
+    printf '%s %s\n' "$(date +%s)" "$*" >>"$T/journal" && sync -- "$T/journal"
 }
 
 happened() { # EVENT...: whether the journal tells of it
@@ -153,6 +153,7 @@ remember() { # VERDICT
 }
 
 apply() {
+    [ "$(cat /etc/machine-id)" = "$MACHINE" ] || { journal 'verdict stranger'; return; }
     ask "$T/live"
     [ "$(digest "$T/live")" = "$EXPECTED" ] || { journal 'verdict stale'; return; }
     echo "${T##*/}" >"$STATE/open" && sync -- "$STATE/open" && journal begin || { journal 'verdict failed'; return; }
@@ -179,7 +180,7 @@ finish() {
 
 # What a transaction left open that died: by a kill (systemd calls this when its process ends), or by a power cut.
 settle() {
-    [ -f "$T/journal" ] && ! grep -q ' verdict ' "$T/journal" || return 0
+    [ -f "$T/journal" ] && ! grep -q '^[0-9]* verdict ' "$T/journal" || return 0
     journal "settle $BOOT"
     run unmask_running
     if happened confirmed; then

@@ -25,6 +25,7 @@ def _plan(made: Plan) -> dict[str, object]:
         "machine_id": made.facts.machine_id,
         "digest": made.digest,
         "warnings": list(made.warnings),
+        "dangers": [{"flag": danger.flag, "text": danger.text} for danger in made.dangers],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
         "changes": [
             {

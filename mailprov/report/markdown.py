@@ -15,6 +15,7 @@ def plans(made: Sequence[Plan]) -> str:
     for plan in made:
         parts.append(f"#### {_cell(plan.host)}")
         parts.extend(f"- ⚠ {_cell(warning)}" for warning in plan.warnings)
+        parts.extend(f"- ⛔ {_cell(danger.text)}: needs `--allow-{danger.flag}`" for danger in plan.dangers)
         if plan.empty:
             parts.append("No changes.")
             continue

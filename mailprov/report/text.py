@@ -35,6 +35,7 @@ def plan(made: Plan, *, details: bool = False) -> list[Line]:
     width = min(48, max(len(str(change.key)) for change in made.changes))
     for change in made.changes:
         lines.extend(_change(change, width, details))
+    lines.extend(Line(f"  ! {printable(danger.text)}: needs --allow-{danger.flag}", "bad") for danger in made.dangers)
     lines.append(Line(f"  effect on services: {effects(made)}", "dim"))
     return lines
 

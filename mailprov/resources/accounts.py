@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -95,18 +96,16 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """
     made: list[Step] = []
     for change in changes:
-        after, before = change.after, change.before
+        after = change.after
         if not isinstance(after, Accounts) or after.rows is None:
             continue
-        old = (before.rows if isinstance(before, Accounts) else None) or {}
         new = {key: row.reveal() for key, row in after.rows.items()}
-        for key in new.keys() - old.keys():
+        for key in sorted(rows.added(change.detail)):
             if after.initial is not None and owns_password(new[key]):
                 new[key] = with_password(new[key], after.initial(key))
-        payload = rows.delta({key: row.reveal() for key, row in old.items()}, new)
-        put, restore = ("put", "@", after.path, *after.attributes), ("former_accounts", "@", after.path)
+        put, undo = ("put", "@", after.path, *after.attributes), ("former_accounts", "@", after.path)
         stage = ("merge", "@", after.path, ":", after.digest)
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, restore, stage, payload))
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, new)))
     return tuple(made)
 
 
@@ -119,3 +118,25 @@ def with_password(row: str, password: Secret) -> str:
     """`row` with this hash in the password field."""
     name, _, rest = row.split(":", 2)
     return f"{name}:{password.reveal()}:{rest}"
+
+
+_QUOTA = re.compile(r"userdb_quota_(?:rule=\*:bytes=|storage_size=)([0-9]{1,15})B?(?: |$)")
+
+
+def quota(row: str) -> int | None:
+    """The quota in this row, in bytes; None: there is none."""
+    found = _QUOTA.search(row.split(":", 7)[7] if row.count(":") >= 7 else "")
+    return int(found[1]) if found else None
+
+
+def shrinking(before: Accounts, after: Accounts) -> tuple[str, ...]:
+    """The accounts whose quota falls, in order."""
+    old, new = before.rows or {}, after.rows or {}
+    limits = ((name, quota(old[name].reveal()), quota(new[name].reveal())) for name in old.keys() & new.keys())
+    return tuple(sorted(name for name, was, will in limits if will is not None and (was is None or will < was)))
+
+
+def read_usage(text: str) -> Mapping[str, int]:
+    """Bytes used by account, in the answer to the `usage` question."""
+    pairs = (line.split(" ", 1) for line in text.splitlines())
+    return {pair[1]: int(pair[0]) for pair in pairs if len(pair) == 2 and re.fullmatch("[0-9]{1,18}", pair[0])}

@@ -80,9 +80,9 @@ def _read_one(path: str, body: str) -> Certificate | None:
         leaf = x509.load_der_x509_certificate(der)
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         names = tuple(extension.value.get_values_for_type(x509.DNSName))
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion):
         return None
-    mode = next((line.split()[1] for line in body.splitlines() if line.startswith("mode ")), "")
+    mode = next((line.split(" ")[1] for line in body.splitlines() if line.startswith("mode ")), "")
     return Certificate(
         path,
         "",

@@ -125,29 +125,32 @@ def describe(before: File | None, after: File | None) -> tuple[str, tuple[str, .
 def _diff(before: File | None, after: File) -> tuple[str, ...]:
     if after.secret or (before and before.secret) or after.content is None or (before and before.content is None):
         return ()
-    old = _lines(before.content) if before and before.content is not None else []
     new = _lines(after.content)
+    old = _masked(_lines(before.content), set(new)) if before and before.content is not None else []
     names = (after.path if before else "/dev/null", after.path)
     return tuple(difflib.unified_diff(old, new, names[0], names[1], n=2, lineterm=""))
 
 
 # Somebody may have written a password into a file that holds none of ours: "name_password = value" in any spelling.
-_PASSWORD = re.compile(r"(?i)^(\s*\S*(?:pass|password|passwd|passphrase|secret|dnpass|token)\s*[=:]\s*)\S.*$")
+_PASSWORD = re.compile(r"(?i)((?:pass|secret|token|api_?key)\w*[\s=:]+)\S.*")
+
+
+def _masked(lines: list[str], ours: set[str]) -> list[str]:
+    return [line if line in ours else _PASSWORD.sub(r"\1<secret>", line) for line in lines]
 
 
 def _lines(content: bytes) -> list[str]:
-    return [_PASSWORD.sub(r"\1<secret>", line) for line in content.decode("utf-8", "replace").splitlines()]
+    return content.decode("utf-8", "replace").splitlines()
 
 
 def effects(before: File | None, after: File | None) -> Mapping[str, Effect]:
     """A reload of every service that reads it, or a restart where a setting changes that no reload takes up."""
     if after is None:
         return {"systemd": Effect.RELOAD} if before and before.path.startswith("/etc/systemd/") else {}
-    file = after
     restart = before is not None and any(
-        _setting(before.content, name) != _setting(file.content, name) for name in file.restart_settings
+        _setting(before.content, name) != _setting(after.content, name) for name in after.restart_settings
     )
-    return dict.fromkeys(file.services, Effect.RESTART if restart else Effect.RELOAD)
+    return dict.fromkeys(after.services, Effect.RESTART if restart else Effect.RELOAD)
 
 
 def _setting(content: bytes | None, name: str) -> str | None:

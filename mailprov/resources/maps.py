@@ -94,11 +94,10 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """One merge a map, compiled where it is staged; text and database are put in place together."""
     made: list[Step] = []
     for change in changes:
-        after, before = change.after, change.before
+        after = change.after
         if not isinstance(after, Map) or after.rows is None:
             continue
-        old = (before.rows if isinstance(before, Map) else None) or {}
-        put, restore = ("put_map", "@", after.path, *after.attributes), ("former_map", "@", after.path)
+        put, undo = ("put_map", "@", after.path, *after.attributes), ("former_map", "@", after.path)
         stage = ("merge_map", "@", after.path, after.digest)
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, restore, stage, rows.delta(old, after.rows)))
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, after.rows)))
     return tuple(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -56,16 +57,37 @@ def difference(before: Mapping[str, Row], after: Mapping[str, Row]) -> Differenc
     )
 
 
-def delta(before: Mapping[str, str], after: Mapping[str, str]) -> bytes:
-    """What `merge` of transaction.sh needs to make `after` of `before`: "S" and a row, or "D" and a key, a line each.
+def delta(detail: Iterable[str], after: Mapping[str, str]) -> bytes:
+    """What `merge` of acts.sh needs to make `after` of the live table: "S" and a row, or "D" and a key, a line each.
 
-    So what travels grows with the change, not with the table.
+    `detail` is a Difference's: so what travels grows with the change, not with the table, and a plan that was kept
+    needs no second look at the host.
     """
-    found = difference(before, after)
-    lines = [f"D{key}" for key in found.removed] + [f"S{after[key]}" for key in (*found.added, *found.changed)]
+    lines = (f"D{line[2:]}" if line.startswith("- ") else f"S{after[line[2:]]}" for line in detail)
     return "".join(line + "\n" for line in lines).encode()
 
 
+def added(detail: Iterable[str]) -> frozenset[str]:
+    """The keys that a Difference's detail marks as new."""
+    return frozenset(line[2:] for line in detail if line.startswith("+ "))
+
+
+# By the same signs `merged` of acts.sh knows a row: printable ASCII, a key without blanks, a value.
+_KEY = re.compile(r"[^# ]+")
+_PRINTABLE = re.compile(r"[ -~]+")
+
+
 def parse(text: str, separator: str) -> dict[str, str]:
-    """The rows of a live table by key; a comment or a broken line is a row of its own."""
-    return {line.partition(separator)[0]: line for line in text.splitlines() if line}
+    """The rows of a live table by key, the first of each; a line that is no row comes under its number.
+
+    So no text that somebody wrote there is taken for a key, and shown: it may hold a password.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        row = line.rstrip(" \t\r")
+        key, cut, _ = row.partition(separator)
+        if cut and _KEY.fullmatch(key) and _PRINTABLE.fullmatch(row):
+            found.setdefault(key, row)
+        elif row:
+            found[f"(line {number})"] = row
+    return found

@@ -33,8 +33,8 @@ MAX_ALIASED: Final = 100_000
 """values that aliases may add in all: enough for shared settings, too few for a bomb"""
 MAX_TEXT: Final = 8192
 """characters of one text: twice the longest path"""
-MAX_VALUES: Final = 3_000_000
-"""values in one file: some 200,000 users"""
+MAX_VALUES: Final = 1_500_000
+"""values in one file: some 180,000 users"""
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's; PyYAML's own, ten times slower, where PyYAML was built without it"""
 _UNSEEN: Final = re.compile(

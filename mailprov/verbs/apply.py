@@ -5,38 +5,60 @@ from __future__ import annotations
 import getpass
 import secrets
 import socket
+import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from mailprov.apply import Survey, answer, survey
+from mailprov import planfile
+from mailprov.apply import Survey, answer, script, survey
 from mailprov.apply import apply as carry_out
-from mailprov.errors import ConsentError, Exit, MailprovError
+from mailprov.errors import ConsentError, Exit, MailprovError, StalePlanError
 from mailprov.host import Host
-from mailprov.model import HostSpec, Spec
+from mailprov.model import HostSpec, Plan, Spec
+from mailprov.passwords import initial_hash
 from mailprov.plan import steps
 from mailprov.report import effects, text
 from mailprov.report.text import Line
-from mailprov.resources import accounts
+from mailprov.resources import accounts, rows
 from mailprov.roles import mailhost
-from mailprov.transaction import Event, Work
+from mailprov.transaction import Event, OnEvent, Work
 from mailprov.verbs import console, outside
 from mailprov.verbs.session import hosts, load, session, worst
 from mailprov.verify import Account
 
 
-def apply(file: Path, limit: Sequence[str], *, details: bool, yes: bool) -> Exit:
-    """Host by host: plan, ask, change, check from outside."""
-    spec = load(file)
-    chosen = hosts(spec, limit)
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What was agreed to beforehand: `yes` to the question, `flags` to dangers; `details` is how it is shown."""
+
+    yes: bool = False
+    flags: frozenset[str] = frozenset()
+    details: bool = False
+
+
+def apply(file: Path, limit: Sequence[str], kept: Path | None, consent: Consent) -> Exit:
+    """Host by host: plan (or take the plan that was kept), ask, change, look from outside, confirm."""
+    plan = planfile.load(kept.read_text(encoding="utf-8"), str(kept)) if kept else None
+    spec = load(Path(plan.declaration) if plan else file)
+    if plan is None:
+        chosen = hosts(spec, limit)
+    else:
+        names = [part.plan.host for part in plan.hosts if not limit or part.plan.host in limit]
+        chosen = hosts(spec, names or limit)
     failures: list[MailprovError] = []
     for declared in chosen:
         try:
             with session(declared) as host:
-                one(spec, declared, host, details=details, yes=yes)
+                part = next((part for part in plan.hosts if part.plan.host == declared.name), None) if plan else None
+                if part is not None:
+                    one_kept(spec, declared, host, part, consent)
+                else:
+                    one(spec, declared, host, consent)
         except MailprovError as error:
             error.where = error.where or declared.name
             failures.append(error)
@@ -44,56 +66,87 @@ def apply(file: Path, limit: Sequence[str], *, details: bool, yes: bool) -> Exit
     return worst(failures, len(chosen))
 
 
-def one(spec: Spec, declared: HostSpec, host: Host, *, details: bool, yes: bool) -> None:
-    """Apply to one host.
+def one(spec: Spec, declared: HostSpec, host: Host, consent: Consent) -> None:
+    """Look at one host and apply what differs.
 
-    Raises ConsentError when nobody agreed, the errors of mailprov.apply.apply, and VerifyError when clients are not
-    served what was declared.
+    Raises ConsentError when nobody agreed, and the errors of mailprov.apply.apply.
     """
     with console.doing(f"looking at {declared.name}"):
         found = survey(spec, declared, host)
-    console.show(text.plan(found.plan, details=details))
+    _carry_out(found, spec, declared, host, consent)
+
+
+def one_kept(spec: Spec, declared: HostSpec, host: Host, part: planfile.Kept, consent: Consent) -> None:
+    """Apply a kept plan to one host, without a look before: the host itself refuses it when it is stale.
+
+    Raises what `one` does, and StalePlanError where the declaration or the host's key is not the plan's.
+    """
+    if host.identity != part.identity:
+        why = f"it shows the key {host.identity or '(none)'}, the plan is for {part.identity or '(none)'}"
+        raise StalePlanError("this is not the host that the plan was made for", where=declared.name, why=why)
+    desired = mailhost.desired(spec, declared, part.plan.facts, initial_hash)
+    found = Survey(planfile.bind(part, desired), script(spec, declared), part.seen)
+    _carry_out(found, spec, declared, host, consent)
+
+
+def _carry_out(found: Survey, spec: Spec, declared: HostSpec, host: Host, consent: Consent) -> None:
+    console.show(text.plan(found.plan, details=consent.details))
     if found.plan.empty:
         return
-    _consent(found, yes)
+    _agree(found.plan, consent)
     begun = time.monotonic()
     _transact(found, spec, declared, host)
-    done = f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}"
-    console.show([Line(done, "good")])
+    console.show([Line(f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}", "good")])
 
 
-def _consent(found: Survey, yes: bool) -> None:
-    if yes:
+def _agree(plan: Plan, consent: Consent) -> None:
+    missing = [danger for danger in plan.dangers if danger.flag not in consent.flags]
+    if missing:
+        raise ConsentError(
+            "the plan is unsafe without consent; nothing was touched",
+            where=plan.host,
+            why="; ".join(danger.text for danger in missing),
+            cure=f"if it is meant, add {' '.join(f'--allow-{danger.flag}' for danger in missing)}",
+        )
+    if consent.yes:
         return
     if not console.interactive():
-        raise ConsentError(
-            "there is no terminal to ask at", where=found.plan.host, cure="look at `mailprov plan`, then add --yes"
-        )
-    if not click.confirm(f"Apply {len(found.plan.changes)} changes to {found.plan.host}?", err=True):
-        raise ConsentError("not applied, as you said", where=found.plan.host)
+        cure = "look at `mailprov plan`, then add --yes"
+        raise ConsentError("there is no terminal to ask at; nothing was touched", where=plan.host, cure=cure)
+    if not click.confirm(f"Apply {len(plan.changes)} changes to {plan.host}?", err=True):
+        raise ConsentError("not applied, as you said", where=plan.host)
 
 
 def _transact(found: Survey, spec: Spec, declared: HostSpec, host: Host) -> None:
     acts = steps(found.plan)
-    now = datetime.now(UTC)
-    name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    name = transaction_name()
     work = Work(
         found.plan,
         acts,
         found.ask,
         name,
-        f"{getpass.getuser()}@{socket.gethostname()} {now:%Y-%m-%dT%H:%M:%SZ} {len(found.plan.changes)} changes",
+        who(f"{len(found.plan.changes)} changes"),
         mailhost.validators(declared),
         mailhost.health(spec, declared),
     )
+    confirm = Confirmation(name, declared, found.plan, spec)
+    carry_out(found.seen, work, host, on_event=progress(work), confirm=confirm.give)
 
-    def show(event: Event) -> None:
-        if event.name == "do" and event.text.isdigit():
-            console.say(f"  {event.text:>3}/{len(acts)} {acts[int(event.text) - 1].what}", "dim")
-        elif event.name in _WORDS:
-            console.say(f"  {_WORDS[event.name]}", "dim")
 
-    carry_out(found, work, host, on_event=show, confirm=lambda: _confirm(found, spec, declared, name))
+def transaction_name() -> str:
+    """A new transaction's name: names sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def who(what: str) -> str:
+    """One line for the history: who does what from where, at which commit of the folder that this is run in."""
+    try:
+        commit = subprocess.run(
+            ("git", "describe", "--always", "--dirty"), capture_output=True, text=True, timeout=2, check=False
+        ).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        commit = ""
+    return f"{getpass.getuser()}@{socket.gethostname()} commit={commit or '-'} {what}"
 
 
 _WORDS = {
@@ -104,31 +157,52 @@ _WORDS = {
 }
 
 
-def _confirm(found: Survey, spec: Spec, declared: HostSpec, name: str) -> None:
-    """Look at the host as a client and over a new connection; say what was found, so that it keeps or takes back."""
-    try:
-        with session(declared) as fresh:
-            if found.plan.effects:
-                checks = outside.listeners(declared, fresh)
-            else:
-                checks = outside.glance(declared, fresh, _new_accounts(found, spec, declared))
-            console.show(text.problems(checks))
-            failed = next((check for check in checks if check.failed), None)
-            answer(fresh, name, f"{failed.endpoint}: {failed.step}: {failed.detail}" if failed else "")
-    except MailprovError as error:
-        console.say(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+def progress(work: Work) -> OnEvent:
+    """What shows each of a transaction's events as it comes."""
+
+    def show(event: Event) -> None:
+        if event.name == "do" and event.text.isdigit() and int(event.text) <= len(work.steps):
+            step = work.steps[int(event.text) - 1]
+            console.say(f"  {event.text:>3}/{len(work.steps)} {step.what}", "dim")
+        elif event.name in _WORDS:
+            console.say(f"  {_WORDS[event.name]}", "dim")
+
+    return show
 
 
 LOGINS = 3
 """how many new accounts are logged in to before an apply is confirmed"""
 
 
-def _new_accounts(found: Survey, spec: Spec, declared: HostSpec) -> list[Account]:
-    """Accounts that this apply makes and whose password is known here; those narrowed to other networks left out."""
-    rows = [change.detail for change in found.plan.changes if change.key.kind == accounts.KIND]
-    added = {row[2:] for detail in rows for row in detail if row.startswith("+ ")}
-    return [
-        Account(user.address, user.password.plaintext, user.protocols)
-        for user in spec.users_of(declared.name)
-        if user.address in added and user.password.plaintext is not None and not user.allow_from
-    ][:LOGINS]
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Looks at a host as a client and over a new connection, and tells it what was found."""
+
+    transaction: str
+    declared: HostSpec
+    plan: Plan
+    spec: Spec
+
+    def give(self) -> None:
+        """Confirm or refuse. Where no new connection can be had the host is left to put everything back by itself."""
+        try:
+            with session(self.declared) as fresh:
+                if self.plan.effects:
+                    checks = outside.listeners(self.declared, fresh)
+                else:
+                    checks = outside.glance(self.declared, fresh, self._new_accounts())
+                console.show(text.problems(checks))
+                failed = next((check for check in checks if check.failed), None)
+                answer(fresh, self.transaction, f"{failed.endpoint}: {failed.step}: {failed.detail}" if failed else "")
+        except MailprovError as error:
+            console.say(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+
+    def _new_accounts(self) -> list[Account]:
+        """Accounts that are made now and whose password is known here; those narrowed to other networks left out."""
+        changed = [change.detail for change in self.plan.changes if change.key.kind == accounts.KIND]
+        added = rows.added(line for detail in changed for line in detail)
+        return [
+            Account(user.address, user.password.plaintext, user.protocols)
+            for user in self.spec.users_of(self.declared.name)
+            if user.address in added and user.password.plaintext is not None and not user.allow_from
+        ][:LOGINS]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from mailprov import planfile
 from mailprov.apply import Survey, survey
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import HostSpec, Plan, Spec
@@ -19,35 +22,64 @@ AT_ONCE = 16
 """how many hosts are looked at at the same time"""
 
 
-def plan(file: Path, limit: Sequence[str], form: str, *, details: bool, detailed_exitcode: bool) -> Exit:
-    """Look at each host and report what differs; exit 2 on request when something does."""
+def plan(
+    file: Path, limit: Sequence[str], form: str, out: Path | None, *, details: bool, detailed_exitcode: bool
+) -> Exit:
+    """Look at each host and report what differs; keep the plan in `out`; exit 2 on request when something differs."""
     spec = load(file)
     chosen = hosts(spec, limit)
     with console.doing(f"looking at {len(chosen)} host{'s' if len(chosen) != 1 else ''}"):
         found = look(spec, chosen)
-    plans = [result.plan for result in found if isinstance(result, Survey)]
+    looked = [result for result in found if isinstance(result, Looked)]
     failures = [result for result in found if isinstance(result, MailprovError)]
+    plans = [result.survey.plan for result in looked]
     report(plans, form, details)
     for failure in failures:
         console.say(f"Error: {failure}", "bad")
     if failures:
         return worst(failures, len(chosen))
+    if out is not None:
+        keep(out, file, len(chosen) < len(spec.hosts), looked)
     return Exit.CHANGES if detailed_exitcode and any(not made.empty for made in plans) else Exit.DONE
 
 
-def look(spec: Spec, chosen: Sequence[HostSpec]) -> list[Survey | MailprovError]:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found on a host, and the key that it proved to have."""
+
+    survey: Survey
+    identity: str
+
+
+def look(spec: Spec, chosen: Sequence[HostSpec]) -> list[Looked | MailprovError]:
     """A survey of each host, or why there is none, in the order of `chosen`."""
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         return list(pool.map(lambda declared: _look(spec, declared), chosen))
 
 
-def _look(spec: Spec, declared: HostSpec) -> Survey | MailprovError:
+def _look(spec: Spec, declared: HostSpec) -> Looked | MailprovError:
     try:
         with session(declared) as host:
-            return survey(spec, declared, host)
+            return Looked(survey(spec, declared, host), host.identity)
     except MailprovError as error:
         error.where = error.where or declared.name
         return error
+
+
+def keep(out: Path, file: Path, partial: bool, looked: Sequence[Looked]) -> None:
+    """Write the plan for a later `mailprov apply PLAN`, readable by its owner only: it names accounts."""
+    kept = [
+        planfile.Kept(found.survey.plan, found.identity, planfile.prints(found.survey.plan.desired), found.survey.seen)
+        for found in looked
+    ]
+    text = planfile.dump(str(file.resolve()), partial, kept)
+    new = out.with_name(out.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+    new.replace(out)
+    said = " (partial: --limit left hosts out)" if partial else ""
+    console.say(f"kept in {out}{said}; next: `mailprov apply {out}`", "good")
 
 
 def report(plans: Sequence[Plan], form: str, details: bool) -> None:

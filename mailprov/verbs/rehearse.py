@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mailprov.apply import survey
+from mailprov.dangers import FLAGS
 from mailprov.errors import Exit, HostError, MailprovError
 from mailprov.lab import Lab, LabHost
 from mailprov.model import HostSpec, Spec, Ssh
@@ -56,7 +57,7 @@ def one(spec: Spec, standin: HostSpec) -> None:
     """Apply, verify and plan again on one disposable host. Raises what these raise, and HostError for a plan that is
     not empty after the apply."""
     with session(standin) as host:
-        apply.one(spec, standin, host, details=False, yes=True)
+        apply.one(spec, standin, host, apply.Consent(yes=True, flags=frozenset(FLAGS)))
     checks = verify.one(spec, standin, verify.How(), live=True)
     verify.require(standin.name, checks)
     with session(standin) as host:

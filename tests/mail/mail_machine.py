@@ -167,12 +167,12 @@ class Machine:
         return self.sh('journalctl -q -o cat --after-cursor "$1"', since)
 
     def files(self) -> dict[str, str]:
-        """What each file is: inode, times of change, size, mode, owner. Logs, and what daemons write for themselves,
-        are left out."""
-        find = (
-            "find / /tmp /dev/shm /run/lock -xdev ( -path /var/log -o -path /var/spool/postfix -o -path /var/lib/postfix ) "
-            "-prune -o -printf '%p\\t%i %T@ %C@ %s %m %U:%G\\n'"
-        ).replace("( ", "'(' ").replace(" )", " ')'")
+        """What each file is: inode, times of change, size, mode, owner. Left out are logs, what the daemons keep for
+        themselves, and /run, where a login leaves its traces."""
+        own = "/var/log /var/spool/postfix /var/lib/postfix /run"
+        prune = " -o ".join(f"-path {folder}" for folder in own.split())
+        shown = "-printf '%p\\t%i %T@ %C@ %s %m %U:%G\\n'"
+        find = f"find / /tmp /dev/shm /run/lock -xdev \\( {prune} \\) -prune -o {shown}"
         return dict(line.rsplit("\t", 1) for line in self.sh(find).splitlines() if "\t" in line)
 
     def client_address(self) -> str:

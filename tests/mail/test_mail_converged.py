@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +95,18 @@ def test_live_sessions_do_not_notice_a_look(mail: Machine) -> None:
 
 
 def test_verify_makes_an_account_and_removes_it(mail: Machine) -> None:
-    before, since = mail.files(), mail.mark()
+    before = mail.files()
     verified = mail.mailprov("verify", "--details", "--ca", "ca.pem")
     assert verified.status == 0, verified.said
     assert "mailprov-test-" in verified.out.splitlines()[0]
     assert verified.out.count(" login ") >= 6 and " fetch " in verified.out
-    assert "warning" not in verified.out.splitlines()[-1] or "0 warnings" in verified.out.splitlines()[-1]
+    assert ", 0 warnings" in verified.out.splitlines()[-1]
     assert mail.sh("cat /etc/dovecot/mailprov/verify /etc/postfix/mailprov/verify") == ""
     assert mail.sh("find /var/vmail -name 'mailprov-test*'; systemctl list-units --all --plain '*testaccount*' -q") == ""
     after = mail.files()
     left = {path for path in before | after if before.get(path) != after.get(path)}
     assert {path for path in left if path not in before} == set()
     assert mail.plan().status == 0
-    # A login during the check is on record; nothing but the test account logged in.
-    assert ALICE not in mail.journal(since)
 
 
 def test_verify_as_a_declared_user(mail: Machine) -> None:
@@ -120,22 +117,22 @@ def test_verify_as_a_declared_user(mail: Machine) -> None:
     mail.environment["ALICE_PASSWORD"] = "not this"
     refused = mail.mailprov("verify", "--user", ALICE, "--password-env", "ALICE_PASSWORD", "--format", "json")
     assert refused.status == 9
-    wrong = {check["step"] for host in json.loads(refused.out)["hosts"] for check in host["checks"] if not check["ok"]}
-    assert "login" in wrong
+    checks = [check for host in json.loads(refused.out)["hosts"] for check in host["checks"]]
+    assert {check["step"] for check in checks if check["result"] == "failed"} == {"login"}
     unset = mail.mailprov("verify", "--user", ALICE, "--password-env", "NOBODY_SET_THIS")
     assert unset.status == 1 and "NOBODY_SET_THIS is not set" in unset.err
 
 
 def test_verify_names_what_is_wrong(clone: Machine) -> None:
-    clone.sh("systemctl stop dovecot")
+    clone.sh("systemctl stop postfix postfix@-")
     verified = clone.mailprov("verify")
     assert verified.status == 9
-    assert f"FAILED at pop3/starttls {clone.address}:110: connect" in verified.out
-    assert clone.mailprov("verify", "--no-login").status == 9
-    clone.sh("systemctl start dovecot")
-    clone.sh("sed -i 's/^smtpd_tls_protocols.*/smtpd_tls_protocols = !SSLv2/' /etc/postfix/main.cf; postfix reload")
-    clone.sh("echo 'tls_medium_cipherlist = ALL:@SECLEVEL=0' >>/etc/postfix/main.cf; postfix reload")
-    time.sleep(2)
-    verified = clone.mailprov("verify")
+    assert f"FAILED at submission/starttls {clone.address}:587: connect" in verified.out
+    assert verified.out.count("; login ") == 4
+    clone.sh("systemctl start postfix")
+    clone.sh("sed -i '/^smtpd_tls_.*protocols/d; s/^tls_medium_cipherlist.*/&:@SECLEVEL=0/' /etc/postfix/main.cf")
+    clone.sh("printf '%s = !SSLv2\n' smtpd_tls_protocols smtpd_tls_mandatory_protocols >>/etc/postfix/main.cf")
+    clone.sh("postfix reload")
+    verified = clone.mailprov("verify", "--no-login")
     assert verified.status == 9
-    assert f"FAILED at smtp/starttls {clone.address}:25: old tls refused" in verified.out
+    assert f"FAILED at submission/starttls {clone.address}:587: old tls refused" in verified.out

@@ -5,7 +5,9 @@ MAILPROV_FUZZ=50 multiplies the examples by 50.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -108,6 +110,48 @@ def test_every_secret(text: str, load_text: Load) -> None:
     for each in (text, HASH + text, "{" + text):
         judge(load_text, SMALL, {"PW": each})
         judge(load_text, SMALL.replace("initial", "hash"), {"PW": each})
+
+
+SCALARS = st.sampled_from(
+    [
+        *(None, True, False, 1, 25, 993, 0.5, "", "a", "alice@example.com", "b@example.com", "example.com", "PW", HASH),
+        *("pop3", "2GiB", "TLSv1.3", "/etc/a.pem", "10.0.0.0/8", "mail.example.com", "mail.yaml"),
+    ]
+)
+KEYS = st.sampled_from(
+    [
+        *("address", "name", "hostname", "ssh", "become", "become_password", "tls", "services", "firewall", "hosts"),
+        *(
+            "catch_all",
+            "password",
+            "hash",
+            "initial",
+            "env",
+            "file",
+            "quota",
+            "protocols",
+            "allow_from",
+            "aliases",
+            "to",
+        ),
+        *("certificate", "key", "self_signed", "on_host", "min_version", "pop3", "smtp", "starttls", "port", "allow"),
+        *("from", "manage", "user", "jump", "mail.example.com", "m2"),
+    ]
+)
+STRUCTURES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=15,
+)
+TOP = ("hosts", "domains", "users", "aliases", "tls", "services", "firewall", "include")
+
+
+@fuzz(1000)
+@given(parts=st.dictionaries(st.sampled_from(TOP), STRUCTURES, max_size=6))
+def test_any_structure(parts: dict[str, Any], load_text: Load) -> None:
+    judge(load_text, json.dumps({"mailprov": 1, **parts}))
+    for key, value in parts.items():
+        judge(load_text, SMALL.replace(f"{key}:", f"{key}2:", 1) + f"{key}: {json.dumps(value)}\n")
 
 
 def judge(load_text: Load, text: str, environ: Mapping[str, str] = ENVIRON) -> None:

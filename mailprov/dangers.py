@@ -1,0 +1,77 @@
+"""What in a plan wants a consent of its own, because people would miss what it takes away (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mailprov.model import Change, Danger, HostSpec
+from mailprov.resources import accounts, rows
+
+SHARE = 0.3
+LEAST = 5
+"""touching more than this share of the accounts, and at least so many, wants a consent"""
+
+FLAGS: Mapping[str, str] = {
+    "removals": "Accounts may be closed (their mail is kept).",
+    "many": f"More than {SHARE:.0%} of the accounts (and at least {LEAST}) may change.",
+    "closing": "Ports that are open may be closed.",
+    "shrinking": "Quotas may fall below what is used.",
+}
+
+
+def dangers(
+    declared: HostSpec, changes: Sequence[Change], sections: Mapping[str, str], usage: Mapping[str, int]
+) -> tuple[Danger, ...]:
+    """Everything in `changes` that wants a consent.
+
+    `sections` is the host's answer, `usage` the bytes used by each account whose quota would shrink.
+    """
+    found: list[Danger] = []
+    for change in changes:
+        if change.key.kind == accounts.KIND and isinstance(change.before, accounts.Accounts):
+            found.extend(_accounts(change, len(change.before.rows or {})))
+            found.extend(_quotas(change, usage))
+    closing = sorted(_listening(sections.get("listeners", "")) - {port for _, _, port in declared.services.ports()})
+    if closing:
+        found.append(Danger("closing", f"closes port{_s(closing)} {', '.join(map(str, closing))}"))
+    return tuple(found)
+
+
+def _accounts(change: Change, before: int) -> list[Danger]:
+    removed = [line[2:] for line in change.detail if line.startswith("- ")]
+    touched = len(removed) + sum(line.startswith("~ ") for line in change.detail)
+    found = []
+    if removed:
+        found.append(Danger("removals", f"closes {len(removed):,} account{_s(removed)}: {_some(removed)}"))
+    if touched >= LEAST and touched > SHARE * before:
+        found.append(Danger("many", f"touches {touched:,} of {before:,} accounts"))
+    return found
+
+
+def _quotas(change: Change, usage: Mapping[str, int]) -> list[Danger]:
+    after = change.after.rows if isinstance(change.after, accounts.Accounts) else None
+    limits = {name: accounts.quota(row.reveal()) for name, row in (after or {}).items() if name in usage}
+    over = sorted(name for name, limit in limits.items() if limit is not None and usage[name] > limit)
+    return [Danger("shrinking", f"sets quotas below what is used: {_some(over)}")] if over else []
+
+
+def _listening(text: str) -> set[int]:
+    """The ports on which Dovecot's or Postfix's master listens for others, in the output of `ss -Hltnp`."""
+    found = set()
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 5 and ('("dovecot"' in line or '("master"' in line):
+            address, _, port = words[3].rpartition(":")
+            if port.isdigit() and not address.startswith(("127.", "[::1]")):
+                found.add(int(port))
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[: rows.SHOWN]) + (
+        f" and {len(names) - rows.SHOWN:,} more" if len(names) > rows.SHOWN else ""
+    )
+
+
+def _s(things: Sequence[object]) -> str:
+    return "" if len(things) == 1 else "s"

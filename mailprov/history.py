@@ -1,0 +1,69 @@
+"""What a host remembers of its transactions (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the history: when (UTC), which transaction, how it ended, and who did what."""
+
+    at: datetime
+    transaction: str
+    verdict: str
+    meta: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every transaction, oldest first.
+
+    `gap` is the number of the first line that does not follow from the one before it (lines count from 1), 0 while
+    the chain is whole.
+    """
+
+    entries: tuple[Entry, ...]
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """What is going on: who holds the lock, the transaction that is open and its last event, the last that ended."""
+
+    holder: str = ""
+    open: str = ""
+    event: str = ""
+    last: Entry | None = None
+
+
+def transactions(sections: Mapping[str, str]) -> Transactions:
+    """The answer to the `transactions` question."""
+    said = dict(line.partition(" ")[::2] for line in sections.get("transactions", "").splitlines())
+    last = _entry(said.get("last", "").partition(" ")[2])
+    return Transactions(said.get("locked", ""), said.get("open", ""), said.get("event", ""), last)
+
+
+def history(text: str) -> History:
+    """A host's history file: each line begins with the SHA-256 of the one before it, newline and all."""
+    entries: list[Entry] = []
+    gap, before = 0, b""
+    for number, line in enumerate(text.splitlines(), 1):
+        link, _, rest = line.partition(" ")
+        entry = _entry(rest)
+        if not gap and (link != hashlib.sha256(before).hexdigest() or entry is None):
+            gap = number
+        before = line.encode() + b"\n"
+        if entry is not None:
+            entries.append(entry)
+    return History(tuple(entries), gap)
+
+
+def _entry(text: str) -> Entry | None:
+    words = text.split(" ", 3)
+    if len(words) < 3 or not (words[0].isascii() and words[0].isdigit() and len(words[0]) < 12):
+        return None
+    return Entry(datetime.fromtimestamp(int(words[0]), UTC), words[1], words[2], words[3] if len(words) == 4 else "")
