@@ -40,8 +40,8 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
 
     Raises HostError when the host is not one that mailprov can manage, and ConnectError when it is lost.
     """
-    ask = script(spec, declared)
-    answer = _ask(host, ask)
+    asked = script(spec, declared)
+    answer = ask(host, asked)
     facts = probe.facts(answer.sections)
     desired = mailhost.desired(spec, declared, facts, initial_hash)
     found = live(answer.sections)
@@ -49,11 +49,11 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     kept = manifest.parse(answer.sections.get("manifest", ""))
     differing = differences(desired, found, kept)
     closer = closer_questions(differing)
-    more = _ask(host, probe.script(closer)).sections if closer else {}
+    more = ask(host, probe.script(closer)).sections if closer else {}
     warnings = _warnings(spec, declared, facts, answer.sections)
     made = plan(declared.name, facts, desired, answer, differing, more, warnings)
     wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
-    return Survey(replace(made, dangers=wanted), ask, prints(found))
+    return Survey(replace(made, dangers=wanted), asked, prints(found))
 
 
 def script(spec: Spec, declared: HostSpec) -> bytes:
@@ -73,10 +73,11 @@ def _usage(host: Host, made: Plan) -> Mapping[str, int]:
     ]
     if not names:
         return {}
-    return read_usage(_ask(host, probe.script([Question("usage", "usage", tuple(names))])).sections["usage"])
+    return read_usage(ask(host, probe.script([Question("usage", "usage", tuple(names))])).sections["usage"])
 
 
-def _ask(host: Host, script: bytes) -> probe.Answer:
+def ask(host: Host, script: bytes) -> probe.Answer:
+    """What the host answers to a probe's script. Raises HostError when that is no answer."""
     completed = host.run(("sh", "-s"), stdin=script)
     if completed.status != 0 and not completed.stdout:
         why = completed.stderr.decode("utf-8", "replace").strip()[:400]

@@ -199,6 +199,38 @@ def verify(
 
 @cli.command()
 @declaration
+def status(file: Path, limit: tuple[str, ...]) -> Exit:
+    """Show what each host is in: at rest, at work, cut off, or owing a reload. Changes nothing."""
+    from mailprov.verbs import past
+
+    return past.status(file, limit)
+
+
+@cli.command()
+@declaration
+def history(file: Path, limit: tuple[str, ...]) -> Exit:
+    """Show who applied what to each host, when, from which commit, and how it ended."""
+    from mailprov.verbs import past
+
+    return past.show_history(file, limit)
+
+
+@cli.command()
+@declaration
+@click.option("--to", "target", metavar="APPLY", help="Back to before this apply (a name that `history` shows).")
+@click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
+def rollback(file: Path, limit: tuple[str, ...], target: str | None, yes: bool) -> Exit:
+    """Put hosts back as they were before the last apply, or before an earlier one of the last 10.
+
+    Mail, installed packages, and passwords that users have changed since are left as they are.
+    """
+    from mailprov.verbs import past
+
+    return past.rollback(file, limit, target, yes=yes)
+
+
+@cli.command()
+@declaration
 @click.option("--release", type=click.Choice(["bullseye", "bookworm", "trixie"]), default="bookworm", show_default=True)
 @click.option("--keep", is_flag=True, help="Leave the hosts running until Enter or Ctrl-C.")
 def rehearse(file: Path, limit: tuple[str, ...], release: str, keep: bool) -> Exit:

@@ -123,7 +123,10 @@ def plan(
     closer: Mapping[str, str],
     warnings: Sequence[str] = (),
 ) -> Plan:
-    """The plan for one host, its dangers not yet told; `closer` holds the answers to closer_questions(found) by section."""
+    """The plan for one host, its dangers not yet told.
+
+    `closer` holds the answers to closer_questions(found), by section.
+    """
     changes: list[Change] = []
     for place, difference in enumerate(found):
         resource = next(resource for resource in ORDER if difference.key.kind == resource.KIND)

@@ -79,9 +79,11 @@ class Exchange:
         # answered.
         feeder = threading.Thread(target=self._feed, args=(command, stdin), daemon=True, name="mailprov-stdin")
         feeder.start()
-        self._listen()
+        try:
+            self._listen()
+        finally:
+            self._gate.set()
         status = self._channel.recv_exit_status() if self._channel.exit_status_ready() else -1
-        self._gate.set()
         if status < 0:
             if not self._channel.eof_received:
                 raise troubles.lost(self._where, self._doing, stderr=self._output.stderr)

@@ -124,7 +124,7 @@ def parse(text: str, file: Path) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def load(files: Sequence[Path]) -> KnownHosts:
+def load(files: Sequence[Path], where: str = "") -> KnownHosts:
     """The entries of every file; a missing one is empty.
 
     Raises ConnectError for one that exists and cannot be read.
@@ -138,6 +138,7 @@ def load(files: Sequence[Path]) -> KnownHosts:
         except OSError as error:
             raise ConnectError(
                 f"cannot read the known host keys in {file}",
+                where=where,
                 why=error.strerror or str(error),
                 cure="make the file readable, or name another one in ssh.known_hosts",
             ) from error

@@ -65,6 +65,8 @@ class SshHost:
     ) -> Completed:
         """Run one command as root; see `Host.run`. `timeout` counts seconds in which neither side got anything.
 
+        The status of a command that a signal ended is 255.
+
         Raises ConnectError when the session ends before the command, nothing comes for `timeout` seconds, or sudo
         refuses; HostError when the output is without bounds. Each of them ends the session, except sudo's refusal.
         """

@@ -43,6 +43,9 @@ from mailprov.host.wire import Wire, dial
 from mailprov.model import HostSpec
 
 KEEPALIVE = 15
+"""seconds"""
+_HUMAN = 60.0
+"""seconds that logging in may take: a key in an agent may wait for a touch"""
 _WINDOW = 8 * 1024 * 1024
 """bytes of output under way: enough for 64 MiB over a slow link in a few round trips"""
 
@@ -76,9 +79,8 @@ def scan(spec: HostSpec, *, config: SshConfig, ask: Ask | None = None) -> Scan:
     Raises ConnectError when there is no way to ask.
     """
     way = route(spec, config)
-    position = next(
-        (i for i, hop in enumerate(way) if not known_hosts.load(hop.known_hosts).of(*hop.known_as)), len(way) - 1
-    )
+    strangers = (i for i, hop in enumerate(way) if not _known(hop).of(*hop.known_as))
+    position = next(strangers, len(way) - 1)
     before, target = way[:position], way[position]
     links = _open(before, ask)
     keys = []
@@ -143,7 +145,7 @@ def _open(way: Sequence[Target], ask: Ask | None) -> tuple[_Link, ...]:
     links: list[_Link] = []
     try:
         for position, target in enumerate(way):
-            known = known_hosts.load(target.known_hosts)
+            known = _known(target)
             kinds = known.kinds(*target.known_as)
             link = _handshake(target, _reach(target, way[:position], links), (*kinds, *KEY_KINDS))
             links.append(link)
@@ -154,6 +156,10 @@ def _open(way: Sequence[Target], ask: Ask | None) -> tuple[_Link, ...]:
     except BaseException:
         _close(links)
         raise
+
+
+def _known(target: Target) -> known_hosts.KnownHosts:
+    return known_hosts.load(target.known_hosts, target.where)
 
 
 def _close(links: Sequence[_Link]) -> None:
@@ -179,15 +185,20 @@ def _handshake(target: Target, wire: Wire, kinds: Sequence[str]) -> _Link:
     transport = _Transport(cast(socket.socket, wire), default_window_size=_WINDOW)
     restrict(cast(Options, transport.get_security_options()), kinds)
     transport.banner_timeout = transport.handshake_timeout = target.timeout
-    transport.auth_timeout = max(30.0, target.timeout)
+    transport.auth_timeout = max(_HUMAN, target.timeout)
+    link = _Link(target, wire, transport)
     began = time.monotonic()
     done = threading.Event()
-    transport.start_client(event=done)
-    in_time = done.wait(target.timeout + 1)
+    try:
+        transport.start_client(event=done)
+        in_time = done.wait(target.timeout + 1)
+    except BaseException:
+        link.close()
+        raise
     error, ended = transport.get_exception(), wire.ended
     if in_time and error is None and transport.is_active():
-        return _Link(target, wire, transport)
-    _Link(target, wire, transport).close()
+        return link
+    link.close()
     how: troubles.Ending = "closed" if ended else "silent" if time.monotonic() - began >= target.timeout else "garbled"
     trouble = troubles.no_handshake(target, wire.head, str(error or ""), how)
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
@@ -225,7 +236,8 @@ def _check(target: Target, known: known_hosts.KnownHosts, link: _Link) -> None:
     if verdict == "changed":
         raise troubles.changed_key(target, key, entries)
     if verdict == "unknown":
-        raise troubles.unknown_key(target, key, target.toward or target.name)
+        authorities = [entry for entry in known.of(*target.known_as) if entry.marker == "@cert-authority"]
+        raise troubles.unknown_key(target, key, authorities)
 
 
 # --- who we are -----------------------------------------------------------------------------------------------------

@@ -123,14 +123,17 @@ def _closed(target: Target, when: str, said: str) -> ConnectError:
     )
 
 
-def unknown_key(target: Target, key: HostKey, asked: str) -> ConnectError:
-    """Nothing is known about the host's key."""
+def unknown_key(target: Target, key: HostKey, authorities: Sequence[Entry]) -> ConnectError:
+    """Nothing is known about the host's key; `authorities` would vouch for certificates."""
+    vouched = (
+        f"; {authorities[0]} vouches for certificates, which mailprov does not ask hosts for" if authorities else ""
+    )
     return ConnectError(
         f"the host key of {target.known_name} is not known",
         where=target.where,
-        why=f"it shows {key}, and {_files(target)} say nothing about it",
+        why=f"it shows {key}, which is not in {_files(target)}{vouched}",
         cure=f"compare the fingerprint on the host (ssh-keygen -lf /etc/ssh/ssh_host_{key.label.lower()}_key.pub), "
-        f"then: mailprov trust {asked}",
+        f"then: mailprov trust {target.toward or target.name}",
     )
 
 
@@ -213,4 +216,4 @@ def lost(where: str, doing: str, silent_for: float | None = None, stderr: bytes 
 
 
 def _files(target: Target) -> str:
-    return " and ".join(str(path) for path in target.known_hosts) or "no known_hosts file"
+    return ", ".join(str(path) for path in target.known_hosts) or "no known_hosts file"

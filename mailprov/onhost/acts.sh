@@ -128,15 +128,20 @@ former_map() { # N PATH
 }
 
 # A passwd-file as it was, but for the passwords that users have changed since: those are theirs.
-former_accounts() { # N PATH
-    [ -f "$T/old/$1" ] && [ -f "$2" ] || { restore "$1" "$2"; return; }
+own_passwords() { # LIVE FORMER
     awk -F: -v OFS=: '
         FILENAME == ARGV[1] { if ($5 == "initial") own[$1] = $2; next }
         $5 == "initial" && $1 in own { $2 = own[$1] }
         { print }
-    ' "$2" "$T/old/$1" >"$T/old/$1.now" && cp -a --attributes-only -- "$T/old/$1" "$T/old/$1.now" &&
-        cp -a -- "$T/old/$1.now" "$2.mailprov" && age "$2.mailprov" "$2" && sync -- "$2.mailprov" &&
-        mv -fT -- "$2.mailprov" "$2" && sync -- "${2%/*}"
+    ' "$1" "$2" >"$2.now" && cat -- "$2.now" >"$2" && rm -f -- "$2.now"
+}
+
+former_accounts() { # N PATH
+    if [ -f "$T/old/$1" ] && [ -f "$2" ]; then
+        cp -a -- "$T/old/$1" "$T/old/$1.back" && own_passwords "$2" "$T/old/$1.back" && place_as_kept "$T/old/$1.back" "$2"
+    else
+        restore "$1" "$2"
+    fi
 }
 
 # --- services
@@ -283,4 +288,43 @@ merge_map() { # N PATH DIGEST
     found=$(sha256sum <"$T/new/$1")
     [ "${found%% *}" = "$3" ] || { echo "merging into $2 gave other rows than planned"; return 1; }
     postmap "hash:$T/new/$1"
+}
+
+adopt() { # TRANSACTION: what was asked for before it is what is asked for now
+    former=$STATE/txn/$1/former
+    : >"$T/managed"
+    head -n 2 "$T/desired" >"$T/desired.new"
+    if [ -f "$former/manifest" ]; then
+        grep '^desired ' "$former/manifest" >>"$T/desired.new"
+        cp -- "$former/managed" "$T/managed"
+    fi
+    mv -- "$T/desired.new" "$T/desired"
+}
+
+# --- going back: staged is what an earlier transaction replaced, with its mode and owner, or the mark of its absence
+
+take() { # N KEPT
+    if [ -f "$2" ]; then cp -a -- "$2" "$T/new/$1"; else [ -f "$2.absent" ] && : >"$T/new/$1.absent"; fi
+}
+
+take_map() { # N KEPT
+    take "$1" "$2" && take "$1.db" "$2.db"
+}
+
+take_accounts() { # N KEPT PATH
+    take "$1" "$2" && { [ ! -f "$T/new/$1" ] || [ ! -f "$3" ] || own_passwords "$3" "$T/new/$1"; }
+}
+
+put_back() { # N PATH
+    if [ -f "$T/new/$1.absent" ]; then drop "$1" "$2"; else save "$1" "$2" && place_as_kept "$T/new/$1" "$2"; fi
+}
+
+put_back_map() { # N PATH
+    put_back "$1" "$2" && put_back "$1.db" "$2.db" && { [ ! -f "$2.db" ] || touch -r "$2" -- "$2.db"; }
+}
+
+place_as_kept() { # KEPT PATH
+    new=${2%/*}/.${2##*/}.mailprov
+    mkdir -p -- "${2%/*}" && cp -a -- "$1" "$new" && age "$new" "$2" && sync -- "$new" && mv -fT -- "$new" "$2" &&
+        sync -- "${2%/*}"
 }

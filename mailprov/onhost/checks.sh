@@ -40,7 +40,8 @@ canary() {
     return $status
 }
 
-canary_login() { # through the first listener that knows logins
+canary_login() { # through the first listener that knows logins, where the configuration is ours
+    grep -q /etc/dovecot/mailprov/verify /etc/dovecot/dovecot.conf || return 0
     for port in 995 993; do
         ss -Hltn "sport = :$port" | grep -q . || continue
         [ $port = 995 ] && words='USER canary@canary.invalid\r\nPASS canary\r\nSTAT\r\nQUIT\r\n' ||
@@ -93,3 +94,12 @@ accepts() { # PORT ADDRESS: mail from another server, up to RCPT
 }
 
 ports() { ss -Hltnp | awk '/"(dovecot|master)"/ { print $4 }' | sort -u; }
+
+listens_as() { # TRANSACTION: on the ports that were open before it
+    tries=0
+    until ports | cmp -s - "$STATE/txn/$1/ports"; do
+        tries=$((tries + 1))
+        [ $tries -lt 20 ] || { echo "the ports that are open are not those of before $1"; return 1; }
+        sleep 0.2
+    done
+}

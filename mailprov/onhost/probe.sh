@@ -93,6 +93,15 @@ history() {
     cat "$STATE/history"
 }
 
+kept() { # the transactions that can be gone back past, and what each has done
+    for folder in "$STATE"/txn/*/; do
+        name=${folder%/}
+        echo "transaction ${name##*/}"
+        grep '^do_' "$folder/plan.sh" | sed 's/^/plan /'
+        grep ' done ' "$folder/journal" | sed 's/^/journal /'
+    done
+}
+
 manifest() {
     cat "$STATE/manifest"
 }

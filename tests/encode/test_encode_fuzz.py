@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -124,17 +124,11 @@ def nft_tokens(text: str) -> list[str]:
     return re.findall(r'"[^"\n]*"|[{},;\n]|[^\s{},;"]+', kept)
 
 
-def sh_words(lines: Sequence[str]) -> list[list[bytes]]:
-    """What a POSIX shell makes of each line's words."""
-    script = "show() { printf '%s\\0' \"$@\"; printf '\\n\\0'; }\n" + "".join(f"show {line}\n" for line in lines)
-    done = subprocess.run(["dash"], input=script.encode("utf-8", "surrogateescape"), stdout=subprocess.PIPE, check=True)
-    rows: list[list[bytes]] = [[]]
-    for each in done.stdout.split(b"\0")[:-1]:
-        if each == b"\n":
-            rows.append([])
-        else:
-            rows[-1].append(each)
-    return rows[:-1]
+def sh_words(line: str) -> list[bytes]:
+    """What a POSIX shell makes of a line's words."""
+    script = f"show() {{ printf '%s\\0' \"$@\"; }}\nshow {line}\n"
+    done = subprocess.run(["dash"], input=script.encode(), stdout=subprocess.PIPE, check=True)
+    return done.stdout.split(b"\0")[:-1]
 
 
 # --- encoders
@@ -220,7 +214,7 @@ def test_shell_words_arrive(words: list[str]) -> None:
             shell.line(tuple(words))
         return
     sendable = tuple(each for each in words if not re.search("[\ud800-\udfff]", each)) or ("x",)
-    assert sh_words([shell.line(sendable)]) == [[each.encode() for each in sendable]]
+    assert sh_words(shell.line(sendable)) == [each.encode() for each in sendable]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from mailprov.model import Secret
 from mailprov.resources import rows
 from mailprov.resources.accounts import owns_password, with_password
 
+EXAMPLES = settings().max_examples // 4  # each starts a shell
 NAMES = tuple(f"{name}@example.com" for name in ("a", "ab", "b", "c", "mailprov-test-1", "z.z"))
 OWN = "{SHA512-CRYPT}$6$own$own"
 INITIAL = "{SHA512-CRYPT}$6$initial$initial"
@@ -125,7 +126,7 @@ def merge(folder: Path, live: bytes | None, payload: bytes, *command: str) -> tu
     return done.returncode, done.stdout, (sandbox.transaction / "new" / "1").read_bytes()
 
 
-@settings(max_examples=150)
+@settings(max_examples=EXAMPLES)
 @given(MAPS, MAPS, st.lists(ODD, max_size=4), st.sampled_from(["\n", ""]), st.randoms())
 @example({}, {"a@example.com": ("OK",)}, [" a@example.com OK", "", "# x"], "", None)
 def test_a_map_becomes_what_is_declared(
@@ -143,7 +144,7 @@ def test_a_map_becomes_what_is_declared(
     assert made == "".join(f"{row}\n" for row in sorted(desired.values())).encode()
 
 
-@settings(max_examples=250)
+@settings(max_examples=EXAMPLES)
 @given(ACCOUNTS, ACCOUNTS, st.lists(ODD, max_size=4), st.sampled_from(["\n", ""]), st.randoms())
 @example({}, {}, ["a@example.com:x:::initial:::\r"], "\n", None)
 @example({"a@example.com": (True, ())}, {"a@example.com": (False, ())}, [], "\n", None)

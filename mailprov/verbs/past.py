@@ -1,0 +1,155 @@
+"""mailprov status, history and rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from mailprov import probe
+from mailprov.apply import answer, ask
+from mailprov.apply import apply as carry_out
+from mailprov.apply import script as whole
+from mailprov.errors import ConsentError, Exit, HostError, MailprovError
+from mailprov.history import History, history, transactions
+from mailprov.host import Host
+from mailprov.model import HostSpec, Plan, Question, Spec
+from mailprov.plan import live
+from mailprov.planfile import prints
+from mailprov.report import printable
+from mailprov.report.text import Line
+from mailprov.rollback import Way, acts, undone, way
+from mailprov.transaction import Work
+from mailprov.verbs import console
+from mailprov.verbs.apply import progress, transaction_name, who
+from mailprov.verbs.session import hosts, load, session, worst
+
+T = TypeVar("T")
+
+
+def status(file: Path, limit: Sequence[str]) -> Exit:
+    """What each host is in: at rest, at work, cut off, owing a reload. Reads only."""
+    return _each(file, limit, _status)
+
+
+def show_history(file: Path, limit: Sequence[str]) -> Exit:
+    """Who applied what to each host, when, and how it ended; exit 1 where the record has a gap."""
+    return _each(file, limit, _history)
+
+
+def rollback(file: Path, limit: Sequence[str], target: str | None, *, yes: bool) -> Exit:
+    """Each host as it was before an apply that it keeps."""
+    return _each(file, limit, lambda spec, declared, host: _rollback(spec, declared, host, target, yes))
+
+
+def _each(file: Path, limit: Sequence[str], verb: Callable[[Spec, HostSpec, Host], None]) -> Exit:
+    spec = load(file)
+    chosen = hosts(spec, limit)
+    failures: list[MailprovError] = []
+    for declared in chosen:
+        try:
+            with session(declared) as host:
+                verb(spec, declared, host)
+        except MailprovError as error:
+            error.where = error.where or declared.name
+            failures.append(error)
+            console.say(f"Error: {error}", "bad")
+    return worst(failures, len(chosen))
+
+
+def _status(_spec: Spec, declared: HostSpec, host: Host) -> None:
+    sections = ask(host, probe.script([Question("facts", "facts"), Question("transactions", "transactions")])).sections
+    facts, now = probe.facts(sections), transactions(sections)
+    lines = [Line(declared.name, "head")]
+    if now.holder:
+        lines.append(Line(f"  at work: {printable(now.holder)}; at {printable(now.event) or 'its beginning'}", "warn"))
+    elif now.open:
+        lines.append(Line(f"  cut off: {now.open} at {printable(now.event)}; the next apply settles it first", "bad"))
+    lines.extend(Line(f"  owed: {printable(debt)}; the next apply gives it", "warn") for debt in facts.owed)
+    if now.last is None:
+        lines.append(Line("  nothing has been applied yet"))
+    else:
+        last = f"{now.last.at:%Y-%m-%d %H:%M:%S}Z  {now.last.transaction}  {now.last.verdict}"
+        lines.append(Line(f"  last: {last}  {printable(now.last.meta)}"))
+    if not (now.holder or now.open or facts.owed):
+        lines.append(Line("  at rest: nothing is open, owed or locked", "good"))
+    console.show(lines)
+
+
+def _history(_spec: Spec, declared: HostSpec, host: Host) -> None:
+    found = history(ask(host, probe.script([Question("history", "history")])).sections["history"])
+    style = {"applied": "good", "reverted": "warn", "failed": "warn"}
+    lines = [Line(declared.name, "head")]
+    for entry in found.entries:
+        text = f"  {entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.transaction}  {entry.verdict:<9} {printable(entry.meta)}"
+        lines.append(Line(text, style.get(entry.verdict, "bad")))
+    console.show(lines)
+    if found.gap:
+        raise HostError(
+            f"the record has a gap at line {found.gap}",
+            where=declared.name,
+            why="that line does not carry the hash of the one before it: somebody changed the file",
+            cure="look at /var/lib/mailprov/history on the host",
+        )
+
+
+def _rollback(spec: Spec, declared: HostSpec, host: Host, target: str | None, yes: bool) -> None:
+    script = whole(spec, declared)
+    looked = ask(host, script)
+    past = ask(host, probe.script([Question("history", "history"), Question("kept", "kept")])).sections
+    back, ways = _way(history(past["history"]), past["kept"], target)
+    lines = [Line(f"{declared.name}  back to before {back[-1]}", "head")]
+    lines += [Line(f"  {step.what}", "change") for step in ways.steps]
+    console.show([*lines, Line("  packages stay installed; passwords that users have changed stay theirs", "dim")])
+    _agree(declared, yes)
+    name = transaction_name()
+    facts = probe.facts(looked.sections)
+    plan = Plan(declared.name, facts, {}, (), ways.effects, (), looked.digest)
+    work = Work(
+        plan,
+        ways.steps,
+        script,
+        name,
+        who(f"rollback to before {back[-1]}"),
+        (("dovecot_check",), ("postfix_check",)),
+        (("listens_as", back[-1]),),
+    )
+
+    def confirm() -> None:
+        try:
+            with session(declared) as fresh:
+                answer(fresh, name)
+        except MailprovError as error:
+            console.say(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+
+    carry_out(prints(live(looked.sections)), work, host, on_event=progress(work), confirm=confirm)
+    console.show([Line(f"  rolled back {len(back)} appl{'y' if len(back) == 1 else 'ies'}", "good")])
+
+
+def _way(past: History, kept: str, target: str | None) -> tuple[tuple[str, ...], Way]:
+    plans: dict[str, list[str]] = {}
+    journals: dict[str, list[str]] = {}
+    name = ""
+    for line in kept.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "transaction":
+            name = rest
+            plans[name], journals[name] = [], []
+        elif word == "plan":
+            plans[name].append(rest)
+        elif word == "journal":
+            journals[name].append(rest)
+    back = undone(past.entries, tuple(plans), target)
+    done = [acts(each, "\n".join(plans[each]), "\n".join(journals[each])) for each in back]
+    return back, way(back[-1], done)
+
+
+def _agree(declared: HostSpec, yes: bool) -> None:
+    if yes:
+        return
+    if not console.interactive():
+        raise ConsentError("there is no terminal to ask at; nothing was touched", where=declared.name, cure="add --yes")
+    if not click.confirm(f"Roll {declared.name} back?", err=True):
+        raise ConsentError("not rolled back, as you said", where=declared.name)

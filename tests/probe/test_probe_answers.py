@@ -1,0 +1,231 @@
+"""A host's answer: whole or refused, whatever stands around it and whoever sent it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from subprocess import run
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from simulated_host import SimulatedHost
+
+from mailprov import manifest, probe
+from mailprov.errors import HostError
+from mailprov.model import Facts, Key, Question
+from mailprov.plan import live
+from mailprov.resources import services
+from mailprov.resources.certificates import clock
+from mailprov.resources.files import text_file
+from mailprov.roles import dovecot
+
+NAMES = st.sampled_from([*probe.STABLE, "facts", "manifest", "closer0", "unheard-of"])
+SECTIONS = st.dictionaries(NAMES, st.text(max_size=60))
+
+
+def formatted(sections: Mapping[str, str]) -> bytes:
+    lines = [f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in sections.items()]
+    return "\n".join([probe.BEGIN, *lines, probe.END, ""]).encode()
+
+
+@given(SECTIONS)
+def test_what_is_said_is_what_is_read(sections: Mapping[str, str]) -> None:
+    sections = {name: text.encode("utf-8", "replace").decode() for name, text in sections.items()}
+    assert probe.parse(formatted(sections)).sections == sections
+
+
+@given(SECTIONS, st.binary(max_size=80), st.binary(max_size=80))
+@example({"facts": "uid 0\n"}, b"Welcome to mail1!\r\n\x1b[31mLast login: today\x1b[0m\n", b"logout\n")
+@example({}, b"mailprov-answer 2\n", b"\xff\xfe")
+def test_a_noisy_shell_is_not_heard(sections: Mapping[str, str], before: bytes, after: bytes) -> None:
+    answer = probe.parse(formatted(sections))
+    assert probe.parse(before + b"\n" + formatted(sections) + after) == answer
+
+
+@given(st.data())
+def test_a_truncated_answer_is_refused(data: st.DataObject) -> None:
+    whole = formatted({"facts": "uid 0\n", "files": "x" * 50})
+    cut = data.draw(st.integers(0, len(whole) - 2))
+    with pytest.raises(HostError, match="cut short"):
+        probe.parse(whole[:cut])
+
+
+@given(st.binary(max_size=200))
+@example(b"facts \xc3\xa4\n")
+@example(b"facts dGVzdA\n")
+@example(b"facts dGVzdA==dGVz\n")
+@example(b"facts \x00\x01\n\n \n  \n")
+@example(f"{probe.END}\n".encode())
+def test_a_garbled_answer_is_an_answer_or_refused(body: bytes) -> None:
+    try:
+        answer = probe.parse(probe.BEGIN.encode() + b"\n" + body + b"\n" + probe.END.encode() + b"\n")
+    except HostError as error:
+        assert "garbled" in str(error)
+        return
+    assert all(isinstance(text, str) for text in answer.sections.values())
+
+
+@given(st.dictionaries(NAMES, st.text(max_size=200)))
+@example({"facts": "owed \nowed\nowed a\nowed b c d\n", "services": "Id=\n=\n\n\nLoadState=loaded\n"})
+@example({"certificates": "certificate /x\nmode \n-----BEGIN-----END CERTIFICATE-----matches\n"})
+@example({"accounts": "  -\n", "maps": "  .db\n" * 3, "files": "||||\n|||||||\n", "users": "::::::\n"})
+@example({"packages": "||\nii\nii |dovecot-core|\n", "firewall": " "})
+def test_no_section_can_break_the_readers(sections: Mapping[str, str]) -> None:
+    assert isinstance(live(sections), dict)
+
+
+def test_sections_that_nobody_knows_are_ignored() -> None:
+    said = {"files": "directory|755|root|root|/etc/mailprov\n"}
+    assert live(said | {"closer7": "x", "future": "y"}) == live(said)
+    assert probe.parse(formatted(said)).digest == probe.parse(formatted(said | {"future": "y"})).digest
+
+
+def test_the_digest_is_of_what_changes_by_a_hand_only() -> None:
+    said = {"facts": "clock 1", "files": "a", "manifest": "m"}
+    digest = probe.parse(formatted(said)).digest
+    assert probe.parse(formatted(said | {"facts": "clock 2", "manifest": "n"})).digest == digest
+    for section in probe.STABLE:
+        assert probe.parse(formatted(said | {section: "b"})).digest != digest
+    line = f"files {base64.b64encode(b'a').decode()}\n"
+    assert digest == hashlib.sha256(line.encode()).hexdigest()
+
+
+# --- facts
+
+PLAIN = SimulatedHost().ask("facts")
+
+
+def facts(**changes: str) -> Facts:
+    rows = dict(line.partition(" ")[::2] for line in PLAIN.splitlines()) | changes
+    return probe.facts({"facts": "".join(f"{name} {value}\n" for name, value in rows.items())})
+
+
+def test_facts_of_a_plain_host() -> None:
+    found = facts()
+    assert (found.release, found.dovecot, found.ssh_ports, found.owed) == ("12", "2.3.19.1", (22,), ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"uid": "1000"}, "do not run as root"),
+        ({"uid": ""}, "do not run as root"),
+        ({"os": "ubuntu", "release": "24.04"}, "ubuntu 24.04, not Debian 11, 12 or 13"),
+        ({"os": "debian", "release": "10"}, "debian 10, not"),
+        ({"os": "debian", "release": ""}, "this host is debian, not"),
+        ({"release": "1²"}, "not Debian"),
+        ({"init": "sysvinit"}, "does not run systemd"),
+        ({"init": ""}, "does not run systemd"),
+        ({"candidate": "1:x"}, "a version that means nothing"),
+        ({"candidate": "\x1b[31m2.4"}, "a version that means nothing"),
+    ],
+)
+def test_hosts_that_are_refused(changes: dict[str, str], refusal: str) -> None:
+    with pytest.raises(HostError, match=refusal) as caught:
+        facts(**changes)
+    assert caught.value.cure or caught.value.why
+    assert "\x1b" not in caught.value.why
+
+
+def test_no_answer_is_no_root() -> None:
+    with pytest.raises(HostError, match="root"):
+        probe.facts({})
+
+
+@pytest.mark.parametrize(
+    ("packages", "candidate", "release", "version", "syntax"),
+    [
+        ("ii |dovecot-core|1:2.3.19.1+dfsg1-2.1\n", "", "12", "2.3.19.1", "2.3"),
+        ("ii |dovecot-core|1:2.4.1+dfsg1-6+deb13u1\n", "", "13", "2.4.1", "2.4"),
+        ("ii |dovecot-core|2:2.3.21-1+debian12\n", "", "12", "2.3.21", "2.3"),
+        ("ii |dovecot-core|2.4.0~rc1\n", "", "12", "2.4.0", "2.4"),
+        ("ii |dovecot-core|1:2.10.1-1\n", "", "13", "2.10.1", "2.4"),
+        ("rc |dovecot-core|1:2.3.13+dfsg1-2\n", "1:2.4.1+dfsg1-6", "13", "2.4.1", "2.4"),
+        ("un |dovecot-core|\n", "(none)", "12", "2.3.19", "2.3"),
+        ("", "", "11", "2.3.13", "2.3"),
+        ("", "", "13", "2.4.1", "2.4"),
+    ],
+)
+def test_which_dovecot(packages: str, candidate: str, release: str, version: str, syntax: str) -> None:
+    said = PLAIN.replace("release 12", f"release {release}")
+    said = "".join(f"{line}\n" for line in said.splitlines() if not line.startswith("candidate"))
+    said += f"candidate {candidate}\n" if candidate else ""
+    found = probe.facts({"facts": said, "packages": packages})
+    assert (found.dovecot, dovecot.syntax(found)) == (version, syntax)
+
+
+@pytest.mark.parametrize(
+    ("said", "ports"),
+    [
+        ("sshd 22\nsshd 2222\n", (22, 2222)),
+        ("", (22,)),
+        ("ssh 192.0.2.1 50000 192.0.2.10 2022\n", (2022,)),
+        ("ssh 192.0.2.1 50000 192.0.2.10 2022\nsshd 22\n", (22, 2022)),
+        ("ssh 192.0.2.1 50000\nsshd 0\nsshd 65536\nsshd ²\nsshd -1\n", (22,)),
+        ("sshd 22; add rule\nssh a b c drop\n", (22,)),
+    ],
+)
+def test_where_ssh_is_reached(said: str, ports: tuple[int, ...]) -> None:
+    lines = [line for line in PLAIN.splitlines() if not line.startswith("ssh")]
+    assert probe.facts({"facts": "\n".join(lines) + "\n" + said}).ssh_ports == ports
+
+
+@given(st.text(max_size=30), st.sampled_from(["clock", "free", "machine", "architecture", "ssh", "sshd", "owed"]))
+@example("²", "clock")
+@example("9" * 5000, "clock")
+@example("9" * 15, "clock")
+def test_facts_of_any_host_are_usable(text: str, name: str) -> None:
+    found = facts(**{name: text})
+    assert clock(found.clock).year < 10_000
+    assert all(0 < port < 65536 for port in found.ssh_ports)
+
+
+# --- manifest
+
+
+@given(
+    st.lists(st.from_regex(r"/[!-~]{1,20}( [!-~]{1,5})?", fullmatch=True), max_size=5),
+    st.dictionaries(st.sampled_from(probe.STABLE), st.text(st.characters(codec="utf-8"), max_size=40)),
+)
+def test_a_manifest_is_read_as_it_was_written(paths: list[str], sections: dict[str, str]) -> None:
+    desired = {item.key: item for item in (text_file(path, "x") for path in paths)}
+    kept = manifest.head(desired, "id") + formatted(sections).decode()
+    found = manifest.parse(kept)
+    assert found is not None
+    assert (found.transaction, found.sections) == ("id", sections)
+    assert found.desired == {key: item.fingerprint for key, item in desired.items()}
+
+
+@pytest.mark.parametrize("text", ["", "\n", "mailprov-manifest 2\ntransaction x\n", "x", "mailprov-manifest 1"])
+def test_what_is_no_manifest_is_none(text: str) -> None:
+    assert manifest.parse(text) is None
+
+
+@given(st.text(max_size=80))
+def test_any_manifest_is_read_or_refused(text: str) -> None:
+    try:
+        found = manifest.parse(f"{manifest.HEAD}\ntransaction x\n{text}")
+    except HostError:
+        return
+    assert found is not None
+    assert all(isinstance(key, Key) for key in found.desired)
+
+
+# --- the script
+
+
+def test_questions_are_quoted() -> None:
+    hostile = "/etc/a b'; touch /x; $(id) `id` \\\n#"
+    script = probe.script([Question("files", "files", (hostile,))])
+    seen = b"answer() { printf '%s\\0' \"$@\"; }\n" + script.partition(probe.library().encode())[2]
+    done = run(["dash"], input=seen, capture_output=True, check=True)
+    words = done.stdout.removeprefix(probe.BEGIN.encode() + b"\n").split(b"\0")
+    assert words[:3] == [b"files", b"files", hostile.encode()]
+
+
+def test_every_question_names_a_function() -> None:
+    asked = [services.questions([]), (Question("x", "content"), Question("x", "rows"), Question("x", "manifest"))]
+    for question in (each for questions in asked for each in questions):
+        assert f"\n{question.function}() {{" in probe.library()

@@ -1,0 +1,151 @@
+"""What probe.sh's functions print is what the resources' readers read, tried on real files by dash."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from simulated_host import HASH, NOW, self_signed, sha256
+
+from mailprov import probe
+from mailprov.model import Question
+from mailprov.resources import accounts, certificates, files, maps, rows
+
+OWN = f"bob@example.com:{HASH}:::initial:::\n"
+MANAGED = f"alice@example.com:{HASH}:::managed:::\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one of each kind of thing."""
+    (tmp_path / "state").mkdir()
+    for name, text in {"file": "text\n", "empty": "", "binary": "\0\n"}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "folder").mkdir(mode=0o750)
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "accounts").write_text(MANAGED + OWN)
+    return tmp_path
+
+
+def ask(folder: Path, function: str, *names: str) -> str:
+    """What one function says about files in the folder."""
+    script = f'{probe.library()}\nSTATE="{folder}/state"\n"$@"\n'
+    words = [str(folder / name) if not name.startswith("/") else name for name in names]
+    done = subprocess.run(["dash", "-c", script, "probe", function, *words], capture_output=True, check=False)
+    return done.stdout.decode()
+
+
+def test_files(folder: Path) -> None:
+    names = ("file", "empty", "binary", "folder", "link", "dangling", "fifo", "missing")
+    found = {Path(key.name).name: item for key, item in files.read({"files": ask(folder, "files", *names)}).items()}
+    assert {name: (item.type, item.mode, item.sha256) for name, item in found.items()} == {
+        "file": ("file", "640", sha256("text\n")),
+        "empty": ("file", f"{(folder / 'empty').stat().st_mode & 0o777:o}", sha256("")),
+        "binary": ("file", found["empty"].mode, sha256("\0\n")),
+        "folder": ("directory", "750", ""),
+        "link": ("symlink", "777", ""),
+        "dangling": ("symlink", "777", ""),
+        "fifo": ("other", found["empty"].mode, ""),
+    }
+
+
+def test_files_that_were_managed_are_looked_at_too(folder: Path) -> None:
+    (folder / "state" / "managed").write_text(f"{folder / 'file'}\n{folder / 'folder'}\n")
+    found = files.read({"files": ask(folder, "files", "empty", "file")})
+    assert sorted(Path(key.name).name for key in found) == ["empty", "file", "folder"]
+
+
+def test_accounts_and_their_own_passwords(folder: Path) -> None:
+    def digest() -> str:
+        [found] = accounts.read({"accounts": ask(folder, "accounts", "accounts")}).values()
+        return found.digest
+
+    before = digest()
+    assert before == rows.digest([MANAGED.strip(), OWN.replace(HASH, "").strip()])
+    (folder / "accounts").write_text(MANAGED + OWN.replace("salt", "SALT"))
+    assert digest() == before, "a password of one's own is nobody else's business"
+    (folder / "accounts").write_text(MANAGED.replace("salt", "SALT") + OWN)
+    assert digest() != before
+
+
+def test_rows_hold_no_password_of_ones_own(folder: Path) -> None:
+    [live] = accounts.read({"accounts": ask(folder, "accounts", "accounts")}).values()
+    text = ask(folder, "rows", "accounts")
+    assert text == MANAGED + OWN.replace(HASH, "")
+    found = accounts.closely(live, text)
+    assert sorted(found.rows or {}) == ["alice@example.com", "bob@example.com"]
+
+
+@pytest.mark.parametrize("name", ["missing", "folder", "link", "dangling"])
+def test_accounts_that_are_no_plain_file(folder: Path, name: str) -> None:
+    assert not accounts.read({"accounts": ask(folder, "accounts", name)})
+
+
+def test_maps_and_their_databases(folder: Path) -> None:
+    for name in ("fresh", "stale", "bare"):
+        (folder / name).write_text(f"{name}@example.com OK\n")
+    for name, age in (("fresh", 0), ("stale", -10)):
+        (folder / f"{name}.db").write_text("database")
+        when = (folder / name).stat().st_mtime + age
+        os.utime(folder / f"{name}.db", (when, when))
+    found = maps.read({"maps": ask(folder, "maps", "fresh", "stale", "bare", "missing")})
+    databases = {Path(key.name).name: item.database for key, item in found.items()}
+    assert databases == {"fresh": sha256("database"), "stale": "", "bare": ""}
+    [fresh, *_] = [item for item in found.values() if item.path.endswith("fresh")]
+    assert fresh.digest == rows.digest(["fresh@example.com OK"])
+
+
+def test_content_is_a_files_alone(folder: Path) -> None:
+    assert ask(folder, "content", "file") == "text\n"
+    assert ask(folder, "content", "folder") == ask(folder, "content", "missing") == ""
+
+
+def test_certificates(folder: Path) -> None:
+    key = folder / "key.pem"
+    for name, until in (("one", 30), ("two", 60)):
+        request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        names = ["-subj", "/CN=x", "-addext", f"subjectAltName=DNS:{name}.example", "-days", str(until)]
+        out = ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt")]
+        subprocess.run([*request, *names, *out], check=True, capture_output=True)
+    key.write_text(self_signed(("no.key",), NOW.replace(year=2031)))
+    words = ("one.crt", "one.key", "two.crt", "one.key", "missing", "missing", "two.crt", "file", "file", "one.key")
+    text = ask(folder, "certificates", *words[:8])
+    found = {Path(key.name).name: item for key, item in certificates.read({"certificates": text}).items()}
+    assert found["one.crt"].matches
+    assert found["one.crt"].names == ("one.example",)
+    assert found["one.crt"].issued == "self"
+    assert found["one.crt"].key_mode == f"{(folder / 'one.key').stat().st_mode & 0o777:o}"
+    assert not found["two.crt"].matches
+    assert "missing" not in found
+    assert not certificates.read({"certificates": ask(folder, "certificates", *words[8:])})
+
+
+def test_a_whole_script_is_one_answer_and_writes_nothing(folder: Path) -> None:
+    before = sorted((path.name, path.lstat().st_mtime_ns) for path in folder.rglob("*"))
+    questions = [
+        Question("files", "files", (str(folder / "file"),)),
+        Question("more", "content", (str(folder / "file"),)),
+    ]
+    done = subprocess.run(["dash", "-s"], input=probe.script(questions), capture_output=True, check=True, cwd=folder)
+    answer = probe.parse(done.stdout)
+    assert answer.sections["more"] == "text\n"
+    assert [Path(key.name).name for key in files.read(answer.sections)] == ["file"]
+    assert sorted((path.name, path.lstat().st_mtime_ns) for path in folder.rglob("*")) == before
+
+
+def test_the_host_computes_the_same_digest(folder: Path) -> None:
+    questions = [
+        Question("files", "files", (str(folder / "file"),)),
+        Question("facts", "content", (str(folder / "file"),)),
+    ]
+    said = subprocess.run(["dash", "-s"], input=probe.script(questions), capture_output=True, check=True).stdout
+    stable = "|".join(probe.STABLE)
+    seen = subprocess.run(
+        ["dash", "-c", f"grep -E '^({stable}) ' | sha256sum"], input=said, capture_output=True, check=True
+    )
+    assert seen.stdout.decode().split()[0] == probe.parse(said).digest
