@@ -115,7 +115,8 @@ class _Link:
         return self.wire.sent, self.wire.received
 
     def key(self) -> HostKey:
-        key = self.transport.get_remote_server_key()
+        # Not get_remote_server_key, which forgets the key with the session.
+        key = self.transport.host_key
         return HostKey(key.get_name(), key.asbytes())
 
     def open_channel(self, timeout: float, doing: str) -> Channel:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mailprov.model import Plan
-from mailprov.verify import Check
+
+if TYPE_CHECKING:
+    from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 FORMAT = 1
 

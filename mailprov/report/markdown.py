@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mailprov.model import Plan, Reason
 from mailprov.report import effects, printable, text
-from mailprov.verify import Check
+
+if TYPE_CHECKING:
+    from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 
 def plans(made: Sequence[Plan]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailprov.model import Action, Change, Plan, Reason
 from mailprov.report import effects, printable
 from mailprov.resources import accounts, maps
-from mailprov.verify import Check
+
+if TYPE_CHECKING:
+    from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 
 class Line(NamedTuple):

@@ -14,7 +14,7 @@ from mailprov import planfile
 from mailprov.apply import Survey, survey
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.report import json, markdown, text
+from mailprov.report import text
 from mailprov.verbs import console
 from mailprov.verbs.session import hosts, load, session, worst
 
@@ -85,8 +85,12 @@ def keep(out: Path, file: Path, partial: bool, looked: Sequence[Looked]) -> None
 def report(plans: Sequence[Plan], form: str, details: bool) -> None:
     """Print the plans."""
     if form == "json":
+        from mailprov.report import json
+
         click.echo(json.plans(plans))
     elif form == "markdown":
+        from mailprov.report import markdown
+
         click.echo(markdown.plans(plans))
     else:
         for made in plans:

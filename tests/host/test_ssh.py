@@ -227,6 +227,9 @@ def test_scanning_shows_every_key_and_recording_them_makes_the_host_known(
     told = machine.run(("sh", "-c", "for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done")).stdout.decode()
     kept = [line for line in told.splitlines() if not line.endswith("(DSA)")]
     assert {key.fingerprint for key in found.keys} == {line.split()[1] for line in kept}
-    assert all(key.fingerprint in caught.value.why for key in found.keys if key.kind == "ssh-ed25519")
+    (ed25519,) = (key.fingerprint for key in found.keys if key.kind == "ssh-ed25519")
+    assert ed25519 in caught.value.why
     assert record(known, *found.target.known_as, found.keys) == found.keys
-    connect(spec, config=NOBODY).close()
+    with connect(spec, config=NOBODY) as host:
+        assert host.identity == ed25519
+    assert host.identity == ed25519, "after the session, too"

@@ -223,6 +223,19 @@ def test_an_unknown_host_key(failing: Failing, spec: HostSpec, tmp_path: Path) -
     assert error.cure.endswith("mailprov trust mail1")
 
 
+def test_an_authority_for_host_certificates_is_no_host_key(
+    failing: Failing, spec: HostSpec, machine: LabHost, tmp_path: Path
+) -> None:
+    public = machine.run(("cat", "/etc/ssh/ssh_host_ed25519_key.pub")).stdout.decode()
+    error = failing(with_ssh(spec, known_hosts=_file(tmp_path / "known", f"@cert-authority * {public}")))
+    assert "is not known" in error.what
+    assert f"{tmp_path / 'known'}:1 vouches for certificates" in error.why
+
+
+def test_known_hosts_that_cannot_be_read(failing: Failing, spec: HostSpec, tmp_path: Path) -> None:
+    assert "cannot read the known host keys" in failing(with_ssh(spec, known_hosts=tmp_path)).what
+
+
 def test_a_changed_host_key(failing: Failing, spec: HostSpec, machine: LabHost, tmp_path: Path) -> None:
     other = make_key(tmp_path / "other").with_suffix(".pub").read_text()
     known = tmp_path / "known"

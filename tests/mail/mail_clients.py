@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from typing import Any
@@ -154,6 +155,7 @@ def curl(mail: Machine, url: str, *options: str, user: str = "", password: str |
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+WAYS_IN = ("pop3s", "imaps", "submissions")
 LOGIN_DENIED = 67
 """curl's exit status for a login that the server refuses"""
 
@@ -168,9 +170,19 @@ def login(mail: Machine, protocol: str, user: str, password: str | None = None, 
     return curl(mail, url, *source, *command, user=user, password=password).status
 
 
+def logins(mail: Machine, user: str, password: str | None = None) -> list[bool]:
+    """Whether a user gets in by POP3, IMAP and submission, all tried at once from new addresses."""
+    sources = [mail.client_address() for _ in WAYS_IN]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda way, source: login(mail, way, user, password, source), WAYS_IN, sources))
+    assert set(found) <= {0, LOGIN_DENIED}, found
+    return [status == 0 for status in found]
+
+
 def served(mail: Machine, ports: Sequence[str] = tuple(PORTS)) -> dict[str, str]:
     """The SHA-256 fingerprint of the certificate that each listener shows, by the listener's name."""
-    return {name: _fingerprint(mail, name) for name in ports}
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(ports, pool.map(lambda name: _fingerprint(mail, name), ports), strict=True))
 
 
 STARTTLS = {"pop3": "pop3", "imap": "imap", "submission": "smtp", "smtp": "smtp"}

@@ -154,9 +154,8 @@ class Machine:
         return "postfix" if self.host.release == "trixie" else "postfix@-"
 
     def reloads(self) -> int:
-        """How often systemd has reloaded Dovecot or Postfix."""
-        units = "-u dovecot -u postfix -u postfix@-"
-        return int(self.sh(f"journalctl -q -o cat _PID=1 + {units} | grep -c '^Reloaded' || :"))
+        """How often systemd has reloaded a service."""
+        return int(self.sh("journalctl -q -o cat _PID=1 JOB_TYPE=reload | grep -c '^Reloaded' || :"))
 
     def mark(self) -> str:
         """A place in the journal, for `journal`."""

@@ -63,7 +63,17 @@ def test_swaks_sends(mail: Machine, secure: tuple[str, ...], mechanism: str) -> 
     envelope = ("--from", ALICE, "--to", FRANK, "--header", f"Subject: {subject}")
     login = ("--auth", mechanism, "--auth-user", ALICE, "--auth-password", PASSWORDS[ALICE])
     said = run(
-        ("swaks", "--server", mail.address, *secure, "--tls-verify", "--tls-ca-path", str(mail.roots), *login, *envelope)
+        (
+            "swaks",
+            "--server",
+            mail.address,
+            *secure,
+            "--tls-verify",
+            "--tls-ca-path",
+            str(mail.roots),
+            *login,
+            *envelope,
+        )
     )
     assert "queued as" in said
     assert arrives(mail, FRANK, subject)
@@ -98,7 +108,7 @@ def test_fetchmail_fetches(mail: Machine, tmp_path: Path, protocol: str, listene
     config = tmp_path / "fetchmailrc"
     config.touch(0o600)
     config.write_text(
-        f'poll {HOSTNAME} via {mail.address} protocol {protocol} port {PORTS[listener]}\n'
+        f"poll {HOSTNAME} via {mail.address} protocol {protocol} port {PORTS[listener]}\n"
         f'  user "{ALICE}" password "{PASSWORDS[ALICE]}" fetchall keep\n'
         f'  ssl sslcertck sslcertfile "{mail.roots}" sslcommonname "{HOSTNAME}" mda "cat >>{got}"\n'
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from conftest import Converged
+from mail_certificates import certificate
 from mail_clients import imap, login, pop3, served
-from mail_machine import ALICE, PASSWORDS, PORTS, Machine
+from mail_machine import ALICE, HOSTNAME, PASSWORDS, PORTS, Machine
 from mail_proxy import SlowLine
 
 pytestmark = pytest.mark.host
@@ -83,7 +84,7 @@ def test_the_watch_sees_a_temporary_file(mail: Machine) -> None:
     before = mail.files()
     mail.sh("f=$(mktemp /var/lib/mailprov/XXXXXX) && rm $f")
     after = mail.files()
-    assert {path for path in before | after if before.get(path) != after.get(path)} == {"/var/lib/mailprov"}
+    assert "/var/lib/mailprov" in {path for path in before | after if before.get(path) != after.get(path)}
 
 
 def test_live_sessions_do_not_notice_a_look(mail: Machine) -> None:
@@ -102,7 +103,9 @@ def test_verify_makes_an_account_and_removes_it(mail: Machine) -> None:
     assert verified.out.count(" login ") >= 6 and " fetch " in verified.out
     assert ", 0 warnings" in verified.out.splitlines()[-1]
     assert mail.sh("cat /etc/dovecot/mailprov/verify /etc/postfix/mailprov/verify") == ""
-    assert mail.sh("find /var/vmail -name 'mailprov-test*'; systemctl list-units --all --plain '*testaccount*' -q") == ""
+    assert (
+        mail.sh("find /var/vmail -name 'mailprov-test*'; systemctl list-units --all --plain '*testaccount*' -q") == ""
+    )
     after = mail.files()
     left = {path for path in before | after if before.get(path) != after.get(path)}
     assert {path for path in left if path not in before} == set()
@@ -130,9 +133,9 @@ def test_verify_names_what_is_wrong(clone: Machine) -> None:
     assert f"FAILED at submission/starttls {clone.address}:587: connect" in verified.out
     assert verified.out.count("; login ") == 4
     clone.sh("systemctl start postfix")
-    clone.sh("sed -i '/^smtpd_tls_.*protocols/d; s/^tls_medium_cipherlist.*/&:@SECLEVEL=0/' /etc/postfix/main.cf")
-    clone.sh("printf '%s = !SSLv2\n' smtpd_tls_protocols smtpd_tls_mandatory_protocols >>/etc/postfix/main.cf")
-    clone.sh("postfix reload")
+    other = certificate(HOSTNAME, clone.ca)
+    clone.host.write("/etc/mailprov/tls/default.pem", f"{other.key_pem}{other.pem}".encode(), 0o600)
+    clone.sh("systemctl reload dovecot postfix")
     verified = clone.mailprov("verify", "--no-login")
     assert verified.status == 9
-    assert f"FAILED at submission/starttls {clone.address}:587: old tls refused" in verified.out
+    assert f"FAILED at pop3/starttls {clone.address}:110: declared certificate" in verified.out

@@ -146,7 +146,7 @@ STRUCTURES = st.recursive(
 TOP = ("hosts", "domains", "users", "aliases", "tls", "services", "firewall", "include")
 
 
-@fuzz(1000)
+@fuzz(150)
 @given(parts=st.dictionaries(st.sampled_from(TOP), STRUCTURES, max_size=6))
 def test_any_structure(parts: dict[str, Any], load_text: Load) -> None:
     judge(load_text, json.dumps({"mailprov": 1, **parts}))
