@@ -109,15 +109,14 @@ class _Link:
     target: Target
     wire: Wire
     transport: paramiko.Transport
+    shown: HostKey
 
     @property
     def traffic(self) -> tuple[int, int]:
         return self.wire.sent, self.wire.received
 
     def key(self) -> HostKey:
-        # Not get_remote_server_key, which forgets the key with the session.
-        key = self.transport.host_key
-        return HostKey(key.get_name(), key.asbytes())
+        return self.shown
 
     def open_channel(self, timeout: float, doing: str) -> Channel:
         try:
@@ -134,10 +133,7 @@ class _Link:
             raise troubles.lost(self.target.where, doing, silent) from error
 
     def close(self) -> None:
-        # Ends a timer that would keep this process waiting at its end.
-        self.transport.packetizer.complete_handshake()
-        self.transport.close()
-        self.wire.close()
+        _end(self.transport, self.wire)
 
 
 def _open(way: Sequence[Target], ask: Ask | None) -> tuple[_Link, ...]:
@@ -187,24 +183,30 @@ def _handshake(target: Target, wire: Wire, kinds: Sequence[str]) -> _Link:
     restrict(cast(Options, transport.get_security_options()), kinds)
     transport.banner_timeout = transport.handshake_timeout = target.timeout
     transport.auth_timeout = max(_HUMAN, target.timeout)
-    link = _Link(target, wire, transport)
     began = time.monotonic()
     done = threading.Event()
     try:
         transport.start_client(event=done)
         in_time = done.wait(target.timeout + 1)
     except BaseException:
-        link.close()
+        _end(transport, wire)
         raise
     error, ended = transport.get_exception(), wire.ended
-    if in_time and error is None and transport.is_active():
-        return link
-    link.close()
+    if in_time and error is None and (key := transport.host_key) is not None:
+        return _Link(target, wire, transport, HostKey(key.get_name(), key.asbytes()))
+    _end(transport, wire)
     how: troubles.Ending = "closed" if ended else "silent" if time.monotonic() - began >= target.timeout else "garbled"
     trouble = troubles.no_handshake(target, wire.head, str(error or ""), how)
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         trouble = _NoCommonAlgorithm(trouble.what, where=trouble.where, why=trouble.why, cure=trouble.cure)
     raise trouble from error
+
+
+def _end(transport: paramiko.Transport, wire: Wire) -> None:
+    # Ends a timer that would keep this process waiting at its end.
+    transport.packetizer.complete_handshake()
+    transport.close()
+    wire.close()
 
 
 class _EagerAuth(AuthHandler):

@@ -17,7 +17,7 @@ import click
 from mailprov import planfile
 from mailprov.apply import Survey, answer, script, survey
 from mailprov.apply import apply as carry_out
-from mailprov.errors import ConsentError, Exit, MailprovError, StalePlanError
+from mailprov.errors import ConsentError, Exit, HostError, MailprovError, StalePlanError
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.passwords import initial_hash
@@ -187,15 +187,23 @@ class Confirmation:
         """Confirm or refuse. Where no new connection can be had the host is left to put everything back by itself."""
         try:
             with session(self.declared) as fresh:
-                if self.plan.effects:
-                    checks = outside.listeners(self.declared, fresh)
-                else:
-                    checks = outside.glance(self.declared, fresh, self._new_accounts())
-                console.show(text.problems(checks))
-                failed = next((check for check in checks if check.failed), None)
-                answer(fresh, self.transaction, f"{failed.endpoint}: {failed.step}: {failed.detail}" if failed else "")
+                answer(fresh, self.transaction, self._complaint(fresh))
         except MailprovError as error:
             console.say(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+
+    def _complaint(self, fresh: Host) -> str:
+        """What a client would complain of; "" where all is well."""
+        try:
+            if self.plan.effects:
+                domains = self.spec.domains_of(self.declared.name)
+                checks = outside.listeners(self.declared, fresh, domains[0].name if domains else None)
+            else:
+                checks = outside.glance(self.declared, fresh, self._new_accounts())
+        except HostError as error:
+            return f"{error.what}: {error.why}"
+        console.show(text.problems(checks))
+        failed = next((check for check in checks if check.failed), None)
+        return f"{failed.endpoint}: {failed.step}: {failed.detail}" if failed else ""
 
     def _new_accounts(self) -> list[Account]:
         """Accounts that are made now and whose password is known here; those narrowed to other networks left out."""

@@ -11,6 +11,7 @@ from mailprov.errors import HostError
 from mailprov.host import Host
 from mailprov.model import Allow, HostSpec
 from mailprov.roles.tls import paths
+from mailprov.testaccount import test_account
 from mailprov.verify import Account, Check, Endpoint, Trust, check_listener, check_login, endpoints, pin
 from mailprov.verify import verify as look
 
@@ -42,20 +43,36 @@ def trust(declared: HostSpec, host: Host | None, roots: Path | None = None) -> T
     return Trust(frozenset({pin(completed.stdout.decode("ascii", "replace"))}), roots, declared.tls.min_version)
 
 
-def listeners(declared: HostSpec, host: Host) -> tuple[Check, ...]:
-    """Each listener from outside, without a login. Those that the declaration narrows to others are left out."""
-    return look(_open_here(declared), trust(declared, host), now=datetime.now(UTC))
+def listeners(declared: HostSpec, host: Host, domain: str | None) -> tuple[Check, ...]:
+    """Each listener from outside, and a real login through one of each protocol, with a test account in `domain`.
+
+    Listeners that the declaration narrows to others are left out. Raises HostError when no test account can be made.
+    """
+    trusted, here = trust(declared, host), _open_here(declared)
+    checks = look(here, trusted, now=datetime.now(UTC))
+    if domain is None or any(check.failed for check in checks):
+        return checks
+    with test_account(host, domain) as account:
+        return checks + _logins(here, trusted, account)
 
 
 def glance(declared: HostSpec, host: Host, accounts: Sequence[Account]) -> tuple[Check, ...]:
     """One listener of each protocol, briefly, and a login for each of `accounts`: for a change of accounts only."""
-    trusted = trust(declared, host)
-    by_protocol = {endpoint.protocol: endpoint for endpoint in _open_here(declared)}
+    trusted, here = trust(declared, host), _open_here(declared)
+    by_protocol = {endpoint.protocol: endpoint for endpoint in here}
     checks = [check_listener(end, trusted, now=datetime.now(UTC), brief=True) for end in by_protocol.values()]
-    for account in accounts:
-        usable = [by_protocol[name] for name in ("pop3", "imap") if name in by_protocol and name in account.protocols]
-        checks += [check_login(endpoint, trusted, account) for endpoint in usable[:1]]
-    return tuple(check for part in checks for check in part)
+    logins = [_logins(here, trusted, account, 1) for account in accounts]
+    return tuple(check for part in (*checks, *logins) for check in part)
+
+
+def _logins(here: Sequence[Endpoint], trusted: Trust, account: Account, most: int = 3) -> tuple[Check, ...]:
+    """A login through one listener of each protocol that the account may use, `most` in all; none after a failure."""
+    usable = {endpoint.protocol: endpoint for endpoint in here if endpoint.protocol in account.protocols}
+    found: list[Check] = []
+    for endpoint in list(usable.values())[:most]:
+        if not any(check.failed for check in found):
+            found += check_login(endpoint, trusted, account)
+    return tuple(found)
 
 
 def _open_here(declared: HostSpec) -> list[Endpoint]:
