@@ -137,11 +137,13 @@ def _included(main: Part, path: Path, desk: Desk) -> Iterator[Path]:
 
 def _matches(folder: Path, pattern: str) -> list[Path]:
     """The files below `folder` that match, in name order. Raises Wrong where there is none, or one leads elsewhere."""
-    steps = pattern.split("/")
+    steps = [step for step in pattern.split("/") if step not in ("", ".")]
     if pattern.startswith(("/", "~")) or ".." in steps or "\\" in pattern:
         raise Wrong("only files below this file's folder can be included", "write a relative path without `..`")
+    if not steps:
+        raise Wrong("this pattern names no file", "for example teams/*.yaml")
     try:
-        found = sorted(file for file in folder.glob(pattern) if not file.is_dir())
+        found = sorted(file for file in folder.glob("/".join(steps)) if not file.is_dir())
     except (ValueError, IndexError, NotImplementedError, OSError, RecursionError):
         raise Wrong("this is not a pattern for file names", "for example teams/*.yaml") from None
     if not found:

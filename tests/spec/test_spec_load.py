@@ -206,7 +206,7 @@ def test_included_files_add_to_the_main_one(tmp_path: Path) -> None:
             "teams/empty.yaml": "",
             "teams/sam": "secret of sam\n",
         },
-        '["*.yaml", "teams/*.yaml", "**/s*.yaml"]',
+        '["*.yaml", "./teams//*.yaml", "**/s*.yaml"]',
     )
     spec = load_file(tmp_path)
     assert [user.address for user in spec.users] == ["alice@example.com", "sam@example.com"]
@@ -362,7 +362,7 @@ def test_loading_twice_gives_the_same(load_text: Load) -> None:
     assert load_text(SMALL) == load_text(SMALL)
 
 
-def test_time_and_memory_grow_in_line(load_text: Load) -> None:
+def test_time_grows_in_line(load_text: Load) -> None:
     def seconds(count: int) -> float:
         rows = (
             f'  - {{address: user{i}@example.com, name: User {i}, quota: 2GiB, password: {{hash: "{HASH}"}}}}\n'
