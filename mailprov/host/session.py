@@ -22,6 +22,7 @@ class Link(Protocol):
     def traffic(self) -> tuple[int, int]:
         """The bytes sent and received."""
 
+    @property
     def key(self) -> HostKey:
         """The host key that the machine proved to have."""
 
@@ -48,7 +49,7 @@ class SshHost:
     @property
     def identity(self) -> str:
         """The fingerprint of the host's own key, as OpenSSH prints it."""
-        return self._links[-1].key().fingerprint
+        return self._links[-1].key.fingerprint
 
     @property
     def traffic(self) -> tuple[int, int]:

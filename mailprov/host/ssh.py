@@ -93,7 +93,7 @@ def scan(spec: HostSpec, *, config: SshConfig, ask: Ask | None = None) -> Scan:
                 missing = error
                 continue
             with contextlib.closing(link):
-                keys.append(link.key())
+                keys.append(link.key)
     finally:
         _close(links)
     if missing is not None and not keys:
@@ -109,14 +109,11 @@ class _Link:
     target: Target
     wire: Wire
     transport: paramiko.Transport
-    shown: HostKey
+    key: HostKey
 
     @property
     def traffic(self) -> tuple[int, int]:
         return self.wire.sent, self.wire.received
-
-    def key(self) -> HostKey:
-        return self.shown
 
     def open_channel(self, timeout: float, doing: str) -> Channel:
         try:
@@ -232,7 +229,7 @@ class _Transport(paramiko.Transport):
 
 
 def _check(target: Target, known: known_hosts.KnownHosts, link: _Link) -> None:
-    key = link.key()
+    key = link.key
     verdict, entries = known.judge(*target.known_as, key)
     if verdict == "revoked":
         raise troubles.revoked_key(target, key, entries[0])

@@ -43,7 +43,14 @@ def no_route(target: Target, error: OSError | UnicodeError) -> ConnectError:
             why=error.strerror or str(error),
             cure="check this machine's network (VPN, IPv6), or give a jump host: ssh.jump",
         )
-    return ConnectError("cannot connect", where=target.where, why=error.strerror or str(error))
+    if isinstance(error, ConnectionError):
+        return _closed(target, "before saying anything", error.strerror or str(error))
+    return ConnectError(
+        "cannot connect",
+        where=target.where,
+        why=error.strerror or str(error),
+        cure="check the address and this machine's network",
+    )
 
 
 def no_way_through(target: Target, hop: Target, code: int, text: str) -> ConnectError:

@@ -87,10 +87,10 @@ def dial(target: Target) -> Wire:
     """
     try:
         inner = socket.create_connection((target.host, target.port), timeout=target.timeout)
+        inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # paramiko's keepalive expects no answer; the kernel notices that none of it is acknowledged.
+            inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_LINK)
+        return Wire(inner)
     except (OSError, UnicodeError) as error:
         raise troubles.no_route(target, error) from error
-    inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # paramiko's keepalive expects no answer; the kernel notices that none of it is acknowledged.
-        inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_LINK)
-    return Wire(inner)

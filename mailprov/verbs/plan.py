@@ -33,7 +33,8 @@ def plan(
     looked = [result for result in found if isinstance(result, Looked)]
     failures = [result for result in found if isinstance(result, MailprovError)]
     plans = [result.survey.plan for result in looked]
-    report(plans, form, details)
+    if plans:
+        report(plans, form, details)
     for failure in failures:
         console.say(f"Error: {failure}", "bad")
     if failures:

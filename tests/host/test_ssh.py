@@ -200,7 +200,8 @@ def test_connecting_and_asking_once_takes_at_most_eight_round_trips(
     trips = [(moment - began) / (2 * delay) + 1 for moment in (connected, ended)]  # TCP itself was not delayed
     print(f"{trips[0]:.2f} round trips to connect, {trips[1]:.2f} in all; bytes sent and received: {host.traffic}")
     assert trips[1] < 9  # that is, eight whole ones
-    assert host.traffic[0] == proxy.up < 20_000 + 4_000
+    assert abs(host.traffic[0] - proxy.up) < 100  # the last words may still be on their way
+    assert proxy.up < 20_000 + 4_000
 
 
 def test_ssh_is_not_loaded_before_it_is_needed() -> None:
