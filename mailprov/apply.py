@@ -155,7 +155,8 @@ def answer(host: Host, transaction_id: str, refusal: str = "") -> None:
     Raises HostError when the host does not take the answer.
     """
     word = "refused" if refusal else "confirmed"
-    completed = host.run(("sh", "-c", transaction.ANSWER, "mailprov", transaction_id, word), stdin=refusal.encode())
+    argv = ("sh", "-c", transaction.ANSWER, "mailprov", transaction_id, word, ascii(refusal)[1:-1][:300])
+    completed = host.run(argv)
     if completed.status != 0:
         raise HostError(
             "the host does not take the confirmation",

@@ -46,12 +46,12 @@ done
 [ ! -f "$T/live" ] || ! grep -q '^[0-9]* verdict stale$' "$T/journal" || cat "$T/live"
 """
 
-# Over another connection: "confirmed", or "refused" with the reason on stdin.
+# Over another connection: "confirmed", or "refused" and the reason. In words and not on stdin: a round trip less.
 ANSWER = """
 set -eu
 umask 077
 cd "/var/lib/mailprov/txn/$1"
-cat >"$2.new"
+printf '%s' "$3" >"$2.new"
 sync "$2.new"
 mv "$2.new" "$2"
 """
