@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from mailprov.model import Change, Danger, HostSpec
@@ -38,7 +39,7 @@ def dangers(
 
 
 def _accounts(change: Change, before: int) -> list[Danger]:
-    removed = [line[2:] for line in change.detail if line.startswith("- ")]
+    removed = [line[2:] for line in change.detail if line.startswith("- ") and "@" in line]
     touched = len(removed) + sum(line.startswith("~ ") for line in change.detail)
     found = []
     if removed:
@@ -62,7 +63,7 @@ def _listening(text: str) -> set[int]:
         words = line.split()
         if len(words) >= 5 and ('("dovecot"' in line or '("master"' in line):
             address, _, port = words[3].rpartition(":")
-            if port.isdigit() and not address.startswith(("127.", "[::1]")):
+            if re.fullmatch("[0-9]{1,5}", port) and not address.startswith(("127.", "[::1]")):
                 found.add(int(port))
     return found
 

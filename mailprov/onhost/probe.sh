@@ -37,7 +37,15 @@ files() { # PATH...; also every path that an earlier apply managed
     # shellcheck disable=SC2046 # one word a line, made by us
     set -- "$@" $(cat "$STATE/managed" 2>/dev/null)
     stat -c '%F|%a|%U|%G|%n' -- "$@"
-    sha256sum -- "$@"
+    digests "$@"
+}
+
+digests() { # PATH...: of plain files only, since reading a FIFO would wait for ever
+    for path in "$@"; do
+        shift
+        [ ! -f "$path" ] || set -- "$@" "$path"
+    done
+    [ $# -eq 0 ] || sha256sum -- "$@"
 }
 
 # A passwd-file's digest, less the passwords that belong to their users.
@@ -48,7 +56,7 @@ accounts() { # PATH
 
 maps() { # PATH...
     stat -c '%F|%a|%U|%G|%n' -- "$@"
-    sha256sum -- "$@"
+    digests "$@"
     for map in "$@"; do
         # shellcheck disable=SC3013 # dash and busybox know -nt
         [ -f "$map.db" ] && [ ! "$map" -nt "$map.db" ] && sha256sum -- "$map.db"

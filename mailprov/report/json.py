@@ -1,4 +1,4 @@
-"""For programs: one JSON document, whose keys only ever grow."""
+"""For programs: one JSON document in ASCII, whose keys only ever grow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT = 1
 def plans(made: Sequence[Plan]) -> str:
     """Every host's plan; "changed" says whether any has changes."""
     document = {"format": FORMAT, "changed": any(not plan.empty for plan in made), "hosts": [_plan(p) for p in made]}
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2)
 
 
 def _plan(made: Plan) -> dict[str, object]:
@@ -48,7 +48,7 @@ def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
     """Every host's verification; "verified" says whether all of it holds."""
     hosts = [{"host": name, "checks": [_check(check) for check in made]} for name, made in found]
     verified = not any(check.failed for _, made in found for check in made)
-    return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2, ensure_ascii=False)
+    return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2)
 
 
 def _check(made: Check) -> dict[str, object]:

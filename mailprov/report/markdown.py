@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,4 +54,8 @@ def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
 
 
 def _cell(value: str) -> str:
-    return printable(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return _MARKUP.sub(r"\\\g<0>", printable(value))
+
+
+_MARKUP = re.compile(r"[][\\`*_{}<>|~&!#]")
+"""what GitHub gives a meaning within a line (CommonMark §2.4: a backslash takes it away)"""

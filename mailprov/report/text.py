@@ -34,7 +34,7 @@ def plan(made: Plan, *, details: bool = False) -> list[Line]:
     lines += [Line(f"  ! {printable(warning)}", "warn") for warning in made.warnings]
     if made.empty:
         return [*lines, Line("  no changes: the host is as declared", "good")]
-    width = min(48, max(len(str(change.key)) for change in made.changes))
+    width = min(48, max(len(printable(str(change.key))) for change in made.changes))
     for change in made.changes:
         lines.extend(_change(change, width, details))
     lines.extend(Line(f"  ! {printable(danger.text)}: needs --allow-{danger.flag}", "bad") for danger in made.dangers)
@@ -45,7 +45,7 @@ def plan(made: Plan, *, details: bool = False) -> list[Line]:
 def _change(change: Change, width: int, details: bool) -> list[Line]:
     mark, style = _MARK[change.action]
     reason = "" if change.reason is Reason.PENDING else f"  [{change.reason.value}]"
-    lines = [Line(f"  {mark} {change.key!s:<{width}}  {printable(change.summary)}{reason}", style)]
+    lines = [Line(f"  {mark} {printable(str(change.key)):<{width}}  {printable(change.summary)}{reason}", style)]
     if details or (change.action is Action.UPDATE and change.key.kind not in _TABLES):
         lines.extend(Line(f"      {printable(row)}", _diff_style(row)) for row in change.detail)
     elif change.detail and change.key.kind in _TABLES:

@@ -132,7 +132,7 @@ def _diff(before: File | None, after: File) -> tuple[str, ...]:
 
 
 # Somebody may have written a password into a file that holds none of ours: "name_password = value" in any spelling.
-_PASSWORD = re.compile(r"(?i)((?:pass|secret|token|api_?key)\w*[\s=:]+)\S.*")
+_PASSWORD = re.compile(r"(?i)((?:pass|secret|token|api[_-]?key)\w*[\s=:]+)\S.*")
 
 
 def _masked(lines: list[str], ours: set[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import click
 
+from mailprov.report import printable
 from mailprov.report.text import Line
 
 _STYLES: dict[str, dict[str, Any]] = {
@@ -30,11 +31,12 @@ def coloured(stream: IO[str]) -> bool:
 
 
 def show(lines: Iterable[Line], *, err: bool = False) -> None:
-    """Print styled lines."""
+    """Print styled lines; whatever a host put into them steers no terminal."""
     stream = sys.stderr if err else sys.stdout
     colour = coloured(stream)
     for line in lines:
-        text = click.style(line.text, **_STYLES[line.style]) if colour and line.style else line.text
+        text = "\n".join(map(printable, line.text.split("\n")))
+        text = click.style(text, **_STYLES[line.style]) if colour and line.style else text
         click.echo(text, file=stream, color=colour)
 
 

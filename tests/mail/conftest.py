@@ -14,13 +14,20 @@ from mail_machine import HOSTNAME, Machine, Ran
 from mailprov.lab import RELEASES, Lab, LabHost
 from mailprov.lab.layers import Layer
 
-# One worker of pytest-xdist (--dist loadgroup) owns a release's host.
-_PARAMS = [
-    pytest.param(release.codename, marks=pytest.mark.xdist_group(f"mail-{release.codename}")) for release in RELEASES
-]
+_SECOND = ("test_mail_trouble", "test_mail_users")
 
 
-@pytest.fixture(scope="session", params=_PARAMS)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With pytest-xdist (--dist loadgroup) one worker owns a release's host; there are two of each, for balance."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if item.path.parent == Path(__file__).parent and callspec is not None:
+            half = 2 if item.path.stem in _SECOND else 1
+            item.add_marker(pytest.mark.xdist_group(f"mail-{callspec.params['release']}-{half}"))
+
+
+@pytest.fixture(scope="session", params=[release.codename for release in RELEASES])
 def release(request: pytest.FixtureRequest) -> str:
     """A Debian release."""
     return str(request.param)

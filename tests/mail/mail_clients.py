@@ -161,7 +161,7 @@ LOGIN_DENIED = 67
 
 
 def login(mail: Machine, protocol: str, user: str, password: str | None = None, address: str = "") -> int:
-    """Try a login by `protocol` (pop3s, imaps, submissions) from an address never used before; curl's exit status."""
+    """Try a login by `protocol` (pop3s, imaps, submissions) from another address; curl's exit status."""
     scheme = {"submissions": "smtps"}.get(protocol, protocol)
     url = f"{scheme}://{HOSTNAME}:{PORTS[protocol]}/"
     source = ("--interface", address or mail.client_address())
@@ -171,7 +171,7 @@ def login(mail: Machine, protocol: str, user: str, password: str | None = None, 
 
 
 def logins(mail: Machine, user: str, password: str | None = None) -> list[bool]:
-    """Whether a user gets in by POP3, IMAP and submission, all tried at once from new addresses."""
+    """Whether a user gets in by POP3, IMAP and submission, all tried at once from other addresses."""
     sources = [mail.client_address() for _ in WAYS_IN]
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda way, source: login(mail, way, user, password, source), WAYS_IN, sources))

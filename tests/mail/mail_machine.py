@@ -61,9 +61,6 @@ DECLARATION: dict[str, Any] = {
     "firewall": {"manage": True},
 }
 
-# Dovecot answers an address more and more slowly after failed logins: each client that will fail gets its own.
-_FRESH = itertools.count(200)
-
 
 class Ran(NamedTuple):
     """A command line that has ended."""
@@ -92,6 +89,7 @@ class Machine:
         ssh = {"user": "root", "identity_file": str(host.identity_file), "known_hosts": str(host.known_hosts)}
         self.declared["hosts"]["mail1"] |= {"address": host.address, "ssh": ssh}
         self.environment = {"BOB_INITIAL": PASSWORDS[BOB]}
+        self._numbers = itertools.cycle(range(100, 254))
         self.show(shown)
 
     # --- the declaration
@@ -175,9 +173,11 @@ class Machine:
         return dict(line.rsplit("\t", 1) for line in self.sh(find).splitlines() if "\t" in line)
 
     def client_address(self) -> str:
-        """Another address from which this machine reaches the host, never used before."""
+        """Another address from which this machine reaches the host.
+
+        Dovecot answers an address more and more slowly after failed logins: who may fail takes one of these."""
         network = self.host.place.gateway.rpartition(".")[0]
-        address = f"{network}.{next(_FRESH) % 256}"
+        address = f"{network}.{next(self._numbers)}"
         argv = ("ip", "address", "replace", f"{address}/32", "dev", self.host.place.name)
         subprocess.run(argv, check=True, capture_output=True)
         return address

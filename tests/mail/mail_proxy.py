@@ -13,7 +13,7 @@ from types import TracebackType
 class SlowLine:
     """Passes connections on, each byte `delay` seconds late, so that what waits for an answer stands apart.
 
-    `connections` counts them, `round_trips` how often the near side spoke after it had been answered.
+    `connections` counts them, `round_trips` how often the near side spoke and was answered.
     """
 
     def __init__(self, to: tuple[str, int], delay: float) -> None:
@@ -26,8 +26,8 @@ class SlowLine:
 
     @property
     def round_trips(self) -> int:
-        before = ["down", *self._directions]
-        return sum(pair == ("down", "up") for pair in zip(before, self._directions, strict=False))
+        pairs = zip(self._directions, self._directions[1:], strict=False)
+        return sum(pair == ("up", "down") for pair in pairs)
 
     def __enter__(self) -> SlowLine:
         threading.Thread(target=self._accept, daemon=True).start()

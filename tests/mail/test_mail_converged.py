@@ -56,7 +56,7 @@ def test_a_rebooted_host_serves(mail: Machine) -> None:
 def test_plan_is_one_connection_and_few_round_trips(mail: Machine, tmp_path: Path) -> None:
     here = mail.declared["hosts"]["mail1"]
     kept = dict(here)
-    with SlowLine((mail.address, 22), delay=0.1) as line:
+    with SlowLine((mail.address, 22), delay=0.25) as line:
         known = tmp_path / "known_hosts"
         known.write_text(mail.host.known_hosts.read_text().replace(mail.address, f"[127.0.0.1]:{line.port}", 1))
         here["address"] = "127.0.0.1"

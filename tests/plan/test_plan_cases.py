@@ -53,7 +53,7 @@ def edit(host: SimulatedHost, act: str, value: Any) -> None:
     elif act == "package":
         host.packages_ |= value
     else:
-        assert act in ("owed", "table", "release", "users")
+        assert act in ("owed", "table", "release", "users", "said")
         setattr(host, act, value)
 
 
@@ -66,7 +66,8 @@ def told(step: Step) -> str:
 def outcome(made: Plan) -> dict[str, Any]:
     """What a case expects, of a plan."""
     effects = {name: effect.name for name, effect in sorted(made.effects.items())}
-    return {"changes": changes(made), "effects": effects, "steps": [told(step) for step in steps(made)]}
+    dangers = {"dangers": [f"{danger.flag}: {danger.text}" for danger in made.dangers]} if made.dangers else {}
+    return {"changes": changes(made), **dangers, "effects": effects, "steps": [told(step) for step in steps(made)]}
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -89,10 +89,10 @@ def test_accounts_that_are_no_plain_file(folder: Path, name: str) -> None:
 def test_maps_and_their_databases(folder: Path) -> None:
     for name in ("fresh", "stale", "bare"):
         (folder / name).write_text(f"{name}@example.com OK\n")
-    for name, age in (("fresh", 0), ("stale", -10)):
+    for name, age in (("fresh", 0), ("stale", -1_000_000)):
         (folder / f"{name}.db").write_text("database")
-        when = (folder / name).stat().st_mtime + age
-        os.utime(folder / f"{name}.db", (when, when))
+        when = (folder / name).stat().st_mtime_ns + age
+        os.utime(folder / f"{name}.db", ns=(when, when))
     found = maps.read({"maps": ask(folder, "maps", "fresh", "stale", "bare", "missing")})
     databases = {Path(key.name).name: item.database for key, item in found.items()}
     assert databases == {"fresh": sha256("database"), "stale": "", "bare": ""}

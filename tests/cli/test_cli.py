@@ -1,0 +1,434 @@
+"""The command line: exit codes, messages, and no secret in any of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from simulated_host import BASE, HASH, SimulatedHost, declare
+
+from mailprov import errors
+from mailprov.cli import cli, run
+from mailprov.errors import Complaint, Exit, MailprovError, Origin, SpecError
+from mailprov.host import door
+from mailprov.verbs import offline
+from mailprov.verbs.offline import STARTER
+
+CANARY = "canary-5ecret"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def mailprov(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line in an empty folder: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ALICE_INITIAL", raising=False)
+    monkeypatch.setenv("BOB_INITIAL", "correct horse")
+
+    def call(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin, newline=None))
+        capsys.readouterr()
+        status = run(list(arguments))
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedHost:
+    """mail.yaml with BASE in it, and a host behind every session."""
+    (tmp_path / "mail.yaml").write_text(BASE.replace("$HASH", HASH), encoding="utf-8")
+    host = SimulatedHost()
+    monkeypatch.setattr(door, "open_host", lambda declared, **more: host.host())
+    return host
+
+
+# --- exit codes
+
+
+def all_errors() -> Iterator[type[MailprovError]]:
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, MailprovError) and not name.startswith("_"):
+            yield value
+
+
+CODES = {
+    "MailprovError": 1,
+    "SpecError": 3,
+    "ConnectError": 1,
+    "HostError": 1,
+    "StalePlanError": 4,
+    "ConsentError": 5,
+    "RevertedError": 6,
+    "LockedError": 8,
+    "VerifyError": 9,
+}
+
+
+def test_the_table_is_whole() -> None:
+    assert {kind.__name__ for kind in all_errors()} == set(CODES)
+    assert {kind.__name__: int(kind.exit) for kind in all_errors()} == CODES
+    help_text = cli.epilog or ""
+    for code in Exit:
+        assert re.search(rf"^ +(?:\S.* )?{code.value}  ", help_text, re.M), f"--help explains {code.name}"
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_every_error_has_its_exit_code(name: str, mailprov: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = getattr(errors, name)
+    error = (
+        SpecError([Complaint(Origin("mail.yaml", 3, 5), "wrong", "write right")])
+        if kind is SpecError
+        else kind("it failed", where="mail1", why="because", cure="do that")
+    )
+    monkeypatch.setattr(offline, "validate", _raise(error))
+    status, out, err = mailprov("validate")
+    assert (status, out) == (CODES[name], "")
+    assert err.startswith("Error: ")
+    assert (
+        "mail.yaml:3:5: wrong" if kind is SpecError else "mail1: it failed\n  why: because\n  to do: do that"
+    ) in err
+
+
+def _raise(error: BaseException) -> Callable[..., Exit]:
+    def fail(*arguments: object, **more: object) -> Exit:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (click.Abort(), "interrupted"),
+        (FileNotFoundError(2, "No such file or directory", "/no/where"), "/no/where: No such file or directory"),
+        (PermissionError(13, "Permission denied"), "this machine: Permission denied"),
+        (click.FileError("x", "is odd"), "is odd"),
+    ],
+)
+def test_other_ends_are_messages(
+    error: BaseException, said: str, mailprov: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline, "validate", _raise(error))
+    status, _, err = mailprov("validate")
+    assert status == 1
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--no-such-option"],
+        ["no-such-verb"],
+        ["plan", "--no-such-option"],
+        ["plan", "--format", "xml"],
+        ["plan", "surplus"],
+        ["trust"],
+        ["render"],
+        ["render", "-o"],
+        ["verify", "--ca", "/no/such/file"],
+        ["shell"],
+    ],
+)
+def test_a_wrong_command_line_is_an_error_and_no_change_found(arguments: list[str], mailprov: Run) -> None:
+    """click's own code for this is 2, which here means that a plan found changes."""
+    status, out, err = mailprov(*arguments)
+    assert (status, out) == (1, "")
+    assert err.startswith("Error: ")
+
+
+# --- help
+
+
+def test_help_lists_every_verb(mailprov: Run) -> None:
+    status, out, _ = mailprov("--help")
+    assert status == 0
+    for name in cli.commands:
+        assert re.search(rf"^  {name} ", out, re.M)
+    assert "Exit codes" in out
+
+
+@pytest.mark.parametrize("verb", cli.commands)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_verb_has_help(verb: str, option: str, mailprov: Run) -> None:
+    status, out, err = mailprov(verb, option)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Usage: mailprov {verb}")
+    command = cli.commands[verb]
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.opts[-1] in out
+
+
+def test_version(mailprov: Run) -> None:
+    from mailprov import __version__
+
+    assert mailprov("--version") == (0, f"mailprov, version {__version__}\n", "")
+
+
+@pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
+def test_completion_scripts(kind: str, mailprov: Run) -> None:
+    status, out, _ = mailprov("shell", "--completion", kind)
+    assert status == 0
+    assert "_MAILPROV_COMPLETE" in out
+    assert "mailprov" in out
+
+
+def test_completion_completes() -> None:
+    words = {"COMP_WORDS": "mailprov va", "COMP_CWORD": "1", "_MAILPROV_COMPLETE": "bash_complete"}
+    command = [sys.executable, "-c", "from mailprov.cli import main; main()"]
+    done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, check=False)
+    assert done.stdout == "plain,validate\n"
+
+
+def test_json_schema(mailprov: Run) -> None:
+    status, out, _ = mailprov("shell", "--json-schema")
+    assert status == 0
+    assert json.loads(out)["$schema"].startswith("https://json-schema.org/")
+
+
+# --- verbs that ask no host
+
+
+def test_init_writes_a_valid_declaration(mailprov: Run) -> None:
+    assert mailprov("init")[0] == 0
+    status, out, _ = mailprov("validate")
+    assert (status, out) == (0, "mail.yaml is valid: 1 host, 1 domain, 1 user, 1 alias\n")
+
+
+def test_init_overwrites_nothing(mailprov: Run, tmp_path: Path) -> None:
+    (tmp_path / "mail.yaml").write_text("mine\n")
+    status, _, err = mailprov("init")
+    assert status == 1
+    assert "there is a file already" in err
+    (tmp_path / "link.yaml").symlink_to("elsewhere.yaml")
+    assert mailprov("init", "-o", "link.yaml")[0] == 1
+    assert (tmp_path / "mail.yaml").read_text() == "mine\n"
+    assert not (tmp_path / "elsewhere.yaml").exists()
+
+
+def test_init_where_there_is_no_folder(mailprov: Run) -> None:
+    status, _, err = mailprov("init", "-o", "no/folder/mail.yaml")
+    assert (status, "no/folder/mail.yaml: No such file" in err) == (1, True)
+
+
+def test_what_the_starter_suggests_is_valid_too(mailprov: Run, tmp_path: Path) -> None:
+    """Each commented line, taken up."""
+    text = re.sub(r"^(\s*)# ((?:become|catch_all|protocols|allow_from): )", r"\1\2", STARTER, flags=re.M)
+    text = re.sub(r"^# (aliases:|  - \{address: sales)", r"\1", text, flags=re.M)
+    assert text.count("\n# ") == STARTER.count("\n# ") - 2
+    (tmp_path / "mail.yaml").write_text(text)
+    status, out, err = mailprov("validate")
+    assert status == 0, err
+    assert "2 aliases" in out
+
+
+def test_validate_tells_every_error(mailprov: Run, tmp_path: Path) -> None:
+    (tmp_path / "mail.yaml").write_text(BASE.replace("$HASH", "x").replace("port: 25", "port: x"))
+    status, _, err = mailprov("validate")
+    assert status == 3
+    assert len(re.findall(r"mail\.yaml:\d+:\d+: ", err)) >= 2
+
+
+def test_validate_without_a_file(mailprov: Run) -> None:
+    status, _, err = mailprov("validate")
+    assert status in (1, 3)
+    assert "mail.yaml" in err
+
+
+@pytest.mark.parametrize("stdin", ["hunter2\n", "hunter2", "hunter2\r\n", "with blank and ü\n"])
+def test_password_reads_a_line(stdin: str, mailprov: Run) -> None:
+    from passlib.hash import sha512_crypt
+
+    status, out, err = mailprov("password", stdin=stdin)
+    assert (status, err) == (0, "")
+    scheme, _, hashed = out.strip().partition("}")
+    assert scheme == "{SHA512-CRYPT"
+    assert sha512_crypt.verify(stdin.rstrip("\r\n"), hashed)
+
+
+@pytest.mark.parametrize("stdin", ["", "\n", "\nhunter2\n"])
+def test_an_empty_password_is_refused(stdin: str, mailprov: Run) -> None:
+    status, out, err = mailprov("password", stdin=stdin)
+    assert (status, out) == (1, "")
+    assert "the password is empty" in err
+
+
+@pytest.mark.parametrize("release", ["11", "12", "13"])
+def test_render_holds_no_secret(release: str, mailprov: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = _certificate(tmp_path)
+    text = BASE.replace("$HASH", HASH)
+    text = text.replace("tls: {self_signed: {}}", "tls: {certificate: {file: mail.pem}, key: {file: mail.key}}")
+    (tmp_path / "mail.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("BOB_INITIAL", CANARY)
+    status, _, err = mailprov("render", "-o", "out", "--release", release)
+    assert status == 0, err
+    written = {path: path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {str(path.relative_to(tmp_path / "out" / "mail1")) for path in written} >= {
+        "etc/dovecot/dovecot.conf",
+        "etc/dovecot/mailprov/accounts",
+        "etc/mailprov/mailprov.nft",
+        "etc/mailprov/tls/default.pem",
+        "etc/postfix/main.cf",
+        "etc/postfix/mailprov/aliases",
+    }
+    for path, content in written.items():
+        assert "$6$" not in content, path
+        assert CANARY not in content, path
+        assert "PRIVATE KEY" not in content, path
+        assert key.splitlines()[1] not in content, path
+    assert "alice@example.com:<secret>:::managed:::" in written[tmp_path / "out/mail1/etc/dovecot/mailprov/accounts"]
+    assert "bob@example.com::::initial:::" in written[tmp_path / "out/mail1/etc/dovecot/mailprov/accounts"]
+
+
+def _certificate(folder: Path) -> str:
+    """A certificate and its key as files; returns the key."""
+    names = ["-subj", "/CN=mail.example.com", "-addext", "subjectAltName=DNS:mail.example.com"]
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    out = ["-days", "90", "-keyout", str(folder / "mail.key"), "-out", str(folder / "mail.pem")]
+    subprocess.run([*request, *names, *out], check=True, capture_output=True)
+    return (folder / "mail.key").read_text()
+
+
+def test_render_overwrites_nothing(mailprov: Run, simulated: SimulatedHost, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    status, _, err = mailprov("render", "-o", "out")
+    assert (status, "it is there already" in err) == (1, True)
+    assert not list((tmp_path / "out").iterdir())
+
+
+# --- plan, against a host in memory
+
+
+def test_plan_and_its_exit_codes(mailprov: Run, simulated: SimulatedHost, tmp_path: Path) -> None:
+    status, out, _ = mailprov("plan")
+    assert status == 0
+    assert "Plan: " in out
+    assert mailprov("plan", "--detailed-exitcode")[0] == 2
+    simulated.become(declare(tmp_path))
+    assert mailprov("plan", "--detailed-exitcode")[0] == 0
+    assert "No changes on 1 host." in mailprov("plan")[1]
+    document = json.loads(mailprov("plan", "--format", "json")[1])
+    assert document["changed"] is False
+    assert "No changes." in mailprov("plan", "--format", "markdown")[1]
+
+
+def test_limit(mailprov: Run, simulated: SimulatedHost) -> None:
+    assert mailprov("plan", "--limit", "mail1")[0] == 0
+    status, _, err = mailprov("plan", "--limit", "mial1")
+    assert (status, "did you mean `mail1`?" in err) == (1, True)
+
+
+def test_apply_asks_or_stops(mailprov: Run, simulated: SimulatedHost) -> None:
+    status, _, err = mailprov("apply")
+    assert status == 5
+    assert "--yes" in err
+
+
+def test_a_hostile_host_steers_no_terminal(mailprov: Run, simulated: SimulatedHost, tmp_path: Path) -> None:
+    simulated.become(declare(tmp_path))
+    simulated.entries["/etc/postfix/main.cf"].content += "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202e\n"
+    simulated.managed.append("/etc/\x1b[31mx")
+    simulated.entries["/etc/\x1b[31mx"] = simulated.entries["/etc/postfix/main.cf"]
+    simulated.kept += f"desired file {'0' * 32} /etc/\x1b[31mx\n"
+    for form in ("text", "json", "markdown"):
+        status, out, err = mailprov("plan", "--details", "--format", form)
+        assert status == 0
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", out + err)
+        assert "main.cf" in out
+
+
+def test_what_a_failing_host_says_steers_no_terminal(
+    mailprov: Run, simulated: SimulatedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mailprov.host.fake import FakeHost
+    from mailprov.model import Completed
+
+    said = Completed(127, b"", b"\x1b[2Jsh: \xc2\x9b31m\xe2\x80\xae not found\r\n")
+    monkeypatch.setattr(door, "open_host", lambda declared, **more: FakeHost("mail1", said))
+    status, out, err = mailprov("plan")
+    assert status == 1
+    assert "not found" in err
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", out + err)
+
+
+@pytest.mark.parametrize("environ", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"NO_COLOR": ""}])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_colour(terminal: bool, environ: dict[str, str], tmp_path: Path) -> None:
+    variables = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM")}
+    variables |= {"TERM": "xterm"} | environ
+    command = [sys.executable, "-c", "from mailprov.cli import main; main()", "init", "-o", str(tmp_path / "mail.yaml")]
+    if terminal:
+        main, other = pty.openpty()
+        subprocess.run(command, env=variables, stdin=other, stdout=other, stderr=other, check=True)
+        os.close(other)
+        said = os.read(main, 65536)
+        os.close(main)
+    else:
+        done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+        said = done.stdout
+    coloured = terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    assert (b"\x1b[" in said) is coloured
+    assert b"wrote" in said
+
+
+# --- secrets
+
+
+def test_a_mistake_of_ours_shows_no_value(mailprov: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> Exit:
+        password = CANARY  # noqa: F841 - it lies about when this fails
+        held = {CANARY: [CANARY]}
+        return held[f"{CANARY} is no key"]  # type: ignore[return-value]
+
+    monkeypatch.setattr(offline, "validate", fail)
+    status, out, err = mailprov("validate")
+    assert status == 1
+    assert "has a mistake: KeyError" in err
+    assert "test_cli.py" in err
+    assert CANARY not in out + err
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, TypeError, UnicodeError, RecursionError, AssertionError])
+def test_no_mistake_shows_a_value(kind: type[Exception], mailprov: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = kind(f"cannot use {CANARY}")
+    error.__cause__ = ValueError(CANARY)
+    error.add_note(CANARY)
+    monkeypatch.setattr(offline, "validate", _raise(error))
+    status, out, err = mailprov("validate")
+    assert status == 1
+    assert kind.__name__ in err
+    assert CANARY not in out + err
+
+
+def test_no_verb_shows_a_declared_secret(
+    mailprov: Run, simulated: SimulatedHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BOB_INITIAL", CANARY)
+    host_says = []
+    for arguments in (
+        ["validate"],
+        ["plan"],
+        ["plan", "--details"],
+        ["plan", "--format", "json"],
+        ["plan", "--format", "markdown"],
+        ["render", "-o", "out"],
+        ["apply"],
+    ):
+        _, out, err = mailprov(*arguments)
+        host_says.append(out + err)
+        assert CANARY not in out + err
+        assert "$6$" not in out + err
+    assert any("bob@example.com" in said for said in host_says)

@@ -1,0 +1,67 @@
+"""Hosts to try faults on, and the figures of a whole run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "mail"))
+
+from faults_host import Certificates, Patient
+from faults_scenarios import HOSTNAME, PACKAGES, SCENARIOS, Scenario, base
+from faults_trial import Known, Ward, learn
+from mail_certificates import certificate
+
+from mailprov.lab import Lab
+from mailprov.lab.layers import Layer
+
+RELEASE = os.environ.get("MAILPROV_FAULTS_RELEASE", "bookworm")
+
+
+@pytest.fixture(scope="session")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """A lab for the whole session of this process."""
+    ca = certificate("Test CA")
+    shown = Certificates(ca, certificate(HOSTNAME, ca), certificate(HOSTNAME, ca))
+    with Lab() as lab:
+        yield Ward(lab, tmp_path_factory.mktemp("faults"), shown)
+
+
+@pytest.fixture(scope="session")
+def layers(ward: Ward) -> Callable[[Scenario], Layer]:
+    """What a scenario's hosts are booted from."""
+
+    @cache
+    def bare() -> Layer:
+        host = ward.lab.boot("bare", RELEASE)
+        host.stop()
+        return host.snapshot()
+
+    @cache
+    def installed() -> Layer:
+        host = ward.lab.boot("installed", RELEASE, packages=PACKAGES)
+        host.run(("systemctl", "disable", "--now", "--quiet", "dovecot.service", "postfix.service"))
+        host.stop()
+        return host.snapshot()
+
+    @cache
+    def converged() -> Layer:
+        host = ward.lab.boot("converged", layer=installed())
+        patient = Patient(host, ward.folder / "converged", ward.certificates)
+        status, said = patient.mailprov(base(), "apply", "--yes")
+        assert status == 0, said
+        host.stop()
+        return host.snapshot()
+
+    return lambda scenario: bare() if scenario.bare else converged() if scenario.before else installed()
+
+
+@pytest.fixture(scope="session")
+def knowledge(ward: Ward, layers: Callable[[Scenario], Layer]) -> Callable[[str], Known]:
+    """A scenario's two good states and its journal."""
+    return cache(lambda name: learn(ward, layers(SCENARIOS[name]), SCENARIOS[name]))

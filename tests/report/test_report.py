@@ -1,0 +1,195 @@
+"""One plan in each form, and what a hostile host can do to them: nothing. UPDATE_GOLDEN=1 writes golden/ anew."""
+
+from __future__ import annotations
+
+import json as reader
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from simulated_host import SimulatedHost, declare
+
+from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason
+from mailprov.report import json, markdown, printable, text
+from mailprov.report.text import Line
+from mailprov.verify import Check, Endpoint
+
+GOLDEN = Path(__file__).parent / "golden"
+FACTS = Facts("0" * 32, "12", "x86_64", 0, (22,), "2.3.19.1", 0)
+
+HOSTILE = [
+    "\x1b[2J\x1b]0;title\x07",
+    "\x9b31m",
+    "\u202egnp.exe\u2066",
+    "a\rb\nc\x00d\x7f\x85\u2028e",
+    "| a | b |",
+    "`code` ``` ```` ~~~",
+    "</details><script>alert(1)</script><!--",
+    "![x](https://tracker.example/x.png) [x](javascript:alert(1))",
+    "**bold** _it_ ~~no~~ # head &lt; &#60; $x$ \\",
+    "\U000e0041\u200b\ufeff\ud800",
+]
+
+
+def plan_of(changes: tuple[Change, ...], warnings: tuple[str, ...] = (), dangers: tuple[Danger, ...] = ()) -> Plan:
+    effects = {"dovecot": Effect.RELOAD, "postfix": Effect.RESTART, "systemd": Effect.RELOAD} if changes else {}
+    return Plan("mail1", FACTS, {}, changes, effects, warnings, "0" * 64, dangers)
+
+
+def real(tmp_path: Path) -> list[Plan]:
+    """A host with pending changes and drift, and one without."""
+    host = SimulatedHost()
+    host.become(declare(tmp_path))
+    converged = host.plan(declare(tmp_path))
+    host.entries["/etc/postfix/main.cf"].content += "smtp_sasl_password_maps = static:user:hunter2\n```\n"
+    host.entries["/etc/dovecot/mailprov/accounts"].content += "eve@example.com:{PLAIN}hunter2::::::\nhunter2\n"
+    changed = host.plan(
+        declare(
+            tmp_path,
+            {
+                "users": [{"address": "alice@example.com", "password": {"hash": "$HASH"}, "quota": "1GiB"}],
+                "services": {"imap": {"tls": 993}, "submission": {"starttls": 587}},
+                "firewall": None,
+            },
+        )
+    )
+    return [changed, converged]
+
+
+def shown(lines: list[Line]) -> str:
+    return "".join(f"{line.style:<7}{line.text}\n" for line in lines)
+
+
+@pytest.mark.parametrize("form", ["text", "details", "json", "markdown"])
+def test_golden(form: str, tmp_path: Path) -> None:
+    plans = real(tmp_path)
+    made = {
+        "text": lambda: "".join(shown(text.plan(each)) for each in plans) + shown([text.total(plans)]),
+        "details": lambda: "".join(shown(text.plan(each, details=True)) for each in plans),
+        "json": lambda: json.plans(plans) + "\n",
+        "markdown": lambda: markdown.plans(plans) + "\n",
+    }[form]()
+    made = re.sub(r'("digest": ")[0-9a-f]{64}', r"\g<1>…", made)  # of a certificate that is new each time
+    made = re.sub(r"(?<=[\" ])/[^ ]*/mail\.yaml", "mail.yaml", made)
+    path = GOLDEN / f"plan.{form}"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+    assert "hunter2" not in made
+    assert "$6$" not in made
+
+
+def steers(written: str) -> list[str]:
+    """Characters that a terminal would obey or that would hide or turn round others."""
+    return [c for c in written if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and c not in "\n\t"]
+
+
+def hostile_plan(said: str) -> Plan:
+    kinds = ("file", "accounts", "map", "certificate", said)
+    changes = tuple(
+        Change(Key(kind, said), action, Reason.DRIFT, None, None, said, (f"+{said}", said), {})
+        for kind in kinds
+        for action in Action
+    )
+    return plan_of(changes, (said,), (Danger("removals", said),))
+
+
+def hostile_check(said: str) -> Check:
+    return Check(Endpoint("imap", "tls", "192.0.2.1", 993, "mail.example.com"), "tls", False, 0.1, said)
+
+
+HOSTILE_TEXT = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
+
+
+@given(HOSTILE_TEXT)
+def test_text_steers_no_terminal(said: str) -> None:
+    check = hostile_check(said)
+    lines = [*text.plan(hostile_plan(said)), *text.plan(hostile_plan(said), details=True)]
+    lines += [*text.verification([check]), *text.problems([check])]
+    for line in lines:
+        assert not steers(line.text)
+        assert "\n" not in line.text
+
+
+@given(HOSTILE_TEXT)
+def test_json_is_ascii_and_whole(said: str) -> None:
+    written = json.plans([hostile_plan(said)])
+    assert not steers(written.replace("\x7f", ""))
+    assert written.isascii()
+    read = reader.loads(written)
+    assert read["hosts"][0]["warnings"] == [said]
+    assert read["hosts"][0]["changes"][0]["name"] == said
+    assert json.checks([("mail1", [hostile_check(said)])]).isascii()
+
+
+def rendered(cell: str) -> str:
+    """What a reader sees of a cell: CommonMark §2.4."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell)
+
+
+@given(HOSTILE_TEXT)
+@example("a|b\\|c\\\\|d")
+def test_markdown_keeps_its_table(said: str) -> None:
+    written = markdown.plans([hostile_plan(said)])
+    assert not steers(written)
+    outside = written.split("<details>")[0]
+    table = [line for line in outside.splitlines() if line.startswith("| ")][1:]
+    assert len(table) == 5 * len(Action)
+    assert {len(re.findall(r"(?:[^\\|]|\\.)*\|", line)) for line in table} == {5}
+    # nothing in a cell or a bullet is markup any more
+    bare = re.sub(r"\\.", "", outside.replace("**drift**", "").replace("`--allow-removals`", ""))
+    assert not re.search(r"[`*\[\]<>~&]", re.sub(r"^### .*$|^#### .*$", "", bare, flags=re.M).replace("\n- ", "\n"))
+    summary = re.findall(r"((?:[^\\|]|\\.)*)\|", table[0])[3]
+    assert rendered(summary).strip() == printable(said).strip()
+
+
+@given(HOSTILE_TEXT)
+def test_markdown_details_end_where_they_should(said: str) -> None:
+    body = markdown.plans([hostile_plan(said)]).split("<summary>Details</summary>\n\n", 1)[1]
+    fence, _, rest = body.partition("diff\n")
+    assert set(fence) == {"`"}
+    lines = rest.splitlines()
+    closing = [n for n, line in enumerate(lines) if re.fullmatch(rf" {{0,3}}{fence}`*\s*", line)]
+    assert closing == [len(lines) - 2]
+    assert lines[-1] == "</details>"
+
+
+@given(st.text())
+def test_printable_is_printable_and_keeps_what_was(said: str) -> None:
+    made = printable(said)
+    assert not steers(made)
+    assert "\n" not in made
+    if said.isprintable():
+        assert made == said
+
+
+def test_counts_and_plurals() -> None:
+    change = Change(Key("file", "/x"), Action.UPDATE, Reason.BOTH, None, None, "content", (), {})
+    removed = Change(Key("file", "/y"), Action.REMOVE, Reason.PENDING, None, None, "remove", (), {})
+    one = plan_of((change,))
+    assert text.total([]).text == "No changes on 0 hosts."
+    assert text.total([plan_of(())]).text == "No changes on 1 host."
+    assert text.total([one]).text == "Plan: 1 to update on 1 host; 1 of them drift (changed on the host)."
+    both = text.total([one, plan_of((change, removed)), plan_of(())]).text
+    assert both == "Plan: 2 to update, 1 to remove on 2 hosts; 2 of them drift (changed on the host)."
+
+
+def test_what_is_said_about_sessions() -> None:
+    change = Change(Key("file", "/x"), Action.UPDATE, Reason.DRIFT, None, None, "content", (), {})
+    last = text.plan(plan_of((change,)))[-1].text
+    assert last == (
+        "  effect on services: dovecot: reload (live sessions stay), postfix: RESTART (live sessions are cut)"
+    )
+    quiet = Plan("mail1", FACTS, {}, (change,), {"systemd": Effect.RELOAD}, (), "")
+    assert text.plan(quiet)[-1].text == "  effect on services: no service is reloaded or restarted"
+
+
+def test_json_tells_programs_whether_anything_changes(tmp_path: Path) -> None:
+    changed, converged = real(tmp_path)
+    assert reader.loads(json.plans([changed, converged]))["changed"] is True
+    assert reader.loads(json.plans([converged]))["changed"] is False
+    assert reader.loads(json.plans([])) == {"format": 1, "changed": False, "hosts": []}

@@ -1,0 +1,206 @@
+"""What resources keep out of people's sight, and how they word what differs."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from simulated_host import NOW, self_signed
+
+from mailprov.model import Effect
+from mailprov.resources import certificates, files, firewall, maps, packages, rows, services, system_users
+from mailprov.resources.certificates import Certificate, problems
+from mailprov.resources.files import File, text_file
+from mailprov.resources.services import Service
+
+PATH = "/etc/postfix/main.cf"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "smtp_sasl_password_maps = static:user:hunter2",
+        "password = hunter2",
+        "Password: hunter2",
+        "  dnpass=hunter2",
+        "connect = host=db user=mail password=hunter2",
+        "# the old password was: hunter2",
+        "ssl_key_password = hunter2",
+        "auth_policy_server_api_header = X-API-Key: hunter2",
+        "api_key=hunter2",
+        "oauth_token : hunter2",
+        "client_secret = 'hunter2'",
+        "passphrase hunter2",
+    ],
+)
+def test_a_password_that_somebody_wrote_is_not_shown(line: str) -> None:
+    after = text_file(PATH, "one = 1\n")
+    before = files.closely(replace(after, sha256="0" * 64), f"one = 1\n{line}\n")
+    _, detail = files.describe(before, after)
+    assert any(row.startswith("-") and "<secret>" in row for row in detail)
+    assert "hunter2" not in "".join(detail)
+
+
+def test_lines_of_ours_are_shown_as_they_are() -> None:
+    ours = "passwd_file_path = /etc/dovecot/mailprov/accounts\n"
+    before = files.closely(text_file(PATH, ""), f"{ours}one = 1\n")
+    _, detail = files.describe(before, text_file(PATH, f"{ours}two = 2\n"))
+    assert f" {ours.rstrip()}" in detail
+
+
+@pytest.mark.parametrize("secret", ["before", "after"])
+def test_a_secret_file_has_no_diff(secret: str) -> None:
+    before = replace(files.closely(text_file(PATH, ""), "hunter2\n"), secret=secret == "before")
+    after = replace(text_file(PATH, "KEY\n"), secret=secret == "after")
+    assert files.describe(before, after)[1] == ()
+    assert files.closer(replace(before, secret=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect"),
+    [
+        ("inet_interfaces = all\n", "inet_interfaces = loopback-only\n", Effect.RESTART),
+        ("inet_interfaces=all\n", "inet_interfaces = all\n", Effect.RELOAD),
+        ("inet_interfaces = x\ninet_interfaces = all\n", "inet_interfaces = all\n", Effect.RELOAD),
+        ("", "inet_interfaces = all\n", Effect.RESTART),
+        ("# inet_interfaces = x\ninet_interfaces = all\n", "inet_interfaces = all\n", Effect.RELOAD),
+        ("biff = yes\n", "biff = no\n", Effect.RELOAD),
+    ],
+)
+def test_what_a_setting_needs(before: str, after: str, effect: Effect) -> None:
+    wanted = text_file(PATH, after, services=("postfix",), restart_settings=("inet_interfaces",))
+    found = files.closely(text_file(PATH, before), before)
+    assert files.effects(found, wanted) == {"postfix": effect}
+
+
+def test_a_new_file_restarts_nothing() -> None:
+    wanted = text_file(PATH, "inet_interfaces = all\n", services=("postfix",), restart_settings=("inet_interfaces",))
+    assert files.effects(None, wanted) == {"postfix": Effect.RELOAD}
+
+
+def test_a_unit_that_goes_is_told_to_systemd() -> None:
+    unit = File("/etc/systemd/system/x.service", "644", "root", "root", "file", "0" * 64)
+    assert files.effects(unit, None) == {"systemd": Effect.RELOAD}
+    assert files.effects(replace(unit, path="/etc/mailprov/x"), None) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "summary"),
+    [
+        ({}, {"a": "1"}, "1 of 1 rows changes (1 added)"),
+        ({"a": "1"}, {"a": "2", "b": "1"}, "2 of 2 rows change (1 added, 1 changed)"),
+        ({"a": "1", "b": "1"}, {"a": "1"}, "1 of 2 rows changes (1 removed)"),
+        ({"a": "1"}, {}, "1 of 1 rows changes (1 removed)"),
+        ({}, {}, "no rows"),
+        ({"a": "1"}, {"a": "1"}, "order or comments"),
+        ({}, {str(n): "" for n in range(1204)}, "1,204 of 1,204 rows change (1,204 added)"),
+    ],
+)
+def test_counts(before: dict[str, str], after: dict[str, str], summary: str) -> None:
+    assert rows.difference(before, after).summary("rows") == summary
+
+
+def found(names: tuple[str, ...], **more: datetime) -> Certificate:
+    """A live certificate as it is read from an answer."""
+    pem = self_signed(names, more.get("until", NOW + timedelta(days=90)), more.get("since", NOW - timedelta(days=1)))
+    [item] = certificates.read({"certificates": f"certificate /x\nmode 600 root\n{pem}matches\n"}).values()
+    return item
+
+
+@pytest.mark.parametrize(
+    ("names", "hostname", "good"),
+    [
+        (("mail.example.com",), "mail.example.com", True),
+        (("MAIL.Example.com",), "mail.example.com", True),
+        (("*.example.com",), "mail.example.com", True),
+        (("*.example.com",), "a.mail.example.com", False),
+        (("example.com",), "mail.example.com", False),
+        (("mail.example.com.evil.example",), "mail.example.com", False),
+    ],
+)
+def test_names_of_a_certificate(names: tuple[str, ...], hostname: str, good: bool) -> None:
+    wrong = problems(found(names), hostname, NOW)
+    assert (not wrong) is good
+    assert good or f"does not name {hostname}" in wrong[0]
+
+
+def test_times_and_key_of_a_certificate() -> None:
+    item = found(("mail.example.com",))
+    assert problems(None, "mail.example.com", NOW) == ("there is no readable certificate",)
+    assert "expired on 2030-08-30" in problems(item, "mail.example.com", NOW + timedelta(days=90))[0]
+    assert "not valid before 2030-05-31" in problems(item, "mail.example.com", NOW - timedelta(days=2))[0]
+    assert "key is missing" in problems(replace(item, matches=False), "mail.example.com", NOW)[0]
+
+
+def test_certificates_that_cannot_be_read_are_none() -> None:
+    good = self_signed(("mail.example.com",), NOW + timedelta(days=90))
+    der = x509.load_pem_x509_certificate(good.encode()).public_bytes(serialization.Encoding.DER)
+    version = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07")
+    assert version != der
+    for pem in (ssl.DER_cert_to_PEM_cert(version), ssl.DER_cert_to_PEM_cert(der[:-9]), "-----BEGIN CERTIFICATE-----\n"):
+        text = f"certificate /bad\n{pem}\ncertificate /good\nmode 600 root\n{good}matches\n"
+        assert [key.name for key in certificates.read({"certificates": text})] == ["/good"]
+
+
+def test_renewal_has_a_month() -> None:
+    live = replace(found(("mail.example.com",), until=NOW + timedelta(days=397)), issued="self")
+    for days, same in ((367, True), (368, False)):
+        wanted = Certificate("/x", "/x", "self_signed", ("mail.example.com",), now=NOW + timedelta(days=days))
+        assert certificates.same(wanted, live, None) is same
+    wanted = replace(wanted, now=NOW)
+    assert not certificates.same(wanted, replace(live, key_mode="644"), None)
+    assert not certificates.same(wanted, replace(live, issued="CN=ca"), None)
+    assert not certificates.same(wanted, replace(live, names=("other.example",)), None)
+    assert not certificates.same(wanted, replace(live, matches=False), None)
+
+
+@pytest.mark.parametrize(
+    ("unit", "wrapped", "expected"),
+    [
+        ({}, {}, Service("postfix")),
+        ({"ActiveState": "reloading"}, {}, Service("postfix", active=False)),
+        ({"UnitFileState": "enabled-runtime"}, {}, Service("postfix")),
+        ({"UnitFileState": "static"}, {}, Service("postfix", enabled=False)),
+        ({"LoadState": "masked", "UnitFileState": "masked"}, {}, Service("postfix", enabled=False)),
+        ({"LoadState": "not-found"}, {}, None),
+        ({"Type": "oneshot"}, {"ActiveState": "active"}, Service("postfix")),
+        ({"Type": "oneshot"}, {"ActiveState": "failed"}, Service("postfix", active=False)),
+        ({"Type": "oneshot"}, {"LoadState": "not-found"}, Service("postfix", active=False)),
+    ],
+)
+def test_states_of_a_unit(unit: dict[str, str], wrapped: dict[str, str], expected: Service | None) -> None:
+    plain = {"Type": "forking", "LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
+    blocks = [plain | {"Id": "postfix.service"} | unit, plain | {"Id": "postfix@-.service"} | wrapped]
+    text = "\n\n".join("\n".join(f"{name}={value}" for name, value in block.items()) for block in blocks) + "\n"
+    read = services.read({"services": text})
+    assert [item for key, item in read.items() if key.name == "postfix"] == ([expected] if expected else [])
+    assert all(key.name != "postfix@-" for key in read)
+
+
+def test_half_installed_packages_are_missing() -> None:
+    text = "ii |dovecot-core|1\nrc |postfix|1\niU |nftables|1\nun |x|\nhi |openssl|1\n"
+    assert [key.name for key in packages.read({"packages": text})] == ["dovecot-core"]
+
+
+def test_a_table_that_is_not_loaded_is_missing() -> None:
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  -\n"
+    assert firewall.read({"firewall": empty}) == firewall.read({}) == {}
+    assert len(firewall.read({"firewall": f"{'0' * 64}  -\n"})) == 1
+
+
+def test_a_user_line_that_is_none_is_no_user() -> None:
+    text = "vmail:x:999:999::/var/vmail:/usr/sbin/nologin\nbroken:x\n\n"
+    assert [item.home for item in system_users.read({"users": text}).values()] == ["/var/vmail"]
+
+
+def test_a_map_wants_the_database_that_was_compiled() -> None:
+    wanted = maps.table("/m", {"a@example.com": "a@example.com OK"})
+    live = replace(wanted, database="1" * 64)
+    assert maps.same(wanted, live, live)
+    assert maps.same(wanted, live, None)
+    assert not maps.same(wanted, live, replace(live, database="2" * 64))
+    assert not maps.same(wanted, replace(live, database=""), None)

@@ -1,0 +1,264 @@
+"""The configuration that a few declarations give, whole, and what it must mean. UPDATE_GOLDEN=1 writes golden/ anew."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from simulated_host import declare
+
+from mailprov.model import Facts, HostSpec, Secret, Spec, Tls
+from mailprov.resources.accounts import Accounts
+from mailprov.resources.certificates import Certificate
+from mailprov.resources.files import File
+from mailprov.resources.maps import Map
+from mailprov.resources.packages import Package
+from mailprov.roles import dovecot, firewall, mailhost, postfix, tls
+
+GOLDEN = Path(__file__).parent / "golden"
+DECLARATIONS: dict[str, dict[str, Any]] = {
+    "everything": {
+        "users": [
+            {
+                "address": "alice@example.com",
+                "password": {"hash": "$HASH"},
+                "aliases": ["postmaster@example.com"],
+                "quota": "2GiB",
+            },
+            {"address": "bob@example.com", "password": {"initial": {"env": "BOB_INITIAL"}}, "protocols": ["pop3"]},
+            {
+                "address": "carol@example.com",
+                "password": {"hash": "$HASH"},
+                "allow_from": ["2001:db8::/32", "10.0.0.0/8"],
+                "quota": "500MB",
+            },
+        ],
+        "aliases": [
+            {"address": "sales@example.com", "to": ["alice@example.com", "Bob.Smith+x@elsewhere.example"]},
+            {"address": "all@example.com", "to": ["sales@example.com", "bob@example.com"]},
+        ],
+        "domains": [{"name": "example.com"}, {"name": "例子.公司", "catch_all": "alice@example.com"}],
+        "services": {"pop3": True, "imap": True, "submission": True, "smtp": True},
+        "firewall": {
+            "manage": True,
+            "allow": [
+                {"port": 110, "from": ["10.0.0.0/8", "192.168.0.0/16"]},
+                {"port": 995, "from": ["10.0.0.0/8", "2001:db8::/32"]},
+                {"port": 9100, "from": ["2001:db8::5/128"]},
+                {"port": 8080},
+            ],
+        },
+    },
+    "imap-only": {"services": {"imap": {"tls": 993}}, "tls": {"self_signed": {}, "min_version": "TLSv1.3"}},
+    "pop3-starttls": {"services": {"pop3": {"starttls": 110}}},
+    "submission-only": {"services": {"submission": {"tls": 465}}, "firewall": {"manage": True}},
+    "relay-in": {"services": {"smtp": {"port": 2525}}},
+    "on-host": {
+        "tls": {"on_host": {"certificate": "/etc/le/live/x/fullchain.pem", "key": "/etc/le/live/x/privkey.pem"}}
+    },
+}
+FACTS = {
+    "2.3": Facts("", "12", "", 1_900_000_000, (22, 2222), "2.3.19.1", 0),
+    "2.4": Facts("", "13", "", 1_900_000_000, (22,), "2.4.1", 0),
+}
+TEXTS: dict[str, Any] = {
+    "main.cf": lambda host, facts: postfix.main_cf(host),
+    "master.cf": lambda host, facts: postfix.master_cf(host),
+    "dovecot-2.3.conf": lambda host, facts: dovecot.configuration(host, FACTS["2.3"]),
+    "dovecot-2.4.conf": lambda host, facts: dovecot.configuration(host, FACTS["2.4"]),
+    "mailprov.nft": lambda host, facts: firewall.ruleset(host, FACTS["2.3"]),
+}
+
+
+@pytest.fixture
+def spec(request: pytest.FixtureRequest, tmp_path: Path) -> Spec:
+    return declare(tmp_path, DECLARATIONS[request.param])
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize(("name", "spec"), [(name, name) for name in DECLARATIONS], indirect=["spec"])
+def test_text(name: str, text: str, spec: Spec) -> None:
+    made = TEXTS[text](spec.hosts["mail1"], None)
+    path = GOLDEN / name / text
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "spec"), [("everything", "everything")], indirect=["spec"])
+@pytest.mark.parametrize("version", FACTS)
+def test_tables(name: str, version: str, spec: Spec) -> None:
+    found = mailhost.desired(spec, spec.hosts["mail1"], FACTS[version], lambda user: Secret(""))
+    made: dict[str, list[str]] = {}
+    for item in found.values():
+        if isinstance(item, Map):
+            made[item.path] = [str(row) for row in (item.rows or {}).values()]
+        elif isinstance(item, Accounts):
+            made[item.path] = [str(row.reveal()) for row in (item.rows or {}).values()]
+        elif isinstance(item, File) and item.path.endswith("/denied"):
+            made[item.path] = (item.content or b"").decode().splitlines()
+    path = GOLDEN / name / f"tables-{version}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(yaml.safe_dump(made, sort_keys=False, width=200), encoding="utf-8")
+    assert made == yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+# --- what it means
+
+
+def host(folder: Path, **changes: Any) -> HostSpec:
+    return declare(folder, changes).hosts["mail1"]
+
+
+def inet_listeners(text: str) -> Mapping[str, int]:
+    """Dovecot's ports by listener; 0 is closed."""
+    return {name: int(port) for name, port in re.findall(r"inet_listener (\S+) \{\n\s+port = (\d+)", text)}
+
+
+def master(text: str) -> dict[str, dict[str, str]]:
+    """Postfix's own ports, with their -o settings."""
+    found: dict[str, dict[str, str]] = {}
+    name = ""
+    for line in text.splitlines():
+        if re.match(r"\S+ inet ", line):
+            name = line.split()[0]
+            found[name] = {}
+        elif line.startswith("  -o "):
+            key, _, value = line.removeprefix("  -o ").partition("=")
+            found[name][key] = value
+        else:
+            name = ""
+    return found
+
+
+def settings(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+) = ?(.*)$", text, re.M))
+
+
+def opened(text: str) -> dict[int, list[str]]:
+    """Ports that the ruleset accepts TCP on, with the sources (none: everybody)."""
+    found: dict[int, list[str]] = {}
+    for sources, port in re.findall(r"^ +(?:ip6? saddr \{ ([^}]*) \} )?tcp dport (\d+) accept", text, re.M):
+        found.setdefault(int(port), []).extend(sources.split(", ") if sources else [])
+    return found
+
+
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+@pytest.mark.parametrize(
+    ("services", "dovecots", "postfixes"),
+    [
+        ({"imap": {"tls": 993}}, {993}, set()),
+        ({"imap": {"starttls": 143}}, {143}, set()),
+        ({"pop3": {"tls": 1995}, "imap": {"starttls": 1143}}, {1995, 1143}, set()),
+        ({"submission": {"tls": 465}}, set(), {"465"}),
+        ({"submission": {"starttls": 587}}, set(), {"587"}),
+        ({"smtp": {"port": 25}}, set(), {"25"}),
+        ({"pop3": {"starttls": 110, "tls": False}, "submission": {"starttls": 587, "tls": 465}}, {110}, {"587", "465"}),
+    ],
+)
+def test_only_declared_ports_are_open(
+    tmp_path: Path, facts: Facts, services: dict[str, Any], dovecots: set[int], postfixes: set[str]
+) -> None:
+    declared = host(tmp_path, services=services)
+    configuration = dovecot.configuration(declared, facts)
+    assert {port for port in inet_listeners(configuration).values() if port} == dovecots
+    assert master(postfix.master_cf(declared)).keys() == postfixes
+    ports = opened(firewall.ruleset(declared, facts))
+    assert ports.keys() == dovecots | set(map(int, postfixes)) | set(facts.ssh_ports)
+    wanted = {name for name in ("imap", "pop3") if services.get(name)}
+    [protocols] = re.findall(r"^protocols = (.*)$", configuration, re.M)
+    assert set(protocols.split()) == wanted | {"lmtp"}
+    packages = {package.name for package in dovecot.packages(declared)}
+    assert {f"dovecot-{name}d" for name in wanted} | {"dovecot-core", "dovecot-lmtpd", "openssl"} == packages
+
+
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+@pytest.mark.parametrize("minimum", ["TLSv1.2", "TLSv1.3"])
+def test_the_oldest_tls_version(tmp_path: Path, facts: Facts, minimum: str) -> None:
+    declared = host(tmp_path, tls={"self_signed": {}, "min_version": minimum})
+    main = settings(postfix.main_cf(declared))
+    refused = {"!SSLv2", "!SSLv3", "!TLSv1", "!TLSv1.1"} | ({"!TLSv1.2"} if minimum == "TLSv1.3" else set())
+    assert set(main["smtpd_tls_protocols"].split(", ")) == refused
+    assert main["smtpd_tls_mandatory_protocols"] == main["smtpd_tls_protocols"]
+    assert settings(dovecot.configuration(declared, facts))["ssl_min_protocol"] == minimum
+
+
+def test_relaying_needs_a_login(tmp_path: Path) -> None:
+    declared = host(tmp_path, services={"submission": True, "smtp": True})
+    main = settings(postfix.main_cf(declared))
+    assert main["smtpd_relay_restrictions"] == "permit_sasl_authenticated, reject_unauth_destination"
+    assert main["mynetworks"] == "127.0.0.0/8 [::1]/128"
+    assert "permit_mynetworks" not in postfix.main_cf(declared) + postfix.master_cf(declared)
+    assert (main["smtpd_sasl_auth_enable"], main["smtpd_tls_auth_only"]) == ("no", "yes")
+    found = master(postfix.master_cf(declared))
+    assert found["25"] == {}
+    for port in ("465", "587"):
+        assert found[port]["smtpd_relay_restrictions"] == "permit_sasl_authenticated,reject"
+        assert found[port]["smtpd_tls_security_level"] == "encrypt"
+        assert found[port]["smtpd_sender_restrictions"] == "reject_sender_login_mismatch"
+    assert found["465"]["smtpd_tls_wrappermode"] == "yes"
+    assert "smtpd_tls_wrappermode" not in found["587"]
+
+
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+def test_what_must_always_hold_of_dovecot(tmp_path: Path, facts: Facts) -> None:
+    found = settings(dovecot.configuration(host(tmp_path, services={"imap": True, "pop3": True}), facts))
+    assert found["shutdown_clients"] == "no"
+    assert found["ssl"] == "required"
+    clear = {"2.3": ("disable_plaintext_auth", "yes"), "2.4": ("auth_allow_cleartext", "no")}[dovecot.syntax(facts)]
+    assert found[clear[0]] == clear[1]
+
+
+def test_narrowed_ports_are_open_to_nobody_else(tmp_path: Path) -> None:
+    rules = [{"port": 993, "from": ["10.0.0.0/8", "2001:db8::/32"]}, {"port": 9100, "from": ["192.0.2.5/32"]}]
+    text = firewall.ruleset(host(tmp_path, firewall={"manage": True, "allow": rules}), FACTS["2.3"])
+    found = opened(text)
+    assert sorted(found[993]) == ["10.0.0.0/8", "2001:db8::/32"]
+    assert found[9100] == ["192.0.2.5/32"]
+    assert found[25] == found[587] == found[22] == found[2222] == []
+    assert text.count("dport 993") == 2
+    assert "policy drop" in text
+    assert "flush ruleset" not in text
+    assert text.index("delete table inet mailprov") > text.index("table inet mailprov\n")
+
+
+def test_a_firewall_that_is_not_managed_is_left_alone(tmp_path: Path) -> None:
+    assert firewall.items(host(tmp_path, firewall={"manage": False}), FACTS["2.3"]) == ()
+
+
+def test_a_self_signed_certificate_names_the_host(tmp_path: Path) -> None:
+    spec = declare(tmp_path)
+    found = mailhost.desired(spec, spec.hosts["mail1"], FACTS["2.3"], _none).values()
+    assert [item.names for item in found if isinstance(item, Certificate)] == [("mail.example.com",)]
+
+
+def test_a_declared_certificate_is_one_secret_file(tmp_path: Path) -> None:
+    declared = replace(host(tmp_path), tls=Tls("file", chain="LEAF\nISSUER\n\n", key=Secret("KEY\n\n")))
+    pem = next(item for item in tls.items(declared, FACTS["2.3"]) if isinstance(item, File) and item.type == "file")
+    assert (pem.content, pem.mode, pem.owner, pem.secret) == (b"KEY\nLEAF\nISSUER\n", "600", "root", True)
+    assert set(pem.services) == {"dovecot", "postfix"}
+
+
+def _none(user: object) -> Secret:
+    return Secret("")
+
+
+def test_packages_of_every_role(tmp_path: Path) -> None:
+    spec = declare(tmp_path)
+    found = mailhost.desired(spec, spec.hosts["mail1"], FACTS["2.3"], _none).values()
+    names = {item.name for item in found if isinstance(item, Package)}
+    assert names >= {"dovecot-core", "postfix", "nftables", "ca-certificates", "openssl"}
+
+
+def test_nothing_in_a_template_is_left_unfilled() -> None:
+    for path in GOLDEN.rglob("*"):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"\{\{|\{%|<secret>|None|Undefined", text), path
