@@ -1,4 +1,4 @@
-"""One encoder per destination: text from YAML or CSV becomes safe there, or is refused.
+"""One encoder per destination: text from a declaration becomes safe there, or is refused.
 
 The declaration is validated before it comes here; an encoder trusts none of that. Each raises EncodeError, and each is
 fuzzed against a reader of its destination's syntax.

@@ -45,7 +45,9 @@ def parse(stdout: bytes) -> Answer:
     _, begun, rest = text.partition(BEGIN + "\n")
     body, ended, _ = rest.rpartition(END)
     if not begun or not ended:
-        raise HostError("the host's answer is cut short", cure="run it again with -v, and look at the login shell")
+        raise HostError(
+            "the host's answer is cut short", cure="look at what ends the login shell there early, then run this again"
+        )
     lines = [line for line in body.splitlines() if " " in line]
     return Answer(decode(lines), digest(lines))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cryptography import x509
@@ -201,6 +202,36 @@ class SimulatedHost:
                 f"ActiveState={unit.active}\nUnitFileState={unit.enabled}\n"
             )
         return "\n".join(blocks)
+
+    def edit(self, act: str, value: Any) -> None:
+        """One thing that somebody did on the self."""
+        if act == "remove":
+            del self.entries[value]
+        elif act == "file":
+            self.entries[value["path"]] = Entry(**{key: text for key, text in value.items() if key != "path"})
+        elif act == "append":
+            self.entries[value["path"]].content += value["text"]
+        elif act == "replace":
+            there = self.entries[value["path"]].content
+            assert value["old"] in there
+            self.entries[value["path"]].content = there.replace(value["old"], value["new"])
+        elif act == "chmod":
+            self.entries[value["path"]].mode = value["mode"]
+        elif act == "unit":
+            self.units[value["name"]] = Unit(**{key: text for key, text in value.items() if key != "name"})
+        elif act == "certificate":
+            self.pems[value["path"]] = self_signed(tuple(value["names"]), NOW + timedelta(days=value["days"]))
+        elif act == "database":
+            self.databases.pop(value)
+        elif act == "days":
+            self.clock += timedelta(days=value)
+        elif act == "purge":
+            del self.packages_[value]
+        elif act == "package":
+            self.packages_ |= value
+        else:
+            assert act in ("owed", "table", "release", "users", "said")
+            setattr(self, act, value)
 
     def plan(self, spec: Spec) -> Plan:
         """The plan for this host as `spec` declares it."""

@@ -59,8 +59,8 @@ ONLY: dict[str, set[str]] = {
 }
 """third-party packages, each with the files or folders that may import it"""
 
-SHARED_BY_RESOURCES = {"mailprov.resources.rows": {"*"}, "mailprov.resources.files": {"read_files"}}
-"""helpers for resources; from files, which is one itself, the reader of stat(1)'s output alone"""
+SHARED_BY_RESOURCES = {"mailprov.resources.rows": {"*"}, "mailprov.resources.listing": {"*"}}
+"""helpers for resources, which manage nothing themselves"""
 
 LONGEST = 420
 """lines of one file: longer ones do two things"""

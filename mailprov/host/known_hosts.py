@@ -177,7 +177,8 @@ def _record(
     for key in keys:
         for entry in entries:
             if entry.marker == "@revoked" and entry.key == key:
-                raise ConnectError(f"the key {key} is revoked", where=name, why=f"by {entry}")
+                cure = "give the host a new key; the revoked one may be in other hands"
+                raise ConnectError(f"the key {key} is revoked", where=name, why=f"by {entry}", cure=cure)
     known = {entry.key for entry in plain}
     other = [entry for entry in plain if entry.key not in keys]
     if other and not replace and (not known & set(keys) or {e.key.kind for e in other} & {k.kind for k in keys}):
@@ -185,7 +186,7 @@ def _record(
             "the host is known by another key",
             where=name,
             why="; ".join(f"{entry} has {entry.key}" for entry in other) + f"; it shows {', '.join(map(str, keys))}",
-            cure="find out why the key changed; if it is meant, tell mailprov to replace it",
+            cure="find out why the key changed; if it is meant, add --replace",
         )
     new = tuple(key for key in keys if key not in known)
     lines = b"".join(f"{name} {key.kind} {base64.b64encode(key.blob).decode()}\n".encode() for key in new)

@@ -211,6 +211,15 @@ stand_down() { systemctl disable -q --now "$1.service"; }
 
 stand_up() { systemctl enable -q "$1.service" && systemctl start ${BOOT:+--no-block} "$1.service"; }
 
+dismiss() { # ACCOUNT...: end the sessions of accounts that are closed
+    names=$(doveadm who -1 2>/dev/null | awk -v closed=" $* " 'NR > 1 && index(closed, " " $1 " ") { print $1 }' | sort -u)
+    [ -n "$names" ] || return 0
+    # Dovecot looks at a passwd-file once in each second of the clock: until then they would be let in again.
+    sleep 1.1
+    for name in $names; do doveadm kick "$name"; done
+    return 0
+}
+
 # The kernel's table is kept as a script that puts it back, or that removes ours where there was none.
 keep_table() { # N
     {

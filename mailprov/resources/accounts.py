@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Secret, Step, fingerprint
-from mailprov.resources import rows
-from mailprov.resources.files import read_files
+from mailprov.resources import listing, rows
 
 KIND = "accounts"
 MODE = ("640", "root", "dovecot")
@@ -54,7 +53,7 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Accounts]:
     """The live file, if it is one."""
     text = sections.get("accounts", "")
     digest = next((line.split()[0] for line in text.splitlines() if line.endswith("  -")), "")
-    found = [Accounts(f.path, digest, (f.mode, f.owner, f.group)) for f in read_files(text) if f.type == "file"]
+    found = [Accounts(f.path, digest, (f.mode, f.owner, f.group)) for f in listing.read(text) if f.type == "file"]
     return {item.key: item for item in found}
 
 
@@ -90,7 +89,8 @@ def effects(before: Accounts | None, after: Accounts | None) -> Mapping[str, Eff
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
-    """One merge of what changes into the file as it is, checked against the digest that must come out.
+    """One merge of what changes into the file as it is, checked against the digest that must come out; then whoever is
+    not among the accounts any more is sent away.
 
     Raises MailprovError when a new account's initial password cannot be had.
     """
@@ -106,6 +106,9 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         put, undo = ("put", "@", after.path, *after.attributes), ("former_accounts", "@", after.path)
         stage = ("merge", "@", after.path, ":", after.digest)
         made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, new)))
+        closed = sorted(rows.removed(change.detail))
+        if closed:
+            made.append(Step(Phase.ACTIVATE, "end sessions of closed accounts", ("dismiss", *closed), ("keep",)))
     return tuple(made)
 
 

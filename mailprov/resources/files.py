@@ -7,13 +7,11 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.resources import listing
 
 KIND = "file"
-
-_TYPES = {"regular file": "file", "regular empty file": "file", "directory": "directory", "symbolic link": "symlink"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class File:
     mode: str
     owner: str
     group: str
-    type: Literal["file", "directory", "symlink", "other"] = "file"
+    type: listing.Type = "file"
     sha256: str = ""
     content: bytes | None = field(default=None, repr=False, compare=False)
     secret: bool = field(default=False, compare=False)
@@ -70,20 +68,9 @@ def questions(desired: Sequence[File]) -> tuple[Question, ...]:
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, File]:
     """What is there, links not followed."""
-    return {file.key: file for file in read_files(sections.get("files", ""))}
-
-
-def read_files(text: str) -> tuple[File, ...]:
-    """Files in the output of stat(1) with '%F|%a|%U|%G|%n' and sha256sum(1)."""
-    digests = {line[66:]: line[:64] for line in text.splitlines() if re.match(r"[0-9a-f]{64}  ", line)}
-    found = {}
-    for line in text.splitlines():
-        row = line.split("|", 4)
-        if len(row) == 5:
-            kind = _TYPES.get(row[0], "other")
-            digest = digests.get(row[4], "") if kind == "file" else ""
-            found[row[4]] = File(row[4], row[1], row[2], row[3], kind, digest)  # type: ignore[arg-type]
-    return tuple(found.values())
+    found = listing.read(sections.get("files", ""))
+    files = [File(item.path, item.mode, item.owner, item.group, item.type, item.sha256) for item in found]
+    return {file.key: file for file in files}
 
 
 def same(desired: File, live: File, applied: File | None) -> bool:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
-from mailprov.resources import rows
-from mailprov.resources.files import read_files
+from mailprov.resources import listing, rows
 
 KIND = "map"
 MODE = ("640", "root", "postfix")
@@ -53,7 +52,7 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Map]:
     databases = {line[66:-3]: line[:64] for line in text.splitlines() if line[64:66] == "  " and line.endswith(".db")}
     found = [
         Map(file.path, file.sha256, (file.mode, file.owner, file.group), databases.get(file.path, ""))
-        for file in read_files(text)
+        for file in listing.read(text)
         if file.type == "file"
     ]
     return {item.key: item for item in found}

@@ -72,6 +72,11 @@ def added(detail: Iterable[str]) -> frozenset[str]:
     return frozenset(line[2:] for line in detail if line.startswith("+ "))
 
 
+def removed(detail: Iterable[str]) -> frozenset[str]:
+    """The keys that a Difference's detail marks as gone; lines that are no rows are left out."""
+    return frozenset(line[2:] for line in detail if line.startswith("- ") and not line.startswith("- (line "))
+
+
 # By the same signs `merged` of acts.sh knows a row: printable ASCII, a key without blanks, a value.
 _KEY = re.compile(r"[^# ]+")
 _PRINTABLE = re.compile(r"[ -~]+")

@@ -47,7 +47,8 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
     units: dict[str, dict[str, str]] = {}
     for block in sections.get("services", "").split("\n\n"):
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if fields.get("LoadState") in ("loaded", "masked"):
+        # One whose file has been taken away runs on, and starting it would do nothing.
+        if fields.get("LoadState") in ("loaded", "masked") or fields.get("ActiveState") == "active":
             units[fields.get("Id", "").removesuffix(".service")] = fields
     debts = (line.split() for line in sections.get("facts", "").splitlines() if line.startswith("owed "))
     owed = {words[1]: words[2] for words in sorted(debts) if len(words) == 3}

@@ -60,7 +60,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Wrong:
 
 
 def _too_large(path: Path, limit: int) -> Wrong:
-    return Wrong(f"{_named(path)} is larger than {_size(limit)}", "keep long lists of users in CSV files")
+    return Wrong(f"{_named(path)} is larger than {_size(limit)}", "split it: `include` merges several files")
 
 
 def _named(path: Path) -> str:

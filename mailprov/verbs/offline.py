@@ -142,8 +142,7 @@ def shell(json_schema: bool, completion: str | None) -> Exit:
     elif completion:
         from click.shell_completion import get_completion_class
 
-        from mailprov.cli import cli
-
+        cli = click.get_current_context().find_root().command
         kind = get_completion_class(completion)
         if kind is None:
             raise MailprovError(f"there is no completion for {completion}")

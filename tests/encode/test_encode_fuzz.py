@@ -229,6 +229,14 @@ def test_words_that_are_needed_are_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["", "-v", "@example.com", ":x", "a b", "a\n", "a;b", "$x", "{", "ä", "a\0", "#x", "~/x"]
+)
+def test_words_that_mean_something_are_refused(text: str) -> None:
+    with pytest.raises(EncodeError):
+        word(text)
+
+
+@pytest.mark.parametrize(
     "text", ["Bob.Smith+x@elsewhere.example", "a=b@example.com", "srs0~x@example.com", "@example.com"]
 )
 def test_targets_that_are_needed_are_accepted(text: str) -> None:

@@ -12,49 +12,17 @@ See simulated_host.py for BASE.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from simulated_host import NOW, Entry, SimulatedHost, Unit, changes, declare, self_signed
+from simulated_host import SimulatedHost, changes, declare
 
 from mailprov.model import Plan, Step
 from mailprov.plan import steps
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
-
-
-def edit(host: SimulatedHost, act: str, value: Any) -> None:
-    """One thing that somebody did on the host."""
-    if act == "remove":
-        del host.entries[value]
-    elif act == "file":
-        host.entries[value["path"]] = Entry(**{key: text for key, text in value.items() if key != "path"})
-    elif act == "append":
-        host.entries[value["path"]].content += value["text"]
-    elif act == "replace":
-        there = host.entries[value["path"]].content
-        assert value["old"] in there
-        host.entries[value["path"]].content = there.replace(value["old"], value["new"])
-    elif act == "chmod":
-        host.entries[value["path"]].mode = value["mode"]
-    elif act == "unit":
-        host.units[value["name"]] = Unit(**{key: text for key, text in value.items() if key != "name"})
-    elif act == "certificate":
-        host.pems[value["path"]] = self_signed(tuple(value["names"]), NOW + timedelta(days=value["days"]))
-    elif act == "database":
-        host.databases.pop(value)
-    elif act == "days":
-        host.clock += timedelta(days=value)
-    elif act == "purge":
-        del host.packages_[value]
-    elif act == "package":
-        host.packages_ |= value
-    else:
-        assert act in ("owed", "table", "release", "users", "said")
-        setattr(host, act, value)
 
 
 def told(step: Step) -> str:
@@ -76,11 +44,11 @@ def test_plan(path: Path, tmp_path: Path) -> None:
     case = yaml.safe_load(path.read_text(encoding="utf-8"))
     host = SimulatedHost()
     for act, value in (pair for each in case.get("before", ()) for pair in each.items()):
-        edit(host, act, value)
+        host.edit(act, value)
     if "applied" in case:
         host.become(declare(tmp_path, case["applied"]))
     for act, value in (pair for each in case.get("host", ()) for pair in each.items()):
-        edit(host, act, value)
+        host.edit(act, value)
     found = outcome(host.plan(declare(tmp_path, case["declared"])))
     if os.environ.get("UPDATE_GOLDEN"):
         expected = yaml.safe_dump({"expect": found}, sort_keys=False, allow_unicode=True, width=1000)

@@ -166,10 +166,11 @@ def test_renewal_has_a_month() -> None:
         ({"UnitFileState": "enabled-runtime"}, {}, Service("postfix")),
         ({"UnitFileState": "static"}, {}, Service("postfix", enabled=False)),
         ({"LoadState": "masked", "UnitFileState": "masked"}, {}, Service("postfix", enabled=False)),
-        ({"LoadState": "not-found"}, {}, None),
+        ({"LoadState": "not-found", "ActiveState": "inactive"}, {}, None),
+        ({"LoadState": "not-found"}, {}, Service("postfix")),
         ({"Type": "oneshot"}, {"ActiveState": "active"}, Service("postfix")),
         ({"Type": "oneshot"}, {"ActiveState": "failed"}, Service("postfix", active=False)),
-        ({"Type": "oneshot"}, {"LoadState": "not-found"}, Service("postfix", active=False)),
+        ({"Type": "oneshot"}, {"LoadState": "not-found", "ActiveState": "inactive"}, Service("postfix", active=False)),
     ],
 )
 def test_states_of_a_unit(unit: dict[str, str], wrapped: dict[str, str], expected: Service | None) -> None:

@@ -129,6 +129,8 @@ def merge(folder: Path, live: bytes | None, payload: bytes, *command: str) -> tu
 @settings(max_examples=EXAMPLES)
 @given(MAPS, MAPS, st.lists(ODD, max_size=4), st.sampled_from(["\n", ""]), st.randoms())
 @example({}, {"a@example.com": ("OK",)}, [" a@example.com OK", "", "# x"], "", None)
+@example({}, {"a@example.com": ("OK",)}, ["a@example.com b@example.com", "a@example.com OK"], "\n", None)
+@example({}, {"a@example.com": ("OK",)}, ["a@example.com OK\x0bb@example.com OK"], "\n", None)
 def test_a_map_becomes_what_is_declared(
     before: dict[str, tuple[str, ...]], after: dict[str, tuple[str, ...]], odd: list[str], ending: str, chance: object
 ) -> None:
