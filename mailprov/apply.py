@@ -12,7 +12,7 @@ from mailprov.history import transactions
 from mailprov.host import Host
 from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec, State
 from mailprov.passwords import initial_hash
-from mailprov.plan import closer_questions, differences, live, plan, questions
+from mailprov.plan import closer_questions, differences, live, obstacles, plan, questions
 from mailprov.planfile import prints
 from mailprov.resources.accounts import Accounts, read_usage, shrinking
 from mailprov.resources.certificates import Certificate, clock, problems
@@ -48,6 +48,10 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     _refuse_unusable(declared, facts, found)
     kept = manifest.parse(answer.sections.get("manifest", ""))
     differing = differences(desired, found, kept)
+    in_the_way = obstacles(differing)
+    if in_the_way:
+        cure = "mailprov replaces plain files only: move it away, then plan again"
+        raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, cure=cure)
     closer = closer_questions(differing)
     more = ask(host, probe.script(closer)).sections if closer else {}
     warnings = _warnings(spec, declared, facts, answer.sections)
@@ -105,6 +109,8 @@ def _warnings(spec: Spec, declared: HostSpec, facts: Facts, sections: Mapping[st
         found.append(f"an apply is at work there: {past.holder}")
     elif past.open:
         found.append(f"the apply {past.open} was cut off and is not settled yet; the next apply settles it first")
+    if sections.get("manifest") and manifest.parse(sections["manifest"]) is None:
+        found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
     if declared.tls.source == "self_signed":
         found.append("the certificate is self-signed: mail clients will warn")
     missing = [u.address for u in spec.users_of(declared.name) if not (u.password.hash or u.password.plaintext)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailprov import probe
+from mailprov.errors import HostError
 from mailprov.model import Key, State
 
 HEAD = "mailprov-manifest 1"
@@ -31,7 +32,10 @@ def parse(text: str) -> Manifest | None:
         if words[0] == "desired" and len(words) == 4:
             desired[Key(words[1], words[3])] = words[2]
     answer = [line for line in lines[2:] if line.partition(" ")[0] in probe.STABLE]
-    return Manifest(lines[1].removeprefix("transaction "), desired, probe.decode(answer))
+    try:
+        return Manifest(lines[1].removeprefix("transaction "), desired, probe.decode(answer))
+    except HostError:
+        return None
 
 
 def head(desired: State, transaction: str) -> str:

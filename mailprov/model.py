@@ -404,6 +404,8 @@ class Plan:
     effects: Mapping[str, Effect]
     warnings: tuple[str, ...]
     digest: str
+    managed: tuple[str, ...] = ()
+    """every path that is mailprov's once this is applied"""
     dangers: tuple[Danger, ...] = ()
 
     @property

@@ -37,7 +37,7 @@ ORDER: tuple[Resource[Any], ...] = (
 CLOSER: Mapping[str, Closer[Any]] = {files.KIND: files, accounts.KIND: accounts, maps.KIND: maps}
 
 # What mailprov put on a host and no longer wants is removed; packages, users and accounts' mail stay.
-REMOVED = frozenset({files.KIND, certificates.KIND, maps.KIND, firewall.KIND, services.KIND})
+REMOVED = frozenset({files.KIND, maps.KIND, firewall.KIND, services.KIND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,36 @@ def differences(desired: State, found: State, manifest: Manifest | None) -> tupl
             result.append(Difference(key, before, after, _reason(before, after, applied.get(key), manifest)))
         result.extend(
             Difference(key, found[key], None, Reason.PENDING)
-            for key in (manifest.desired if manifest else ())
+            for key in _former(manifest)
             if key.kind == resource.KIND and key.kind in REMOVED and key not in desired and key in found
         )
     return tuple(result)
+
+
+def _former(manifest: Manifest | None) -> tuple[Key, ...]:
+    """What was managed before. A certificate is removed as the file that it is, if mailprov has put it there."""
+    keys = manifest.desired if manifest else ()
+    return tuple(Key(files.KIND, key.name) if key.kind == certificates.KIND else key for key in keys)
+
+
+def managed(desired: State) -> tuple[str, ...]:
+    """The paths of every file that is ours once `desired` holds; not a certificate that others keep there."""
+    ours = (
+        key.name
+        for key, item in desired.items()
+        if isinstance(item, files.File) or (isinstance(item, certificates.Certificate) and item.source == "self_signed")
+    )
+    return tuple(sorted(ours))
+
+
+def obstacles(found: Sequence[Difference]) -> tuple[str, ...]:
+    """Paths where something else is in the way of a file or folder, and what that is: mailprov does not replace it."""
+    pairs = ((difference.before, difference.after) for difference in found)
+    return tuple(
+        f"{before.path} is a {before.type}"
+        for before, after in pairs
+        if isinstance(before, files.File) and isinstance(after, files.File) and before.type != after.type
+    )
 
 
 def _reason(before: Item | None, after: Item, then: Item | None, manifest: Manifest | None) -> Reason:
@@ -139,7 +165,14 @@ def plan(
         effects = resource.effects(before, after)
         changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
     return Plan(
-        host, facts, desired, tuple(changes), _effects(changes, desired, answer), tuple(warnings), answer.digest
+        host,
+        facts,
+        desired,
+        tuple(changes),
+        _effects(changes, desired, answer),
+        tuple(warnings),
+        answer.digest,
+        managed(desired),
     )
 
 

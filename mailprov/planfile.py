@@ -14,6 +14,7 @@ from typing import Any
 from mailprov import __version__
 from mailprov.errors import MailprovError, StalePlanError
 from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason, State
+from mailprov.plan import managed
 
 FORMAT = "mailprov-plan 1"
 
@@ -88,7 +89,7 @@ def bind(kept: Kept, desired: State) -> Plan:
             cure="plan again",
         )
     changes = tuple(replace(change, after=desired.get(change.key)) for change in kept.plan.changes)
-    return replace(kept.plan, changes=changes, desired=desired)
+    return replace(kept.plan, changes=changes, desired=desired, managed=managed(desired))
 
 
 def prints(state: State) -> Mapping[Key, str]:
@@ -155,7 +156,7 @@ def _load(host: Mapping[str, Any]) -> Kept:
         {name: Effect[effect] for name, effect in host["effects"].items()},
         tuple(host["warnings"]),
         host["digest"],
-        tuple(Danger(**danger) for danger in host["dangers"]),
+        dangers=tuple(Danger(**danger) for danger in host["dangers"]),
     )
     return Kept(
         plan,

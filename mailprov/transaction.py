@@ -116,7 +116,7 @@ def bundle(work: Work) -> bytes:
         "ask.sh": work.ask,
         "plan.sh": functions(work).encode(),
         "desired": manifest.head(work.plan.desired, work.transaction).encode(),
-        "managed": "".join(f"{path}\n" for path in managed(work.plan)).encode(),
+        "managed": "".join(f"{path}\n" for path in work.plan.managed).encode(),
         "meta": (work.meta.encode("ascii", "replace").decode().replace("\n", " ") + "\n").encode(),
     }
     members |= {f"new/{n}": step.payload for n, step in enumerate(work.steps, 1) if step.payload is not None}
@@ -131,11 +131,6 @@ def bundle(work: Work) -> bytes:
             info.size, info.mode = len(content), 0o600
             tar.addfile(info, io.BytesIO(content))
     return data.getvalue()
-
-
-def managed(plan: Plan) -> tuple[str, ...]:
-    """The paths of every file that is ours once the plan is applied."""
-    return tuple(sorted(key.name for key in plan.desired if key.kind == "file"))
 
 
 def functions(work: Work) -> str:

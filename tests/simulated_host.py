@@ -249,7 +249,7 @@ class SimulatedHost:
         if "mailprov-firewall" in made.effects:
             self.table = self.entries["/etc/mailprov/mailprov.nft"].content
         self.owed = []
-        self.managed = sorted(key.name for key in made.desired if key.kind == "file")
+        self.managed = list(made.managed)
         answer = self.respond(Call(("sh", "-s"), surveyed.ask, 1.0)).decode().splitlines()
         stable = [line for line in answer if line.partition(" ")[0] in probe.STABLE]
         self.kept = manifest.head(made.desired, "20300601T120000Z-abcdef") + "".join(f"{line}\n" for line in stable)

@@ -134,13 +134,7 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
             put, restore = ("put", "@", after.path, "600", "root", "root"), ("restore", "@", after.path)
             stage = ("self_signed", "@", *after.names)
             made.append(Step(Phase.COMMIT, f"make {after.path}", put, restore, stage))
-        elif after is None:
-            made.append(_removal(change.key.name))
     return tuple(made)
-
-
-def _removal(path: str) -> Step:
-    return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), ("restore", "@", path))
 
 
 def problems(certificate: Certificate | None, hostname: str, now: datetime) -> tuple[str, ...]:
@@ -154,8 +148,9 @@ def problems(certificate: Certificate | None, hostname: str, now: datetime) -> t
         found.append(f"it expired on {certificate.not_after:%Y-%m-%d}")
     if certificate.not_before and certificate.not_before > now:
         found.append(f"it is not valid before {certificate.not_before:%Y-%m-%d}")
-    wildcard = "*." + hostname.partition(".")[2]
-    if not {hostname, wildcard} & {name.lower() for name in certificate.names}:
+    parent = hostname.partition(".")[2]
+    covering = {hostname, f"*.{parent}"} if "." in parent else {hostname}  # "*.com" would cover too much
+    if not covering & {name.lower() for name in certificate.names}:
         found.append(f"it does not name {hostname} (it names {', '.join(certificate.names) or 'nothing'})")
     return tuple(found)
 

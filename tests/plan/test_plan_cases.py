@@ -19,6 +19,7 @@ import pytest
 import yaml
 from simulated_host import SimulatedHost, changes, declare
 
+from mailprov.errors import HostError
 from mailprov.model import Plan, Step
 from mailprov.plan import steps
 
@@ -49,7 +50,10 @@ def test_plan(path: Path, tmp_path: Path) -> None:
         host.become(declare(tmp_path, case["applied"]))
     for act, value in (pair for each in case.get("host", ()) for pair in each.items()):
         host.edit(act, value)
-    found = outcome(host.plan(declare(tmp_path, case["declared"])))
+    try:
+        found = outcome(host.plan(declare(tmp_path, case["declared"])))
+    except HostError as error:
+        found = {"refused": error.what}
     if os.environ.get("UPDATE_GOLDEN"):
         expected = yaml.safe_dump({"expect": found}, sort_keys=False, allow_unicode=True, width=1000)
         path.write_text(f"{head.rstrip()}\n\n{expected}", encoding="utf-8")

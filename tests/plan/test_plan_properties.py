@@ -22,7 +22,7 @@ from mailprov.host.fake import Call
 from mailprov.model import Effect, Facts, HostSpec, Plan, Reason, Secret, Spec
 from mailprov.plan import differences, live, questions, steps
 from mailprov.roles import mailhost
-from mailprov.transaction import Work, bundle, managed
+from mailprov.transaction import Work, bundle
 
 EXAMPLES = settings().max_examples // 8
 
@@ -139,7 +139,7 @@ def test_another_order_gives_the_same_plan(
     assert list(other.desired) == list(one.desired)
     assert [change.detail for change in other.changes] == [change.detail for change in one.changes]
     assert other.digest == one.digest
-    assert managed(other) == managed(one)
+    assert other.managed == one.managed
     assert [(act.do, act.undo, act.stage) for act in steps(other)] == [
         (act.do, act.undo, act.stage) for act in steps(one)
     ]
