@@ -189,15 +189,33 @@ def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:
     if outcome.verdict == "stranger":
         what = "this is not the machine that the plan was made for; nothing was touched"
         return StalePlanError(what, where=where, cure="plan again")
+    if outcome.verdict == "unknown" and not outcome.events:
+        return HostError("the host could not take up the work; nothing was touched", where=where, why=why)
     if outcome.verdict == "locked":
         cure = "wait for it to end, then run this again"
         return LockedError("another apply is at work on this host", where=where, why=why, cure=cure)
+    begun = f"could not {outcome.failed}" if outcome.failed else "the apply was cut off on the host"
     if outcome.verdict == "failed":
-        what = f"could not {outcome.failed}; nothing that is served was touched"
+        what = f"{begun}; nothing that is served was touched"
         return HostError(what, where=where, why=why, cure="mend the cause, then run this again")
     if outcome.verdict == "reverted":
-        return RevertedError(
-            f"could not {outcome.failed}; the host was put back as it was", where=where, why=why, cure="mend the cause"
-        )
-    what = "the host could not put everything back" if outcome.verdict == "mixed" else "the host gave no verdict"
-    return HostError(what, where=where, why=why, cure="run `mailprov plan` to see what the host is now")
+        return RevertedError(f"{begun}; the host was put back as it was", where=where, why=why, cure="mend the cause")
+    what, cure = _UNDECIDED.get(outcome.verdict, _UNDECIDED["unknown"])
+    return HostError(what, where=where, why=why, cure=cure)
+
+
+_UNDECIDED: Mapping[str, tuple[str, str]] = {
+    "blocked": (
+        "an earlier apply was cut off and cannot be settled; nothing was touched",
+        "mend the cause; or remove /var/lib/mailprov/open there, to go on from what the host is now",
+    ),
+    "mixed": (
+        "the host could not put everything back; it goes on trying",
+        "mend the cause, then see `mailprov status`",
+    ),
+    "unsealed": (
+        "the change is in place, but the host could not write that down; it goes on trying",
+        "mend the cause, then see `mailprov status`",
+    ),
+    "unknown": ("the host gave no verdict", "run `mailprov status`"),
+}

@@ -78,15 +78,15 @@ def differences(desired: State, found: State, manifest: Manifest | None) -> tupl
             result.append(Difference(key, before, after, _reason(before, after, applied.get(key), manifest)))
         result.extend(
             Difference(key, found[key], None, Reason.PENDING)
-            for key in _former(manifest)
+            for key in _former(desired, manifest)
             if key.kind == resource.KIND and key.kind in REMOVED and key not in desired and key in found
         )
     return tuple(result)
 
 
-def _former(manifest: Manifest | None) -> tuple[Key, ...]:
-    """What was managed before. A certificate is removed as the file that it is, if mailprov has put it there."""
-    keys = manifest.desired if manifest else ()
+def _former(desired: State, manifest: Manifest | None) -> tuple[Key, ...]:
+    """What was wanted before and is not now. A certificate goes as the file that it is, if mailprov put it there."""
+    keys = [key for key in (manifest.desired if manifest else ()) if key not in desired]
     return tuple(Key(files.KIND, key.name) if key.kind == certificates.KIND else key for key in keys)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import tarfile
@@ -22,27 +23,37 @@ APT_PATIENCE_SECONDS = 60
 """how long apt waits for another apt to let go of its lock"""
 
 LIMIT_SECONDS = 3600
-"""how long a transaction may run before systemd ends it, and it takes itself back"""
+"""how long a transaction may run before systemd ends it, and it takes itself back; that may take as long again"""
 
 # What the one exec runs: unpack stdin, hand the work to systemd, and follow the journal until the work has ended.
-# The host's unit does not notice when this is cut off. When its process ends too soon, however it ends, systemd runs
-# it again to settle what it left.
+# Nothing is left of a bundle that did not come whole ("sums" is its last member). The host's unit does not notice when
+# this is cut off. When its process ends too soon, however it ends, systemd runs it again to settle what it left; the
+# journal is then read on from there.
 START = """
 set -eu
 umask 077
-T=/var/lib/mailprov/txn/$1
+T=/var/lib/mailprov/txn/$1 UNIT=mailprov-$1.service
 mkdir -p /var/lib/mailprov/txn
 mkdir "$T"
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' HUP INT TERM PIPE
 tar -x -f - -C "$T"
+[ -f "$T/sums" ]
 : >"$T/journal"
-systemd-run --quiet --collect --unit="mailprov-$1" --property=Type=exec --property=KillMode=process \\
-    --property="RuntimeMaxSec=$2" --property="ExecStopPost=/bin/sh $T/run $T settle" /bin/sh "$T/run" "$T" apply
-PID=$(systemctl show -p MainPID --value "mailprov-$1")
-[ "$PID" != 0 ] || PID=$$
+systemd-run --quiet --collect --unit="$UNIT" --property=Type=exec --property=KillMode=process \\
+    --property="RuntimeMaxSec=$2" --property="TimeoutStopSec=$2" \\
+    --property="ExecStopPost=/bin/sh $T/run $T settle" /bin/sh "$T/run" "$T" apply
+trap - EXIT
+PID=$(systemctl show -p MainPID --value "$UNIT")
+[ "$PID" != 0 ] || PID=$(sh -c 'echo $$')
 tail -n +1 -s 0.05 -f --pid="$PID" "$T/journal" | while read -r line; do
     printf '%s\\n' "$line"
     case ${line#* } in 'verdict '*) break ;; esac
 done
+if ! grep -q '^[0-9]* verdict ' "$T/journal"; then
+    while case $(systemctl show -p ActiveState --value "$UNIT") in inactive | failed) false ;; esac; do sleep 0.1; done
+fi
+sed -n '/^[0-9]* settle/,$p' "$T/journal"
 [ ! -f "$T/live" ] || ! grep -q '^[0-9]* verdict stale$' "$T/journal" || cat "$T/live"
 """
 
@@ -73,8 +84,9 @@ OnEvent = Callable[[Event], None]
 class Outcome:
     """How a transaction ended.
 
-    `verdict` is the host's last word: applied, failed (nothing that is served was touched), reverted, stale, locked,
-    mixed; or "unknown" when the host said none. `failed` is the step that failed, `says` what it said.
+    `verdict` is the host's last word: applied, failed (nothing that is served was touched), reverted; stranger, stale,
+    locked, blocked (none of these began); mixed or unsealed, when it cannot be taken back or recorded yet and the host
+    goes on trying; or "unknown" when the host said none. `failed` is the step that failed, `says` what it said.
     """
 
     verdict: str
@@ -119,7 +131,9 @@ def bundle(work: Work) -> bytes:
         "managed": "".join(f"{path}\n" for path in work.plan.managed).encode(),
         "meta": (work.meta.encode("ascii", "replace").decode().replace("\n", " ") + "\n").encode(),
     }
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in members.items())
     members |= {f"new/{n}": step.payload for n, step in enumerate(work.steps, 1) if step.payload is not None}
+    members["sums"] = sums.encode()
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in ("new", "old"):
@@ -154,8 +168,10 @@ def functions(work: Work) -> str:
     # Accounts and maps are checked by the digest of what was merged; daemons' own checkers matter to configuration.
     daemons = bool(work.plan.effects)
     lines.append(f"VALIDATE={'yes' if daemons else ''}")
+    health = work.health if daemons else ()
+    lines.append("LISTENERS=" + shell.line((" ".join(f"{c[1]}:{c[2]}" for c in health if c[0] == "serves"),)))
     lines.append(_all("validators", work.validators))
-    lines.append(_all("health", work.health if daemons else ()))
+    lines.append(_all("health", health))
     return "\n".join([*lines, ""])
 
 
@@ -191,6 +207,7 @@ def outcome(events: Sequence[Event], steps: Sequence[Step]) -> Outcome:
 
 
 _FAILED: Mapping[str, str] = {
+    "begin": "begin",
     "validate": "run the staged configuration with the host's own programs",
     "health": "serve every listener",
     "confirm": "be confirmed over a new connection",

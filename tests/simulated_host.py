@@ -220,7 +220,7 @@ class SimulatedHost:
         elif act == "unit":
             self.units[value["name"]] = Unit(**{key: text for key, text in value.items() if key != "name"})
         elif act == "certificate":
-            self.pems[value["path"]] = self_signed(tuple(value["names"]), NOW + timedelta(days=value["days"]))
+            self._certify(value["path"], tuple(value["names"]), NOW + timedelta(days=value["days"]))
         elif act == "database":
             self.databases.pop(value)
         elif act == "days":
@@ -264,6 +264,10 @@ class SimulatedHost:
             self.entries.pop(name, None)
             self.pems.pop(name, None)
 
+    def _certify(self, path: str, names: tuple[str, ...], until: datetime) -> None:
+        self.pems[path] = self_signed(names, until)
+        self.entries[path] = Entry("regular file", "600", content=self.pems[path])
+
     def _gain(self, item: object) -> None:
         if isinstance(item, Package):
             self.packages_.setdefault(item.name, VERSIONS[self.release] if "dovecot" in item.name else "1.0")
@@ -280,7 +284,7 @@ class SimulatedHost:
             self.entries[item.path] = Entry("regular file", *item.attributes, content)
             self.databases[item.path] = f"database of {content}"
         elif isinstance(item, Certificate) and item.source == "self_signed" and item.path not in self.pems:
-            self.pems[item.path] = self_signed(item.names, self.clock + timedelta(days=397))
+            self._certify(item.path, item.names, self.clock + timedelta(days=397))
         elif isinstance(item, Service):
             wrapped = item.name == "postfix" and self.release != "13"
             self.units[item.name] = Unit(type="oneshot" if wrapped else "notify")

@@ -4,6 +4,14 @@
 
 keep() { :; }
 
+# What a command says is kept whole, or not at all: half a note would be taken for what was there.
+noted() { # NAME COMMAND...
+    note=$T/old/$1
+    shift
+    said=$("$@" 2>/dev/null)
+    printf '%s\n' "$said" >"$note.part" && sync -- "$note.part" && mv -- "$note.part" "$note" && sync -- "$T/old"
+}
+
 # --- packages and system users
 
 # Debian starts a daemon as soon as it is unpacked, with a configuration that nobody declared, and restarts one that
@@ -55,7 +63,7 @@ former_user() { # N NAME; one that was made stays: it may own mail by now
 
 folder() { # N PATH MODE OWNER GROUP
     if [ -d "$2" ] && [ ! -L "$2" ]; then
-        [ -n "$REHEARSAL" ] || stat -c '%a %u:%g' -- "$2" >"$T/old/$1.folder"
+        [ -n "$REHEARSAL" ] || noted "$1.folder" stat -c '%a %u:%g' -- "$2"
     else
         [ ! -e "$2" ] && [ ! -L "$2" ] || { echo "$2 is in the way: not a folder"; return 1; }
         mkdir -p -- "$2"
@@ -167,7 +175,8 @@ owe() { # NAME reload|restart
 paid() { # NAME
     [ -f "$STATE/owed" ] || return 0
     grep -v "^$1 " "$STATE/owed" >"$STATE/owed.new"
-    sync -- "$STATE/owed.new" && mv -f -- "$STATE/owed.new" "$STATE/owed"
+    # 1: no line is left; 2: they could not be written
+    [ $? -lt 2 ] && sync -- "$STATE/owed.new" && mv -f -- "$STATE/owed.new" "$STATE/owed"
 }
 
 pay() { # every debt, restarts first
@@ -191,16 +200,17 @@ activate() { # NAME start|reload|restart
 
 stop() { # NAME
     systemctl stop ${BOOT:+--no-block} "$1.service"
-    systemctl reset-failed "$1.service" "$(unit "$1")" 2>/dev/null || :
+    systemctl reset-failed "$1.service" "$(unit "$1")" 2>/dev/null
+    [ -n "$BOOT" ] || ! running "$1"
 }
 
 enable() { # N NAME
-    systemctl is-enabled "$2.service" >"$T/old/$1" 2>/dev/null
-    systemctl unmask -q "$2.service" && systemctl enable -q "$2.service"
+    noted "$1" systemctl is-enabled "$2.service" && systemctl unmask -q "$2.service" && systemctl enable -q "$2.service"
 }
 
 former_enabling() { # N NAME
-    case $(cat "$T/old/$1" 2>/dev/null) in
+    [ -f "$T/old/$1" ] || return 0 # it died before it was noted: nothing was touched
+    case $(cat "$T/old/$1") in
         enabled) ;;
         masked) systemctl disable -q "$2.service" && systemctl mask -q "$2.service" ;;
         *) systemctl disable -q "$2.service" ;;
@@ -222,10 +232,12 @@ dismiss() { # ACCOUNT...: end the sessions of accounts that are closed
 
 # The kernel's table is kept as a script that puts it back, or that removes ours where there was none.
 keep_table() { # N
-    {
-        printf 'table inet mailprov\ndelete table inet mailprov\n'
-        nft list table inet mailprov 2>/dev/null || :
-    } >"$T/old/$1" && sync -- "$T/old/$1"
+    noted "$1" table_script
+}
+
+table_script() {
+    printf 'table inet mailprov\ndelete table inet mailprov\n'
+    nft list table inet mailprov
 }
 
 load_firewall() { # N start|reload
@@ -237,7 +249,12 @@ unload_firewall() { # N
 }
 
 former_firewall() { # N
-    [ ! -s "$T/old/$1" ] || [ -n "$BOOT" ] || nft -f "$T/old/$1"
+    [ -s "$T/old/$1" ] || return 0 # it died before it was kept: nothing was touched
+    if [ -z "$BOOT" ]; then
+        nft -f "$T/old/$1"
+    elif ! grep -q '{' "$T/old/$1"; then
+        systemctl stop --no-block mailprov-firewall.service # there was none, and this boot is about to load one
+    fi
 }
 
 # --- staging

@@ -60,12 +60,22 @@ canary_log() {
         grep -E 'Error|Fatal|fatal|error|warning' | sort -u | tail -n 5
 }
 
+shown() { # PORT STARTTLS: the fingerprint of the certificate that is served
+    timeout 5 openssl s_client ${2:+-starttls "$2"} -connect "127.0.0.1:$1" </dev/null 2>/dev/null |
+        openssl x509 -noout -fingerprint -sha256 2>/dev/null
+}
+
+served() { # each of LISTENERS, and what it serves
+    for listener in $LISTENERS; do
+        echo "$listener $(shown "${listener%:*}" "${listener#*:}")"
+    done
+}
+
 serves() { # PORT STARTTLS CERTIFICATE
     want=$(openssl x509 -in "$3" -noout -fingerprint -sha256)
     tries=0
     while :; do
-        got=$(timeout 5 openssl s_client ${2:+-starttls "$2"} -connect "127.0.0.1:$1" </dev/null 2>/dev/null |
-            openssl x509 -noout -fingerprint -sha256 2>/dev/null)
+        got=$(shown "$1" "$2")
         [ "$want" != "$got" ] || return 0
         tries=$((tries + 1))
         [ $tries -lt 20 ] || break
@@ -90,6 +100,20 @@ accepts() { # PORT ADDRESS: mail from another server, up to RCPT
         sleep 0.5
     done
     echo "port $1 refuses mail for $2: $(echo "$said" | grep -E '^[45]' | head -n 1)"
+    return 1
+}
+
+# A listener that was taken away and still listens has not seen its new configuration.
+listens_on() { # PORT...
+    tries=0
+    while :; do
+        more=$(ports | sed 's/.*://' | grep -vxF "$(printf '%s\n' "$@")" | sort -u)
+        [ -n "$more" ] || return 0
+        tries=$((tries + 1))
+        [ $tries -lt 20 ] || break
+        sleep 0.2
+    done
+    echo "still open, and not declared: $(echo "$more" | tr '\n' ' ')"
     return 1
 }
 

@@ -15,10 +15,10 @@ open() {
     [ -z "$(find "$KEPT" -maxdepth 0 -mmin +10 2>/dev/null)" ] || put_back
     mkdir "$KEPT" || { echo 'another verification has its test account on this host' >&2; return 1; }
     cp -p -- "$ACCOUNTS" "$KEPT/accounts" && cp -p -- "$MAP" "$KEPT/map" && cp -p -- "$MAP.db" "$KEPT/map.db" &&
-        cat >"$KEPT/row" && printf '%s' "$2" >"$KEPT/run" && echo "$1" >"$KEPT/address" || return 1
+        cat >"$KEPT/row" && printf '%s' "$2" >"$KEPT/run" && echo "$1" >"$KEPT/address" || { rm -rf -- "$KEPT"; return 1; }
     # If nobody closes it, it closes itself.
     systemd-run -q --collect --unit=mailprov-testaccount --on-active=600 \
-        /bin/sh "$KEPT/run" close "$1" || return 1
+        /bin/sh "$KEPT/run" close "$1" || { rm -rf -- "$KEPT"; return 1; }
     cp -p -- "$KEPT/accounts" "$ACCOUNTS.new" && cat "$KEPT/row" >"$ACCOUNTS.new" && mv -f -- "$ACCOUNTS.new" "$ACCOUNTS" &&
         cp -p -- "$KEPT/map" "$MAP.new" && echo "$1 $1" >"$MAP.new" && postmap "hash:$MAP.new" &&
         chown --reference="$MAP.db" -- "$MAP.new.db" && chmod --reference="$MAP.db" -- "$MAP.new.db" &&

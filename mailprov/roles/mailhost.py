@@ -48,4 +48,5 @@ def health(spec: Spec, host: HostSpec) -> tuple[Command, ...]:
     users = spec.users_of(host.name)
     if users and host.services.smtp is not None:
         served.append(("accepts", str(host.services.smtp), users[0].address))
+    served.append(("listens_on", *(str(port) for _, _, port in host.services.ports())))
     return tuple(served)

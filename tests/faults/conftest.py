@@ -1,4 +1,4 @@
-"""Hosts to try faults on, and the figures of a whole run."""
+"""Hosts to try faults on; a whole run writes its figures to docs/."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ sys.path.append(str(Path(__file__).parents[1] / "mail"))
 
 from faults_host import Certificates, Patient
 from faults_scenarios import HOSTNAME, PACKAGES, SCENARIOS, Scenario, base
+from faults_table import Row, page
 from faults_trial import Known, Ward, learn
 from mail_certificates import certificate
 
@@ -65,3 +67,24 @@ def layers(ward: Ward) -> Callable[[Scenario], Layer]:
 def knowledge(ward: Ward, layers: Callable[[Scenario], Layer]) -> Callable[[str], Known]:
     """A scenario's two good states and its journal."""
     return cache(lambda name: learn(ward, layers(SCENARIOS[name]), SCENARIOS[name]))
+
+
+_DOCS = Path(__file__).parents[2] / "docs"
+_ROWS: list[Row] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Gather the cases, of every process."""
+    if report.when == "call":
+        _ROWS.extend(value for name, value in report.user_properties if name == "faults")  # type: ignore[misc]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The process that started the others writes the page."""
+    whole = os.environ.get("MAILPROV_FAULTS") == "all" and _ROWS
+    if whole and not hasattr(session.config, "workerinput"):
+        (_DOCS / "fault-matrix.md").write_text(page(sorted(_ROWS, key=_place), RELEASE), encoding="utf-8")
+
+
+def _place(row: Row) -> Any:
+    return list(SCENARIOS).index(row["apply"]), row["fault"]

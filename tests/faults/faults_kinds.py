@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from faults_host import Patient, ended
 from faults_scenarios import Scenario
+
+from mailprov.lab.errors import LabError
 
 SHORT = 3
 """seconds that a host waits for a confirmation that will not come"""
@@ -39,9 +42,9 @@ Act = Callable[[Case], None]
 class Fault:
     """`prepare` is done before the apply, `strike` at the stop, `mend` when the controller has ended.
 
-    `before` names events from which on the fault can do nothing any more: it is tried up to the first of them. Without
-    `every`, it is tried at each act and each station, but not at each act's end. `patience`: seconds that the host waits
-    for the confirmation.
+    `before` tells the events from which on the fault can do nothing any more: it is tried up to the first of them.
+    Without `every`, it is tried at each act and each station, but not at each act's end. `patience`: seconds that the
+    host waits for the confirmation.
     """
 
     name: str
@@ -52,7 +55,7 @@ class Fault:
     before: Callable[[Scenario, str, str], bool] = lambda scenario, event, words: False
     fits: Callable[[Scenario], bool] = lambda scenario: True
     every: bool = False
-    patience: int = 30
+    patience: int = 60
     options: dict[str, Any] = field(default_factory=dict)
 
     def events(self, scenario: Scenario, journal: Sequence[str], words: Callable[[str], str]) -> list[str]:
@@ -60,7 +63,9 @@ class Fault:
         if not self.fits(scenario):
             return []
         found: list[str] = []
-        for event in journal:
+        # Of an apply that is refused, what comes before has been tried with the one that is not.
+        start = journal.index("failed confirm") if "failed confirm" in journal else 0
+        for event in journal[start:]:
             if self.before(scenario, event, words(event)):
                 break
             if self.every or not event.startswith(("done ", "undone ")):
@@ -94,17 +99,19 @@ def _power(case: Case) -> None:
     case.patient.host.start()
 
 
+_BOOT = "stat -c %Y /proc/1"
+"""changes with every boot of a host"""
+
+
 def _reboot(case: Case) -> None:
-    booted = case.patient.sh("cat /proc/sys/kernel/random/boot_id; stat -c %Y /proc/1")
+    booted = case.patient.sh(_BOOT)
     case.patient.sh("systemctl --no-block reboot; touch /run/fault/go")
     deadline = time.monotonic() + 120
     while True:
         time.sleep(0.3)
-        try:
-            if case.patient.sh("cat /proc/sys/kernel/random/boot_id; stat -c %Y /proc/1") != booted:
+        with suppress(LabError):  # it is off, or half up
+            if case.patient.sh(_BOOT) != booted:
                 break
-        except Exception:  # it is off, or half up
-            pass
         assert time.monotonic() < deadline, "the host does not come back from its reboot"
     case.patient.host.wait(90)
 
@@ -135,7 +142,7 @@ def _restored(case: Case) -> None:
 
 # --- no room
 
-_ROOM = r"""
+ROOM = r"""
 set -e
 size=$1 place=$2
 mkdir -p "$place" /run/fault-keep
@@ -148,12 +155,12 @@ _FILL = 'cat /dev/zero >"$1/.full" 2>/dev/null; :'
 
 
 def _small_state(case: Case) -> None:
-    case.patient.sh(_ROOM, "24m", "/var/lib/mailprov")
+    case.patient.sh(ROOM, "24m", "/var/lib/mailprov")
 
 
 def _small_etc(case: Case) -> None:
     # Daemons that run have /etc mounted for themselves (ProtectSystem=full): they must see this one.
-    case.patient.sh(_ROOM + 'systemctl try-restart dovecot.service postfix.service "$3"', "8m", "/etc", "postfix@-")
+    case.patient.sh(ROOM + 'systemctl try-restart dovecot.service postfix.service "$3"', "8m", "/etc", "postfix@-")
 
 
 def _fill_state(case: Case) -> None:
@@ -195,9 +202,7 @@ def _drop_in(*lines: str) -> Act:
 
 
 def _no_drop_in(case: Case) -> None:
-    case.patient.sh(
-        f'for unit in {_DAEMONS}; do rm -rf "/run/systemd/system/$unit.d"; done; systemctl daemon-reload'
-    )
+    case.patient.sh(f'for unit in {_DAEMONS}; do rm -rf "/run/systemd/system/$unit.d"; done; systemctl daemon-reload')
 
 
 def _lying_checker(case: Case) -> None:
@@ -304,7 +309,10 @@ FAULTS = {
             mend=_no_drop_in,
         ),
         Fault(
-            "lies", "reloads exit 0, old thing served", _drop_in("ExecReload=", "ExecReload=/bin/true"), mend=_no_drop_in
+            "lies",
+            "reloads exit 0, old thing served",
+            _drop_in("ExecReload=", "ExecReload=/bin/true"),
+            mend=_no_drop_in,
         ),
         Fault("checker", "a validator fails", _lying_checker, mend=_honest_checker),
         Fault(

@@ -9,19 +9,21 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from mailprov import cli, transaction
 from mailprov.roles import firewall
 from mailprov.verbs import apply, past
 
-STOP = r"""
+_STOP = r"""
 journal() {
     journal_kept "$@" || return
     [ ! -e /run/fault/event ] || stop_at "$*"
 }
 
 stop_at() { # EVENT: where a test wants to act, wait until it has
+    case $1 in await*) set -- await ;; esac # its seconds do not matter
     [ "$1" = "$(cat /run/fault/event)" ] || return 0
     mv /run/fault/event /run/fault/was
     echo "$$ ${T##*/}" >/run/fault/at.new
@@ -32,49 +34,38 @@ stop_at() { # EVENT: where a test wants to act, wait until it has
 
 """
 
+Set = Callable[[object, str, object], None]
 
-def stopping(script: str) -> str:
-    """The host's script, whose journal waits at the event that a test has named."""
+
+def stopping(script: str, canary: bool) -> str:
+    """The host's script, whose journal waits at the event that a test has named; without the canary, if wanted."""
     head, found, tail = script.partition("\njournal() {")
     assert found, "the host's script has no journal()"
     definition, found, rest = tail.partition("\n}\n")
     assert found
-    return f"{head}\njournal_kept() {{{definition}\n}}\n{STOP}{rest}"
+    made = f"{head}\njournal_kept() {{{definition}\n}}\n{_STOP}{rest}"
+    assert "\ncanary() {" in made
+    return made if canary else made.replace("\ncanary() {", "\ncanary() { :; }\n\nunused() {")
 
 
-def patch(options: dict[str, Any]) -> None:
+def patch(options: dict[str, Any], set_: Set = setattr) -> None:
     """Change this process as a test asks."""
-    original = transaction.script
-    transaction.script = lambda: stopping(original())
+    script, work, ruleset = transaction.script, transaction.Work, firewall.ruleset
+    set_(transaction, "script", lambda: stopping(script(), options.get("canary", True)))
     for module in (apply, past):
-        module.Work = functools.partial(transaction.Work, confirm_seconds=options.get("confirm", 30))  # type: ignore[attr-defined]
-    transaction.APT_PATIENCE_SECONDS = options.get("apt", 3)
+        set_(module, "Work", functools.partial(work, confirm_seconds=options.get("confirm", 60)))
+    set_(transaction, "APT_PATIENCE_SECONDS", options.get("apt", 60))
     if options.get("cut_ssh"):
-        ruleset = firewall.ruleset
-        firewall.ruleset = lambda host, facts: ruleset(host, facts).replace("tcp dport 22 accept", "tcp dport 22 drop")
+        set_(firewall, "ruleset", lambda *words: ruleset(*words).replace("tcp dport 22 accept", "tcp dport 22 drop"))
     if options.get("refuse"):
-        apply.outside.listeners = _refuse  # type: ignore[assignment]
-        apply.outside.glance = _refuse  # type: ignore[assignment]
+        set_(apply.Confirmation, "give", _refuse)
 
 
-def _refuse(declared: Any, fresh: Any, *_more: Any) -> tuple[Any, ...]:
-    apply.answer(fresh, next(iter(_transactions)), "a test refuses")
-    return ()
-
-
-_transactions: list[str] = []
-
-
-def _remember(make: Any) -> Any:
-    @functools.wraps(make)
-    def named() -> str:
-        _transactions.append(make())
-        return _transactions[-1]
-
-    return named
+def _refuse(confirmation: apply.Confirmation) -> None:
+    with apply.session(confirmation.declared) as fresh:
+        apply.answer(fresh, confirmation.transaction, "a test refuses")
 
 
 if __name__ == "__main__":
-    apply.transaction_name = _remember(apply.transaction_name)
     patch(json.loads(os.environ["MAILPROV_TEST"]))
     cli.main(sys.argv[1:])

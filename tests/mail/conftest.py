@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         callspec = getattr(item, "callspec", None)
         if item.path.parent == Path(__file__).parent and callspec is not None:
             half = 2 if item.path.stem in _SECOND else 1
-            item.add_marker(pytest.mark.xdist_group(f"mail-{callspec.params['release']}-{half}"))
+            group = pytest.mark.xdist_group(f"mail-{callspec.params['release']}-{half}")
+            item.add_marker(group, append=False)
 
 
 @pytest.fixture(scope="session", params=[release.codename for release in RELEASES])

@@ -104,7 +104,10 @@ def test_verify_makes_an_account_and_removes_it(mail: Machine) -> None:
     assert ", 0 warnings" in verified.out.splitlines()[-1]
     assert mail.sh("cat /etc/dovecot/mailprov/verify /etc/postfix/mailprov/verify") == ""
     assert (
-        mail.sh("find /var/vmail -name 'mailprov-test*'; systemctl list-units --all --plain '*testaccount*' -q") == ""
+        mail.sh(
+            "find /var/vmail -name 'mailprov-test*'; systemctl list-units --all --plain --no-legend '*testaccount*'"
+        )
+        == ""
     )
     after = mail.files()
     left = {path for path in before | after if before.get(path) != after.get(path)}

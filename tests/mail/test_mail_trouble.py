@@ -36,7 +36,7 @@ def new_user(mail: Machine) -> None:
 def test_a_host_that_is_no_debian(clone: Machine) -> None:
     before = state(clone)
     kept = clone.host.read("/etc/os-release")
-    for told, name in {"ID=ubuntu\nVERSION_ID='24.04'\n": "ubuntu 24.04", "": "unknown"}.items():
+    for told, name in {"ID=ubuntu\nVERSION_ID=24.04\n": "ubuntu 24.04", "": "unknown"}.items():
         clone.sh('umount /etc/os-release 2>/dev/null; printf %b "$1" >/run/other', told)
         clone.sh("mount --bind /run/other /etc/os-release")
         ran = clone.apply()
@@ -66,28 +66,35 @@ def test_a_host_that_is_not_the_known_one(mail: Machine, tmp_path: Path) -> None
     line = mail.host.identity_file.with_suffix(".pub").read_text().split()
     other.write_text(f"{mail.address} {line[0]} {line[1]}\n")
     troubles = {
-        "changed": {"ssh": {**kept["ssh"], "known_hosts": str(other)}},
-        "refused": {"ssh": {**kept["ssh"], "port": 1}},
-        "198.18.255.254": {"address": "198.18.255.254"},
+        "CHANGED": {"ssh": {**kept["ssh"], "known_hosts": str(other)}},
+        "refused": {"address": "127.0.0.1", "ssh": {**kept["ssh"], "port": 1}},
     }
-    mail.declared["firewall"]["manage"] = True
     try:
         for word, trouble in troubles.items():
             mail.declared["hosts"]["mail1"] = kept | trouble
             ran = mail.plan()
             assert ran.status == 1, ran.said
-            one_error(ran, word if word != "refused" else ":1")
+            one_error(ran, word)
     finally:
         mail.declared["hosts"]["mail1"] = kept
 
 
+_HOLDER = """
+use Fcntl;
+open(my $file, '>>', $ARGV[0]) or die;
+my $lock = pack('s s x4 l! l! l!', F_WRLCK, 0, 0, 0, 0);
+fcntl($file, F_SETLK, $lock) or die;
+sleep($ARGV[1]);
+"""
+
+
 @contextmanager
-def held(host: LabHost, lock: str, seconds: float = 300) -> Iterator[None]:
+def held(host: LabHost, lock: str, seconds: int = 300) -> Iterator[None]:
     """Somebody else holds a lock as dpkg does (fcntl(2)), for a while."""
-    take = 'fcntl(F, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die'
-    script = f'use Fcntl; open(F, ">>", "{lock}"); {take}; sleep {seconds}'
-    host.run(("systemd-run", "-q", "--unit=holder", "--property=Type=exec", "perl", "-e", script))
-    time.sleep(0.3)
+    host.write("/run/holder.pl", _HOLDER.encode())
+    host.run(("systemd-run", "-q", "--unit=holder", "perl", "/run/holder.pl", lock, str(seconds)))
+    time.sleep(0.5)
+    host.run(("systemctl", "is-active", "holder"))
     try:
         yield
     finally:
@@ -96,7 +103,7 @@ def held(host: LabHost, lock: str, seconds: float = 300) -> Iterator[None]:
 
 def test_another_apt_is_at_work(clone: Machine) -> None:
     """It is waited for, with an end; what is served is served on, and the next apply does it all."""
-    clone.sh("dpkg --remove --force-depends dovecot-pop3d && systemctl restart dovecot")
+    clone.sh("dpkg --remove --force-depends ca-certificates")
     clone.sh("systemctl set-environment APT_LOCK_TIMEOUT=2")
     before = state(clone)
     with held(clone.host, "/var/lib/dpkg/lock-frontend"):
@@ -104,13 +111,12 @@ def test_another_apt_is_at_work(clone: Machine) -> None:
         assert ran.status == 1
         one_error(ran, "could not install", "lock-frontend", "nothing that is served was touched")
     assert state(clone) == before
-    assert logins(clone, ALICE) == [False, True, True]
+    assert logins(clone, ALICE) == [True, True, True]
     clone.sh("systemctl set-environment APT_LOCK_TIMEOUT=60")
     with held(clone.host, "/var/lib/dpkg/lock-frontend", 4):
         ran = clone.apply()
         assert ran.status == 0, ran.said
     assert clone.plan().status == 0
-    assert logins(clone, ALICE) == [True, True, True]
 
 
 def test_nothing_can_be_written(clone: Machine) -> None:
@@ -189,7 +195,7 @@ def test_a_certificate_kept_on_the_host(clone: Machine) -> None:
     renew()
     assert clone.apply().status == 0
     assert served(clone) == dict.fromkeys(PORTS, clone.shown.fingerprint)
-    assert clone.sh("ls /etc/mailprov/tls") == ""
+    assert clone.sh("find /etc/mailprov -name '*.pem'") == ""
     assert clone.plan().status == 0
     good = clone.shown
     renew(key=good.key_pem)

@@ -24,6 +24,8 @@ def journal(tmp_path: Path) -> Journal:
     def after(commands: str) -> list[str]:
         (tmp_path / "run").write_text(script())
         (tmp_path / "plan.sh").write_text(commands)
+        sums = subprocess.run(["sha256sum", "plan.sh"], cwd=tmp_path, check=True, capture_output=True).stdout
+        (tmp_path / "sums").write_bytes(sums)
         subprocess.run(["dash", tmp_path / "run", tmp_path, "nothing"], check=True, capture_output=True)
         path = tmp_path / "journal"
         return path.read_text().split("\n")[:-1] if path.exists() else []

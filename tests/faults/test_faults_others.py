@@ -1,0 +1,176 @@
+"""Faults that are no event's: before a transaction begins, in what it finds, and in what it is asked to do."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from faults_host import Patient
+from faults_kinds import ROOM
+from faults_scenarios import SCENARIOS, Scenario, base, changed
+from faults_trial import Known, Ward
+
+from mailprov import transaction
+from mailprov.lab.layers import Layer
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(1800), pytest.mark.xdist_group("faults-b")]
+
+
+@pytest.fixture
+def patient(ward: Ward, layers: Callable[[Scenario], Layer]) -> Iterator[Patient]:
+    """A converged host."""
+    admitted = ward.admit(layers(SCENARIOS["change"]))
+    yield admitted
+    ward.lab.discard(admitted.host)
+
+
+@pytest.fixture
+def known(knowledge: Callable[[str], Known]) -> Known:
+    """What the change leads from and to."""
+    return knowledge("change")
+
+
+def is_old(patient: Patient, known: Known) -> None:
+    """The host is as it was, serves, and holds nothing."""
+    assert patient.rests() == ""
+    assert patient.state(base(), changed()).unlike(known.old) == []
+    assert patient.serves(base()) == []
+
+
+def converges(patient: Patient, known: Known) -> None:
+    """The next apply does what was asked for."""
+    status, said = patient.here(changed(), "apply", "--yes", canary=False)
+    assert status == 0, said
+    assert patient.state(base(), changed()).unlike(known.new) == []
+    assert patient.here(changed(), "plan", "--detailed-exitcode")[0] == 0
+
+
+def folders(patient: Patient) -> list[str]:
+    return patient.sh("ls /var/lib/mailprov/txn").split()
+
+
+def test_no_room_to_begin_with(patient: Patient, known: Known) -> None:
+    patient.sh(ROOM, "6m", "/var/lib/mailprov")
+    before = folders(patient)
+    patient.sh("cat /dev/zero >/var/lib/mailprov/.full 2>/dev/null; :")
+    status, said = patient.here(changed(), "apply", "--yes")
+    assert status == 1
+    assert "could not take up the work; nothing was touched" in said and "No space left" in said
+    assert folders(patient) == before
+    # A little is enough for the bundle, and not for an undo that is sure to have room.
+    patient.sh("truncate -s -2M /var/lib/mailprov/.full")
+    status, said = patient.here(changed(), "apply", "--yes")
+    assert status == 1
+    assert "nothing that is served was touched" in said and "KiB are free" in said
+    patient.sh("rm /var/lib/mailprov/.full")
+    is_old(patient, known)
+    patient.sh("umount /var/lib/mailprov")
+    converges(patient, known)
+
+
+def test_half_a_bundle_leaves_nothing(patient: Patient) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in ("run", "plan.sh"):
+            tar.addfile(tarfile.TarInfo(name))
+    before = folders(patient)
+    # tar takes an archive that ends between two of its members for a whole one.
+    for cut in (0, 100, 512, 1024):
+        argv = ("sh", "-c", transaction.START, "mailprov", "20200101T000000Z-abcdef", "60")
+        done = patient.host.run(argv, stdin=data.getvalue()[:cut], check=False)
+        assert done.returncode != 0
+        assert folders(patient) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "echo 'what is this' >>journal",
+        "sed -i '2d;$s/.*/1/' journal",
+        ": >journal",
+        "echo 'rm -rf /etc' >>plan.sh",
+        "rm plan.sh",
+        "rm sums",
+    ],
+)
+def test_what_was_damaged_is_not_settled(patient: Patient, known: Known, damage: str) -> None:
+    patient.stop_at("do 6")
+    controller = patient.start(changed(), "apply", "--yes")
+    stopped = patient.stopped(controller)
+    assert stopped is not None
+    _, name = stopped
+    patient.sh('cd "/var/lib/mailprov/txn/$1" && eval "$2"', name, damage)
+    patient.sh('systemctl kill --kill-who=all --signal=KILL "mailprov-$1"', name)
+    controller.wait(60)
+    assert controller.returncode == 1
+    between = patient.state(base(), changed())
+    status, said = patient.here(changed(), "status")
+    assert status == 0 and f"cut off: {name}" in said
+    status, said = patient.here(changed(), "apply", "--yes", canary=False)
+    assert status == 1
+    assert "an earlier apply was cut off and cannot be settled; nothing was touched" in said and name in said
+    assert patient.state(base(), changed()).unlike(between) == []
+    # As the message says.
+    patient.sh("rm /var/lib/mailprov/open")
+    converges(patient, known)
+
+
+@pytest.mark.parametrize("manifest", ["", "something else\n", "mailprov-manifest 9\ntransaction x\n"])
+def test_a_manifest_that_is_not_ours(patient: Patient, known: Known, manifest: str) -> None:
+    if manifest:
+        patient.host.write("/var/lib/mailprov/manifest", manifest.encode(), 0o600)
+    else:
+        patient.sh("rm /var/lib/mailprov/manifest")
+    converges(patient, known)
+
+
+def test_a_gap_in_the_history_shows(patient: Patient, known: Known) -> None:
+    converges(patient, known)
+    assert patient.here(changed(), "history")[0] == 0
+    patient.sh("sed -i 's/applied/failed/' /var/lib/mailprov/history")
+    status, said = patient.here(changed(), "history")
+    assert status == 1 and "the record has a gap at line" in said
+
+
+def test_a_firewall_that_cuts_ssh_off_is_taken_back(patient: Patient, known: Known) -> None:
+    begun = time.monotonic()
+    status, said = patient.mailprov(changed(), "apply", "--yes", cut_ssh=True, confirm=5)
+    took = time.monotonic() - begun
+    assert status == 6, said
+    assert "put back as it was" in said and "no confirmation came within 5 seconds" in said
+    assert took < 60
+    is_old(patient, known)
+    converges(patient, known)
+
+
+_HOLD_APT = (
+    "use Fcntl; open(F, '>>', '/var/lib/dpkg/lock-frontend') or die; "
+    "fcntl(F, F_SETLK, pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0)) or die $!; sleep shift"
+)
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(600, 1), (5, 0)])
+def test_apt_is_busy(ward: Ward, layers: Callable[[Scenario], Layer], seconds: int, status: int) -> None:
+    """For ever: a clear error in time, and nothing is there. For a while: it is waited for."""
+    bare = SCENARIOS["bare"]
+    patient = ward.admit(layers(bare))
+    try:
+        old = patient.state(bare.after)
+        patient.sh(
+            'systemd-run -q --unit=busy --property=Type=exec perl -e "$1" "$2"; sleep 1', _HOLD_APT, str(seconds)
+        )
+        ended, said = patient.here(bare.after, "apply", "--yes", apt=3 if status else 60)
+        assert ended == status, said
+        assert patient.rests() == ""
+        if status:
+            assert "nothing that is served was touched" in said and "lock" in said
+            assert patient.state(bare.after).items == old.items
+            patient.sh("systemctl stop busy")
+            assert patient.here(bare.after, "apply", "--yes")[0] == 0
+        assert patient.serves(bare.after) == []
+        assert patient.here(bare.after, "plan", "--detailed-exitcode")[0] == 0
+    finally:
+        ward.lab.discard(patient.host)
