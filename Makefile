@@ -1,7 +1,7 @@
 # The commands that developers and CI share. `make` alone lists them.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test lint format docs bench clean
+.PHONY: help demo test faults lint format docs bench clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -13,8 +13,12 @@ demo: ## install what is missing, then provision and verify a disposable Debian 
 
 test: ## install what is missing, then run every test and every check (as root)
 	script/setup --test
-	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup --durations 10
+	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup --ignore tests/faults --durations 10
 	script/lint
+
+faults: ## break an apply at every step on real hosts; takes hours, and writes docs/fault-matrix.md
+	script/setup --test
+	MAILPROV_FAULTS=all .venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/faults
 
 lint: ## ruff, mypy --strict, shellcheck
 	script/lint

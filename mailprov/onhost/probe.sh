@@ -86,12 +86,14 @@ listeners() {
     ss -Hltnp
 }
 
-# What transactions have left: who holds the lock, one that is open, the last verdict.
+# What transactions have left: one that is open, who holds the lock for it, the last verdict.
 transactions() {
-    # /proc/locks, because trying the lock would for a moment hold it
-    inode=$(stat -c %i "$STATE/lock") && grep -q "FLOCK.*WRITE.*:$inode " /proc/locks && sed 's/^/locked /' "$STATE/holder"
     if read -r open <"$STATE/open"; then
         echo "open $open"
+        # Its unit is asked: to try the lock would hold it for a moment, and in a container /proc/locks hides it.
+        case $(systemctl show -p ActiveState --value "mailprov-$open.service") in
+            active | activating | deactivating) sed 's/^/locked /' "$STATE/holder" ;;
+        esac
         tail -n 1 "$STATE/txn/$open/journal" | sed 's/^/event /'
     fi
     tail -n 1 "$STATE/history" | sed 's/^/last /'

@@ -27,12 +27,17 @@ open() {
     sleep 1.1
 }
 
+# What is kept goes when all of it is back: on a full disk that may take another time.
 put_back() {
-    [ -f "$KEPT/accounts" ] && mv -f -- "$KEPT/accounts" "$ACCOUNTS"
-    [ -f "$KEPT/map" ] && mv -f -- "$KEPT/map" "$MAP"
-    [ -f "$KEPT/map.db" ] && mv -f -- "$KEPT/map.db" "$MAP.db"
+    rm -f -- "$ACCOUNTS.new" "$MAP.new" "$MAP.new.db"
+    renewed accounts "$ACCOUNTS" && renewed map "$MAP" && renewed map.db "$MAP.db" || return 1
     read -r address <"$KEPT/address" && remove_mail "$address"
     rm -rf -- "$KEPT"
+}
+
+renewed() { # NAME FILE
+    [ -f "$KEPT/$1" ] || return 0
+    cp -p -- "$KEPT/$1" "$2.new" && mv -f -- "$2.new" "$2" || { rm -f -- "$2.new"; return 1; }
 }
 
 remove_mail() { # only ever a test account's

@@ -89,6 +89,7 @@ class Machine:
         ssh = {"user": "root", "identity_file": str(host.identity_file), "known_hosts": str(host.known_hosts)}
         self.declared["hosts"]["mail1"] |= {"address": host.address, "ssh": ssh}
         self.environment = {"BOB_INITIAL": PASSWORDS[BOB]}
+        self.prelude = ""
         self._numbers = itertools.cycle(range(100, 254))
         self.show(shown)
 
@@ -116,7 +117,7 @@ class Machine:
         """Start `mailprov ARGUMENTS` on the declaration."""
         (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.declared, allow_unicode=True))
         return subprocess.Popen(
-            [sys.executable, "-c", "from mailprov.cli import main; main()", *arguments],
+            [sys.executable, "-c", f"{self.prelude}\nfrom mailprov.cli import main; main()", *arguments],
             cwd=self.folder,
             env={**os.environ, "HOME": str(self.folder), **self.environment},
             stdin=subprocess.DEVNULL,

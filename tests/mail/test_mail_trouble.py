@@ -104,7 +104,7 @@ def held(host: LabHost, lock: str, seconds: int = 300) -> Iterator[None]:
 def test_another_apt_is_at_work(clone: Machine) -> None:
     """It is waited for, with an end; what is served is served on, and the next apply does it all."""
     clone.sh("dpkg --remove --force-depends ca-certificates")
-    clone.sh("systemctl set-environment APT_LOCK_TIMEOUT=2")
+    clone.prelude = "from mailprov import transaction; transaction.APT_PATIENCE_SECONDS = 2"
     before = state(clone)
     with held(clone.host, "/var/lib/dpkg/lock-frontend"):
         ran = clone.apply()
@@ -112,7 +112,7 @@ def test_another_apt_is_at_work(clone: Machine) -> None:
         one_error(ran, "could not install", "lock-frontend", "nothing that is served was touched")
     assert state(clone) == before
     assert logins(clone, ALICE) == [True, True, True]
-    clone.sh("systemctl set-environment APT_LOCK_TIMEOUT=60")
+    clone.prelude = ""
     with held(clone.host, "/var/lib/dpkg/lock-frontend", 4):
         ran = clone.apply()
         assert ran.status == 0, ran.said
