@@ -56,7 +56,7 @@ def _cases() -> Iterator[object]:
             yield pytest.param(apply, fault, marks=pytest.mark.xdist_group(group))
 
 
-@pytest.mark.parametrize(("apply", "fault"), _cases())
+@pytest.mark.parametrize(("apply", "fault"), list(_cases()))
 def test_old_or_new(
     apply: str,
     fault: str,

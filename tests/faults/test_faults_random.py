@@ -29,7 +29,7 @@ def _cases() -> Iterator[object]:
         yield pytest.param(victim, marks=pytest.mark.xdist_group(group))
 
 
-@pytest.mark.parametrize("victim", _cases())
+@pytest.mark.parametrize("victim", list(_cases()))
 def test_a_kill_at_any_moment_leaves_old_or_new(
     victim: str, ward: Ward, layers: Callable[[Scenario], Layer], knowledge: Callable[[str], Known]
 ) -> None:
