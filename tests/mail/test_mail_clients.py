@@ -114,5 +114,7 @@ def test_fetchmail_fetches(mail: Machine, tmp_path: Path, protocol: str, listene
     )
     subject = deliver(mail, ALICE)
     assert arrives(mail, ALICE, subject)
-    run(("fetchmail", "--fetchmailrc", str(config), "--nosyslog"), FETCHMAILHOME=str(tmp_path))
+    # root's fetchmails share one lock, and the tests of several releases run side by side
+    lock = ("--pidfile", str(tmp_path / "pid"))
+    run(("fetchmail", "--fetchmailrc", str(config), "--nosyslog", *lock), FETCHMAILHOME=str(tmp_path))
     assert f"Subject: {subject}\n" in got.read_text()
