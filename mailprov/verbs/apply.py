@@ -45,18 +45,18 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, consent: Consent)
     """Host by host: plan (or take the plan that was kept), ask, change, look from outside, confirm."""
     plan = planfile.load(kept.read_text(encoding="utf-8"), str(kept)) if kept else None
     spec = load(Path(plan.declaration) if plan else file)
-    if plan is None:
-        chosen = hosts(spec, limit)
-    else:
-        names = [part.plan.host for part in plan.hosts if not limit or part.plan.host in limit]
-        chosen = hosts(spec, names or limit)
+    # A kept plan is applied to its own hosts and to no other.
+    parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in limit} if plan else {}
+    if plan and (not parts or set(limit) - parts.keys()):
+        held = ", ".join(part.plan.host for part in plan.hosts) or "no host"
+        raise MailprovError("the plan is not for all of these hosts", where=str(kept), why=f"it is for {held}")
+    chosen = hosts(spec, list(parts) or limit)
     failures: list[MailprovError] = []
     for declared in chosen:
         try:
             with session(declared) as host:
-                part = next((part for part in plan.hosts if part.plan.host == declared.name), None) if plan else None
-                if part is not None:
-                    one_kept(spec, declared, host, part, consent)
+                if declared.name in parts:
+                    one_kept(spec, declared, host, parts[declared.name], consent)
                 else:
                     one(spec, declared, host, consent)
         except MailprovError as error:

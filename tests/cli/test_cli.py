@@ -16,7 +16,7 @@ import click
 import pytest
 from simulated_host import BASE, HASH, SimulatedHost, declare
 
-from mailprov import errors
+from mailprov import errors, planfile
 from mailprov.cli import cli, run
 from mailprov.errors import Complaint, Exit, MailprovError, Origin, SpecError
 from mailprov.host import door
@@ -432,3 +432,30 @@ def test_no_verb_shows_a_declared_secret(
         assert CANARY not in out + err
         assert "$6$" not in out + err
     assert any("bob@example.com" in said for said in host_says)
+
+
+def test_a_kept_plan_is_for_its_own_hosts_only(tmp_path: Path) -> None:
+    """Neither a plan of no host nor --limit to another one turns into a fresh plan."""
+    (tmp_path / "mail.yaml").write_text(
+        "mailprov: 1\nhosts: {a: {address: 127.0.0.1, hostname: a.example.com}}\n"
+        "domains: [example.com]\ntls: {self_signed: {}}\nservices: {smtp: true}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "plan").write_text(planfile.dump(str(tmp_path / "mail.yaml"), False, ()), encoding="utf-8")
+    for more in ([], ["--limit", "a"]):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from mailprov.cli import main; main()",
+                "apply",
+                str(tmp_path / "plan"),
+                "--yes",
+                *more,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "the plan is not for all of these hosts" in done.stderr
