@@ -10,9 +10,9 @@ from mailprov.dangers import dangers
 from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError
 from mailprov.history import transactions
 from mailprov.host import Host
-from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec, State
+from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec
 from mailprov.passwords import initial_hash
-from mailprov.plan import closer_questions, differences, live, obstacles, plan, questions
+from mailprov.plan import Sight, closer_questions, differences, live, obstacles, plan, questions
 from mailprov.planfile import prints
 from mailprov.resources.accounts import Accounts, read_usage, shrinking
 from mailprov.resources.certificates import Certificate, clock, problems
@@ -42,22 +42,20 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     """
     asked = script(spec, declared)
     answer = ask(host, asked)
-    facts = probe.facts(answer.sections)
-    desired = mailhost.desired(spec, declared, facts, initial_hash)
-    found = live(answer.sections)
-    _refuse_unusable(declared, facts, found)
     kept = manifest.parse(answer.sections.get("manifest", ""))
-    differing = differences(desired, found, kept)
+    sight = Sight(probe.facts(answer.sections), live(answer.sections), kept, answer.digest)
+    desired = mailhost.desired(spec, declared, sight.facts, initial_hash)
+    _refuse_unusable(declared, sight)
+    differing = differences(desired, sight)
     in_the_way = obstacles(differing)
     if in_the_way:
         cure = "mailprov replaces plain files only: move it away, then plan again"
         raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, cure=cure)
     closer = closer_questions(differing)
     more = ask(host, probe.script(closer)).sections if closer else {}
-    warnings = _warnings(spec, declared, facts, answer.sections)
-    made = plan(declared.name, facts, desired, answer, differing, more, warnings)
+    made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
     wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
-    return Survey(replace(made, dangers=wanted), asked, prints(found))
+    return Survey(replace(made, dangers=wanted), asked, prints(sight.live))
 
 
 def script(spec: Spec, declared: HostSpec) -> bytes:
@@ -89,27 +87,27 @@ def ask(host: Host, script: bytes) -> probe.Answer:
     return probe.parse(completed.stdout)
 
 
-def _refuse_unusable(declared: HostSpec, facts: Facts, found: State) -> None:
+def _refuse_unusable(declared: HostSpec, sight: Sight) -> None:
     """A certificate that something else keeps on the host must be usable before anything refers to it."""
     tls = declared.tls
     if tls.source != "on_host":
         return
-    item = found.get(Certificate(tls.certificate_path, tls.key_path, "on_host").key)
+    item = sight.live.get(Certificate(tls.certificate_path, tls.key_path, "on_host").key)
     certificate = item if isinstance(item, Certificate) else None
-    wrong = problems(certificate, declared.hostname, clock(facts.clock))
+    wrong = problems(certificate, declared.hostname, clock(sight.facts.clock))
     if wrong:
         cure = "renew or replace it on the host, or declare another source under `tls`"
         raise HostError(f"{tls.certificate_path} cannot be used: {'; '.join(wrong)}", where=declared.name, cure=cure)
 
 
-def _warnings(spec: Spec, declared: HostSpec, facts: Facts, sections: Mapping[str, str]) -> tuple[str, ...]:
+def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[str, str]) -> tuple[str, ...]:
     found = list(spec.warnings)
     past = transactions(sections)
     if past.holder:
         found.append(f"an apply is at work there: {past.holder}")
     elif past.open:
         found.append(f"the apply {past.open} was cut off and is not settled yet; the next apply settles it first")
-    if sections.get("manifest") and manifest.parse(sections["manifest"]) is None:
+    if sections.get("manifest") and sight.manifest is None:
         found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
     if declared.tls.source == "self_signed":
         found.append("the certificate is self-signed: mail clients will warn")
@@ -118,18 +116,19 @@ def _warnings(spec: Spec, declared: HostSpec, facts: Facts, sections: Mapping[st
         found.append(
             f"initial passwords are not here for {', '.join(missing[:5])}: creating these accounts will need them"
         )
-    if facts.free_kib and facts.free_kib < 100_000:
-        found.append(f"/var/lib on the host has only {facts.free_kib // 1024} MiB left")
+    if sight.facts.free_kib and sight.facts.free_kib < 100_000:
+        found.append(f"/var/lib on the host has only {sight.facts.free_kib // 1024} MiB left")
     return tuple(found)
 
 
 def apply(
-    seen: Mapping[Key, str], work: Work, host: Host, *, on_event: OnEvent, confirm: Callable[[], None]
+    seen: Mapping[Key, str], work: Work, host: Host, *, on_event: OnEvent, confirm: Callable[[str], None]
 ) -> Outcome:
     """Hand the work to the host and follow its journal. Returns how it ended, when it ended well.
 
     `seen` holds the fingerprints of what the plan was made from: where the host moved since, they tell what did.
-    `confirm` is called when the host waits for its confirmation; it answers with `answer`, over a new connection.
+    `confirm` is called when the host waits for its confirmation, with the fingerprint of the certificate that it keeps;
+    it answers with `answer`, over a new connection.
 
     Raises StalePlanError, LockedError, RevertedError (put back), or HostError (nothing that is served was touched, or
     the host said no verdict).
@@ -143,7 +142,7 @@ def apply(
         events.append(event)
         on_event(event)
         if event.name == "await":
-            confirm()
+            confirm(event.text.partition(" ")[2])
 
     argv = ("sh", "-c", transaction.START, "mailprov", work.transaction, str(transaction.LIMIT_SECONDS))
     completed = host.run(argv, stdin=transaction.bundle(work), timeout=QUIET_SECONDS, on_line=follow)

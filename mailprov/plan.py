@@ -8,7 +8,6 @@ from typing import Any
 
 from mailprov.manifest import Manifest
 from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step
-from mailprov.probe import Answer
 from mailprov.resources import (
     Closer,
     Resource,
@@ -41,6 +40,16 @@ REMOVED = frozenset({files.KIND, maps.KIND, firewall.KIND, services.KIND})
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """A host as it was found, what the last apply left there, and the digest that a plan is bound to."""
+
+    facts: Facts
+    live: State
+    manifest: Manifest | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One thing that is not as declared; `before` is None when absent, `after` when unwanted."""
 
@@ -66,9 +75,10 @@ def live(sections: Mapping[str, str]) -> State:
     return {key: item for resource in ORDER for key, item in resource.read(sections).items()}
 
 
-def differences(desired: State, found: State, manifest: Manifest | None) -> tuple[Difference, ...]:
+def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
     """Everything that differs, in the order of application."""
     result: list[Difference] = []
+    found, manifest = sight.live, sight.manifest
     applied = live(manifest.sections) if manifest else {}
     for resource in ORDER:
         for key, after in desired.items():
@@ -142,9 +152,8 @@ def _known(difference: Difference) -> Item | None:
 
 def plan(
     host: str,
-    facts: Facts,
+    sight: Sight,
     desired: State,
-    answer: Answer,
     found: Sequence[Difference],
     closer: Mapping[str, str],
     warnings: Sequence[str] = (),
@@ -166,19 +175,18 @@ def plan(
         changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
     return Plan(
         host,
-        facts,
+        sight.facts,
         desired,
         tuple(changes),
-        _effects(changes, desired, answer),
+        _effects(changes, desired, sight.live),
         tuple(warnings),
-        answer.digest,
+        sight.digest,
         managed(desired),
     )
 
 
-def _effects(changes: Sequence[Change], desired: State, answer: Answer) -> Mapping[str, Effect]:
+def _effects(changes: Sequence[Change], desired: State, found: State) -> Mapping[str, Effect]:
     """The strongest effect on each service that is wanted; one that is down is started, whatever else it needs."""
-    found = live(answer.sections)
     strongest: dict[str, Effect] = {}
     for change in changes:
         for name, effect in change.effects.items():

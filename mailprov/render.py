@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from mailprov.assets import folder
 from mailprov.encode import Encoded, EncodeError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render(template: str, values: Mapping[str, object]) -> str:
@@ -20,8 +22,17 @@ def render(template: str, values: Mapping[str, object]) -> str:
     return _environment().get_template(template).render(values)
 
 
+def prepare() -> None:
+    """Compile every template: work for the time in which a host has not answered yet."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     return Environment(  # noqa: S701 - no HTML here; _only_encoded is the guard
         loader=FileSystemLoader(folder("templates")),
         undefined=StrictUndefined,

@@ -15,6 +15,13 @@ from mailprov.passwords import sha512_crypt
 from mailprov.verify import Account
 
 
+def new(domain: str) -> tuple[Account, bytes]:
+    """Another one in `domain`, with a random password, and its passwd-file row, which holds a hash only."""
+    account = Account(f"mailprov-test-{secrets.token_hex(4)}@{domain}", Secret(secrets.token_urlsafe(18)))
+    row = passwd_row(account.address, sha512_crypt(account.password).reveal(), "managed")
+    return account, f"{row}\n".encode()
+
+
 @contextmanager
 def test_account(host: Host, domain: str) -> Iterator[Account]:
     """An account in `domain` with a random password, removed at the end with its mail.
@@ -22,9 +29,8 @@ def test_account(host: Host, domain: str) -> Iterator[Account]:
     If this process dies, the host removes it by itself after ten minutes. Raises HostError when it cannot be made:
     before the first apply, or while another verification has one.
     """
-    account = Account(f"mailprov-test-{secrets.token_hex(4)}@{domain}", Secret(secrets.token_urlsafe(18)))
-    row = passwd_row(account.address, sha512_crypt(account.password).reveal(), "managed")
-    _script(host, "open", account.address, (row + "\n").encode())
+    account, row = new(domain)
+    _script(host, "open", account.address, row)
     try:
         yield account
     finally:

@@ -96,11 +96,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Tester:
+    """An account that a host has while it waits for its confirmation: its address, and its passwd-file row."""
+
+    address: str
+    row: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """Everything that a host needs to carry out a plan.
 
     `ask` is the very script whose answer the plan was made from; `meta` one line that says who applies what, for the
     history and for whoever finds the lock held. `validators` look at the staged tree, `health` at what it serves.
+    While the host waits for its confirmation it has the account `tester`, and names the fingerprint of `certificate`.
     """
 
     plan: Plan
@@ -110,6 +119,8 @@ class Work:
     meta: str
     validators: Sequence[Command] = ()
     health: Sequence[Command] = ()
+    certificate: str = ""
+    tester: Tester | None = None
     confirm_seconds: int = CONFIRM_SECONDS
 
 
@@ -129,10 +140,12 @@ def bundle(work: Work) -> bytes:
         "plan.sh": functions(work).encode(),
         "desired": manifest.head(work.plan.desired, work.transaction).encode(),
         "managed": "".join(f"{path}\n" for path in work.plan.managed).encode(),
+        "testaccount": files("mailprov").joinpath("onhost/testaccount.sh").read_bytes(),
         "meta": (work.meta.encode("ascii", "replace").decode().replace("\n", " ") + "\n").encode(),
     }
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in members.items())
     members |= {f"new/{n}": step.payload for n, step in enumerate(work.steps, 1) if step.payload is not None}
+    members |= {"new/tester": work.tester.row} if work.tester else {}
     members["sums"] = sums.encode()
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -169,6 +182,8 @@ def functions(work: Work) -> str:
     daemons = bool(work.plan.effects)
     lines.append(f"VALIDATE={'yes' if daemons else ''}")
     health = work.health if daemons else ()
+    lines.append("CERTIFICATE=" + shell.line((work.certificate,)))
+    lines.append("TESTER=" + shell.line((work.tester.address if work.tester else "",)))
     lines.append("LISTENERS=" + shell.line((" ".join(f"{c[1]}:{c[2]}" for c in health if c[0] == "serves"),)))
     lines.append(_all("validators", work.validators))
     lines.append(_all("health", health))

@@ -60,6 +60,10 @@ canary_log() {
         grep -E 'Error|Fatal|fatal|error|warning' | sort -u | tail -n 5
 }
 
+fingerprint() { # CERTIFICATE: SHA-256 of its DER in lower-case hex; nothing where there is none
+    openssl x509 -in "$1" -noout -fingerprint -sha256 2>/dev/null | sed 's/.*=//; s/://g' | tr A-F a-f
+}
+
 shown() { # PORT STARTTLS: the fingerprint of the certificate that is served
     timeout 5 openssl s_client ${2:+-starttls "$2"} -connect "127.0.0.1:$1" </dev/null 2>/dev/null |
         openssl x509 -noout -fingerprint -sha256 2>/dev/null

@@ -1,5 +1,6 @@
-# An account that exists while "mailprov verify" looks: sh -c THIS mailprov open|close ADDRESS [THIS]
-# "open" reads the account's passwd-file row on stdin. What was there before comes back byte for byte.
+# An account that exists while mailprov logs in as a client: sh -c THIS mailprov open|begin|close ADDRESS [THIS]
+# "open" reads the account's passwd-file row on stdin; "begin" does not wait until Dovecot sees it. What was there before
+# comes back byte for byte.
 # shellcheck disable=SC2015
 set -u
 umask 077
@@ -23,8 +24,6 @@ open() {
         cp -p -- "$KEPT/map" "$MAP.new" && echo "$1 $1" >"$MAP.new" && postmap "hash:$MAP.new" &&
         chown --reference="$MAP.db" -- "$MAP.new.db" && chmod --reference="$MAP.db" -- "$MAP.new.db" &&
         mv -f -- "$MAP.new" "$MAP" && mv -f -- "$MAP.new.db" "$MAP.db" || { put_back; return 1; }
-    # Dovecot looks at a passwd-file once in each second of the clock.
-    sleep 1.1
 }
 
 # What is kept goes when all of it is back: on a full disk that may take another time.
@@ -49,7 +48,9 @@ remove_mail() { # only ever a test account's
 }
 
 case $1 in
-    open) open "$2" "$3" ;;
+    begin) open "$2" "$3" ;;
+    # Dovecot looks at a passwd-file once in each second of the clock.
+    open) open "$2" "$3" && sleep 1.1 ;;
     close)
         systemctl stop mailprov-testaccount.timer 2>/dev/null
         [ ! -d "$KEPT" ] || put_back

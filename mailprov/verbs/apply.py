@@ -14,10 +14,10 @@ from pathlib import Path
 
 import click
 
-from mailprov import planfile
+from mailprov import planfile, testaccount
 from mailprov.apply import Survey, answer, script, survey
 from mailprov.apply import apply as carry_out
-from mailprov.errors import ConsentError, Exit, HostError, MailprovError, StalePlanError
+from mailprov.errors import ConsentError, Exit, MailprovError, StalePlanError
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.passwords import initial_hash
@@ -26,7 +26,8 @@ from mailprov.report import effects, text
 from mailprov.report.text import Line
 from mailprov.resources import accounts, rows
 from mailprov.roles import mailhost
-from mailprov.transaction import Event, OnEvent, Work
+from mailprov.roles.tls import paths
+from mailprov.transaction import Event, OnEvent, Tester, Work
 from mailprov.verbs import console, outside
 from mailprov.verbs.session import hosts, load, session, worst
 from mailprov.verify import Account
@@ -120,6 +121,8 @@ def _agree(plan: Plan, consent: Consent) -> None:
 def _transact(found: Survey, spec: Spec, declared: HostSpec, host: Host) -> None:
     acts = steps(found.plan)
     name = transaction_name()
+    domains = spec.domains_of(declared.name)
+    account, row = testaccount.new(domains[0].name) if found.plan.effects and domains else (None, b"")
     work = Work(
         found.plan,
         acts,
@@ -128,8 +131,10 @@ def _transact(found: Survey, spec: Spec, declared: HostSpec, host: Host) -> None
         who(f"{len(found.plan.changes)} changes"),
         mailhost.validators(declared),
         mailhost.health(spec, declared),
+        str(paths(declared).certificate),
+        Tester(account.address, row) if account else None,
     )
-    confirm = Confirmation(name, declared, found.plan, spec)
+    confirm = Confirmation(name, declared, found.plan, spec, account)
     carry_out(found.seen, work, host, on_event=progress(work), confirm=confirm.give)
 
 
@@ -182,25 +187,26 @@ class Confirmation:
     declared: HostSpec
     plan: Plan
     spec: Spec
+    tester: Account | None
 
-    def give(self) -> None:
-        """Confirm or refuse. Where no new connection can be had the host is left to put everything back by itself."""
+    def give(self, leaf: str) -> None:
+        """Confirm or refuse a host whose certificate has the fingerprint `leaf`.
+
+        Where no new connection can be had the host is left to put everything back by itself.
+        """
         try:
             with session(self.declared) as fresh:
-                answer(fresh, self.transaction, self._complaint(fresh))
+                answer(fresh, self.transaction, self._complaint(leaf))
         except MailprovError as error:
             console.say(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
 
-    def _complaint(self, fresh: Host) -> str:
+    def _complaint(self, leaf: str) -> str:
         """What a client would complain of; "" where all is well."""
-        try:
-            if self.plan.effects:
-                domains = self.spec.domains_of(self.declared.name)
-                checks = outside.listeners(self.declared, fresh, domains[0].name if domains else None)
-            else:
-                checks = outside.glance(self.declared, fresh, self._new_accounts())
-        except HostError as error:
-            return f"{error.what}: {error.why}"
+        trusted = outside.trust(self.declared, leaf)
+        if self.plan.effects:
+            checks = outside.listeners(self.declared, trusted, self.tester)
+        else:
+            checks = outside.glance(self.declared, trusted, self._new_accounts())
         console.show(text.problems(checks))
         failed = next((check for check in checks if check.failed), None)
         return f"{failed.endpoint}: {failed.step}: {failed.detail}" if failed else ""

@@ -11,7 +11,6 @@ from mailprov.errors import HostError
 from mailprov.host import Host
 from mailprov.model import Allow, HostSpec
 from mailprov.roles.tls import paths
-from mailprov.testaccount import test_account
 from mailprov.verify import Account, Check, Endpoint, Trust, check_listener, check_login, endpoints, pin
 from mailprov.verify import verify as look
 
@@ -27,38 +26,39 @@ def narrowed(declared: HostSpec) -> tuple[Allow, ...]:
     return tuple(rule for rule in declared.firewall.allow if declared.firewall.manage and rule.sources)
 
 
-def trust(declared: HostSpec, host: Host | None, roots: Path | None = None) -> Trust:
-    """What a client should be shown: the declared certificate, or the one that the host keeps.
+def trust(declared: HostSpec, leaf: str, roots: Path | None = None) -> Trust:
+    """What a client should be shown: the declared certificate, or the one that the host keeps, known by its `leaf`.
 
-    Without a session, a certificate that only the host knows is judged by the roots alone.
+    Without a leaf ("") a certificate that only the host knows is judged by the roots alone.
     """
-    if declared.tls.source == "file":
-        return Trust(frozenset({pin(declared.tls.chain)}), roots, declared.tls.min_version)
-    if host is None:
-        return Trust(frozenset(), roots, declared.tls.min_version)
+    known = pin(declared.tls.chain) if declared.tls.source == "file" else leaf
+    return Trust(frozenset({known} if known else ()), roots, declared.tls.min_version)
+
+
+def kept_leaf(declared: HostSpec, host: Host) -> str:
+    """The fingerprint of the certificate that a host keeps. Raises HostError when there is none."""
     path = str(paths(declared).certificate)
     completed = host.run(("openssl", "x509", "-in", path))
     if completed.status != 0:
         raise HostError(f"{path} cannot be read", where=declared.name, cure="run `mailprov apply` first")
-    return Trust(frozenset({pin(completed.stdout.decode("ascii", "replace"))}), roots, declared.tls.min_version)
+    return pin(completed.stdout.decode("ascii", "replace"))
 
 
-def listeners(declared: HostSpec, host: Host, domain: str | None) -> tuple[Check, ...]:
-    """Each listener from outside, and a real login through one of each protocol, with a test account in `domain`.
+def listeners(declared: HostSpec, trusted: Trust, account: Account | None) -> tuple[Check, ...]:
+    """Each listener from outside, and a real login through one of each protocol where there is an account for it.
 
-    Listeners that the declaration narrows to others are left out. Raises HostError when no test account can be made.
+    Listeners that the declaration narrows to others are left out.
     """
-    trusted, here = trust(declared, host), _open_here(declared)
+    here = _open_here(declared)
     checks = look(here, trusted, now=datetime.now(UTC))
-    if domain is None or any(check.failed for check in checks):
+    if account is None or any(check.failed for check in checks):
         return checks
-    with test_account(host, domain) as account:
-        return checks + _logins(here, trusted, account)
+    return checks + _logins(here, trusted, account)
 
 
-def glance(declared: HostSpec, host: Host, accounts: Sequence[Account]) -> tuple[Check, ...]:
+def glance(declared: HostSpec, trusted: Trust, accounts: Sequence[Account]) -> tuple[Check, ...]:
     """One listener of each protocol, briefly, and a login for each of `accounts`: for a change of accounts only."""
-    trusted, here = trust(declared, host), _open_here(declared)
+    here = _open_here(declared)
     by_protocol = {endpoint.protocol: endpoint for endpoint in here}
     checks = [check_listener(end, trusted, now=datetime.now(UTC), brief=True) for end in by_protocol.values()]
     logins = [_logins(here, trusted, account, 1) for account in accounts]

@@ -117,7 +117,7 @@ def _rollback(spec: Spec, declared: HostSpec, host: Host, target: str | None, ye
         (("listens_as", back[-1]),),
     )
 
-    def confirm() -> None:
+    def confirm(_leaf: str) -> None:
         try:
             with session(declared) as fresh:
                 answer(fresh, name)

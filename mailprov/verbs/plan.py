@@ -14,6 +14,7 @@ from mailprov import planfile
 from mailprov.apply import Survey, survey
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import HostSpec, Plan, Spec
+from mailprov.render import prepare
 from mailprov.report import text
 from mailprov.verbs import console
 from mailprov.verbs.session import hosts, load, session, worst
@@ -55,7 +56,9 @@ class Looked:
 def look(spec: Spec, chosen: Sequence[HostSpec]) -> list[Looked | MailprovError]:
     """A survey of each host, or why there is none, in the order of `chosen`."""
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        return list(pool.map(lambda declared: _look(spec, declared), chosen))
+        looking = pool.map(lambda declared: _look(spec, declared), chosen)
+        prepare()
+        return list(looking)
 
 
 def _look(spec: Spec, declared: HostSpec) -> Looked | MailprovError:

@@ -59,7 +59,8 @@ def one(spec: Spec, declared: HostSpec, how: How, *, live: bool) -> Sequence[Che
     """The checks of one host, printed as they come when `live`. Raises ConnectError, HostError or MailprovError."""
     with ExitStack() as stack:
         host = None if how.no_login and declared.tls.source == "file" else stack.enter_context(session(declared))
-        trusted = outside.trust(declared, host, how.roots)
+        leaf = outside.kept_leaf(declared, host) if host and declared.tls.source != "file" else ""
+        trusted = outside.trust(declared, leaf, how.roots)
         domains = spec.domains_of(declared.name)
         account, whose = None, "without a login"
         if how.user and not how.no_login:

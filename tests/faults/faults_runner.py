@@ -61,7 +61,7 @@ def patch(options: dict[str, Any], set_: Set = setattr) -> None:
         set_(apply.Confirmation, "give", _refuse)
 
 
-def _refuse(confirmation: apply.Confirmation) -> None:
+def _refuse(confirmation: apply.Confirmation, _leaf: str) -> None:
     with apply.session(confirmation.declared) as fresh:
         apply.answer(fresh, confirmation.transaction, "a test refuses")
 

@@ -20,7 +20,7 @@ from mailprov.apply import survey
 from mailprov.errors import HostError, MailprovError
 from mailprov.host.fake import Call
 from mailprov.model import Effect, Facts, HostSpec, Plan, Reason, Secret, Spec
-from mailprov.plan import differences, live, questions, steps
+from mailprov.plan import Sight, differences, live, questions, steps
 from mailprov.roles import mailhost
 from mailprov.transaction import Work, bundle
 
@@ -214,5 +214,5 @@ def test_nothing_is_removed_that_was_not_ours() -> None:
     facts = Facts("", "12", "", 0, (22,), "2.3", 0)
     desired = mailhost.desired(spec, declared, facts, lambda user: Secret(""))
     foreign = live({"files": "regular file|644|root|root|/etc/theirs\n", "firewall": "0" * 64 + "  -\n"})
-    assert all(difference.after is not None for difference in differences(desired, foreign, None))
+    assert all(difference.after is not None for difference in differences(desired, Sight(facts, foreign, None, "")))
     assert {question.section for question in questions(desired)} >= {"firewall", "services", "files"}
