@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mailprov import manifest, probe
@@ -13,6 +13,9 @@ from mailprov.host import Host
 from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec
 from mailprov.passwords import initial_hash
 from mailprov.plan import Sight, closer_questions, differences, live, obstacles, plan, prints, questions
+from mailprov.render import prepare as prepare_templates
+from mailprov.render import unrendered
+from mailprov.resources import certificates
 from mailprov.resources.accounts import Accounts, read_usage, shrinking
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.roles import mailhost
@@ -53,9 +56,16 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     return Survey(replace(made, dangers=wanted), asked, prints(sight.live))
 
 
+def prepare(chosen: Sequence[HostSpec]) -> None:
+    """Make ready what an answer will need: work for the time in which no host has answered yet."""
+    prepare_templates()
+    if any(declared.tls.source != "file" for declared in chosen):
+        certificates.prepare()
+
+
 def script(spec: Spec, declared: HostSpec) -> bytes:
     """The script that asks a host for everything that is declared of it."""
-    names = mailhost.desired(replace(spec, users=(), aliases=()), declared, _ANY, initial_hash)
+    names = mailhost.desired(replace(spec, users=(), aliases=()), declared, _ANY, initial_hash, unrendered)
     return probe.script(questions(names))
 
 

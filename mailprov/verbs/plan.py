@@ -13,9 +13,8 @@ import click
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.plan import prints
-from mailprov.render import prepare
 from mailprov.report import text
-from mailprov.survey import Survey, survey
+from mailprov.survey import Survey, prepare, survey
 from mailprov.verbs import console
 from mailprov.verbs.session import hosts, load, session, worst
 
@@ -57,7 +56,7 @@ def look(spec: Spec, chosen: Sequence[HostSpec]) -> list[Looked | MailprovError]
     """A survey of each host, or why there is none, in the order of `chosen`."""
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         looking = pool.map(lambda declared: _look(spec, declared), chosen)
-        prepare()
+        prepare(chosen)
         return list(looking)
 
 
