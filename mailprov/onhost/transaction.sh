@@ -354,6 +354,7 @@ settle() {
     happened begin || [ -z "$(ls -A "$T/old")" ] || { echo "$T/journal is not whole"; return 1; }
     journal "settle${BOOT:+ $BOOT}"
     run unmask_running
+    run let_in
     if happened confirmed && ! happened revert; then
         finish
     elif happened commit; then
