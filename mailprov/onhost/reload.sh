@@ -25,7 +25,16 @@ reload_dovecot() {
     # shellcheck disable=SC2086 # numbers
     [ $quiet -ge 3 ] || kill $old 2>/dev/null
     let_in
+    hand_over_again
     return $status
+}
+
+# A message that Postfix was just handing over is put off by it, for five minutes at least (postconf(5),
+# minimal_backoff_time): it is offered again now.
+hand_over_again() {
+    sleep 0.2
+    postqueue -j 2>/dev/null | grep -F 'private/dovecot-lmtp' | sed 's/.*"queue_id": "\([^"]*\)".*/\1/' | head -n 1000 |
+        while read -r id; do postqueue -i "$id"; done
 }
 
 dovecot_processes() { # PATTERN: the /proc/PID/cmdline of its own whose name (as verbose_proctitle has it) fits
