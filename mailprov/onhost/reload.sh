@@ -4,7 +4,7 @@
 # A reload gives Dovecot a new auth process, and whoever is between greeting and login then fails at the old one. So new
 # connections are held back for a moment until nobody is in between: their SYN is dropped, and sent again a second later.
 reload_dovecot() {
-    group=$(systemctl show -p ControlGroup --value dovecot.service)
+    master=$(systemctl show -p MainPID --value dovecot.service)
     old=$(dovecot_processes 'auth( \[.*)?' | cut -d/ -f3)
     before=$(stat -c %i%Z /run/dovecot/login/login)
     hold_back
@@ -38,7 +38,8 @@ hand_over_again() {
 }
 
 dovecot_processes() { # PATTERN: the /proc/PID/cmdline of its own whose name (as verbose_proctitle has it) fits
-    sed 's#.*#/proc/&/cmdline#' "/sys/fs/cgroup$group/cgroup.procs" | xargs -r grep -lzE "^dovecot/($1)\$" 2>/dev/null
+    tr ' ' '\n' <"/proc/$master/task/$master/children" | sed -n 's#.*[0-9]$#/proc/&/cmdline#p' |
+        xargs -r grep -lzE "^dovecot/($1)\$" 2>/dev/null
 }
 
 # The kernel itself lets them in again after four seconds, whatever becomes of this process.

@@ -162,13 +162,13 @@ wake() {
 # Again and again, until COMMAND succeeds: what is in the way now (a full disk, a service that does not start) may go.
 # The controller is told soon, by VERDICT, and a boot or another apply is not kept waiting.
 patiently() { # VERDICT COMMAND...
-    word=$1 tries=0 pause=1 limit=$(($(uptime_seconds) + PATIENCE))
+    word=$1 attempts=0 pause=1 limit=$(($(uptime_seconds) + PATIENCE)) # names that no COMMAND uses
     [ -z "$BOOT${MAILPROV_LOCKED-}" ] || limit=0
     shift
     until "$@"; do
-        tries=$((tries + 1))
-        [ $tries != 2 ] || journal "verdict $word"
-        [ $tries -lt 3 ] || [ "$(uptime_seconds)" -lt $limit ] && ! shutting_down || return 1
+        attempts=$((attempts + 1))
+        [ $attempts != 2 ] || journal "verdict $word"
+        [ $attempts -lt 3 ] || [ "$(uptime_seconds)" -lt $limit ] && ! shutting_down || return 1
         sleep $pause
         [ $pause -ge 60 ] || pause=$((2 * pause))
     done
