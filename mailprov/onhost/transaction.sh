@@ -289,6 +289,7 @@ uptime_hundredths() {
 verdict() { # applied|reverted|failed
     # Staged copies may hold secrets; they are in place by now, or not wanted.
     rm -rf "${T:?}/new" "${T:?}/etc" "${T:?}/spare"
+    [ ! -d "$T/var" ] || rmdir "$T/var"
     journal "verdict $1" && close "$1"
 }
 
@@ -314,12 +315,19 @@ remember() { # VERDICT
 prune() { # those that never began (but for one that is still coming in), and the oldest
     for folder in "$STATE"/txn/*/; do
         ! grep -qsE '^[0-9]+ verdict (stale|locked|stranger|blocked)$' "$folder/journal" || rm -rf "${folder:?}"
+        # One that was given up by hand may have left secrets.
+        [ ! -d "$folder/new" ] || [ ! -e "$folder/journal" ] || ! ended "$folder" || rm -rf "${folder:?}/new"
     done
     find "$STATE/txn" -mindepth 1 -maxdepth 1 -mmin +60 ! -exec test -e '{}/journal' \; -exec rm -rf {} +
     # shellcheck disable=SC2012 # names are ours
     ls -1 "$STATE/txn" | sort -r | tail -n +"$((KEPT + 1))" | while IFS= read -r name; do
         [ "$name" = "${T##*/}" ] || rm -rf "$STATE/txn/${name:?}"
     done
+}
+
+ended() { # FOLDER
+    name=${1%/}
+    [ "${name##*/}" != "${T##*/}" ] && ! systemctl -q is-active "mailprov-${name##*/}.service"
 }
 
 unbegun() { # stranger|stale|blocked|locked|failed

@@ -88,7 +88,7 @@ def _events(apply: str, fault: str, known: Known) -> Sequence[str]:
     if ONLY:
         return [event for event in possible if event in ONLY.split(",")]
     acts = [event for event in possible if event.startswith("do ")]
-    places = {"middle": acts[len(acts) // 2], "last": acts[-1]}
+    places = {"middle": acts[len(acts) // 2], "last": acts[-1]} if acts else {}
     events = [places.get(event, event) for event in SHORT[apply][fault]]
     assert set(events) <= set(possible), f"{fault} is not tried at {events}"
     return events
