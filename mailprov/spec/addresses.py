@@ -23,7 +23,8 @@ _ASCII_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOST_KEY: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _HOST_ALIAS: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
 _LOCAL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
-_USUAL: Final = re.compile(r"([a-z0-9_](?:[a-z0-9._-]{0,62}[a-z0-9_])?)@([a-z0-9.-]{1,189})")
+USUAL: Final = re.compile(r"([a-z0-9_](?:[a-z0-9._-]{0,62}[a-z0-9_])?)@([a-z0-9.-]{1,189})")
+"""an address in its canonical form, if it has no `..` and its domain is one"""
 _TARGET_LOCAL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+=~-]*[A-Za-z0-9_+=~-])?")
 _SCRIPTS: Final = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 _LOGIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}")
@@ -84,7 +85,7 @@ def mailbox(text: str) -> str:
     Raises Wrong. Dovecot's auth_username_chars and Postfix's recipient_delimiter `+` leave letters, digits and `. _ -`;
     the lengths are RFC 5321 §4.5.3.1.1 and, for the whole, RFC 5321 §4.5.3.1.3 less its brackets.
     """
-    found = _USUAL.fullmatch(text)
+    found = USUAL.fullmatch(text)
     if found and ".." not in text and domain(found[2]) == found[2]:
         return text
     local, name = _split(text)

@@ -17,7 +17,9 @@ T = TypeVar("T")
 
 MAX_PASSWORD: Final = 512
 _KEPT: Final = 10_000
-_FORMULA: Final = ("=", "+", "-", "@")
+_SUSPECT: Final = frozenset("=+-@#")
+_PLAIN: Final = re.compile(r"[A-Za-z\u4e00-\u9fff](?:[A-Za-z .'\u4e00-\u9fff-]{0,98}[A-Za-z\u4e00-\u9fff])?")
+"""what most names look like, in NFC already"""
 _ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]+)?[Ee]\+?[0-9]{1,2}")
 _ERROR: Final = re.compile(r"#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
 _MOBILE: Final = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}")
@@ -29,7 +31,7 @@ _FALSE: Final = frozenset(
     {"false", "no", "n", "0", "off", "inactive", "disabled", "suspended", "否", "停用", "禁用", "已停用", "已禁用"}
 )
 _UNLIMITED: Final = frozenset({"不限", "无限", "不限制", "无限制", "无限容量"})
-_MEANT: Final[dict[str, Protocol_]] = {"pop": "pop3", "imap4": "imap", "smtp": "submission"}
+_MEANT: Final[dict[str, str]] = {"pop": "pop3", "imap4": "imap", "smtp": "submission"}
 NOBODY: Final[frozenset[Protocol_]] = frozenset()
 
 
@@ -49,11 +51,14 @@ class Known(dict[K, T]):
 
 def words(text: str) -> str:
     """A name, a department or a title. Raises Wrong where a spreadsheet would see a formula, or shows an error."""
+    if _PLAIN.fullmatch(text):
+        return text
     found = values.display_name(text)
-    if found.startswith(_FORMULA):
-        raise Wrong(f"this begins with `{found[0]}`, as a spreadsheet's formula does", "delete the sign")
-    if found.startswith("#") and _ERROR.fullmatch(found):
-        raise Wrong(f"{brief(found)} is an error of a spreadsheet", "write the text itself")
+    if found[:1] in _SUSPECT:
+        if found[0] != "#":
+            raise Wrong(f"this begins with `{found[0]}`, as a spreadsheet's formula does", "delete the sign")
+        if _ERROR.fullmatch(found):
+            raise Wrong(f"{brief(found)} is an error of a spreadsheet", "write the text itself")
     return found
 
 
@@ -77,8 +82,8 @@ def protocols(text: str) -> frozenset[Protocol_]:
     for word in parts(unicodedata.normalize("NFKC", text).casefold()):
         known = next((name for name in PROTOCOLS if name == word), None)
         if known is None:
-            near = _MEANT.get(word) or next(iter(get_close_matches(word[:100], PROTOCOLS, 1, 0.6)), "")
-            cure = f"did you mean `{near}`?" if near else f"choose from {', '.join(PROTOCOLS)}"
+            close = [_MEANT[word]] if word in _MEANT else get_close_matches(word[:100], PROTOCOLS, 1, 0.6)
+            cure = f"did you mean `{close[0]}`?" if close else f"choose from {', '.join(PROTOCOLS)}"
             raise Wrong(f"`{brief(word)}` is not one of {', '.join(PROTOCOLS)}", cure)
         found.add(known)
     return frozenset(found)

@@ -1,4 +1,4 @@
-"""What the columns of a staff list mean: their headings, in English and Chinese, as mail systems and Excel write them."""
+"""What the columns of a staff list mean: their headings, in English and Chinese, as mail systems write them."""
 
 from __future__ import annotations
 

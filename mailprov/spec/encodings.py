@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from mailprov.spec.desk import Wrong
+from mailprov.spec.desk import Wrong, brief
 
 ENCODINGS: Final = {
     "utf-8": "utf-8-sig",
@@ -22,7 +22,7 @@ ENCODINGS: Final = {
     "windows-1252": "cp1252",
 }
 """names that a declaration may use, and Python's for them"""
-_PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 15
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DAMAGED: Final = 12
 """bytes beyond one a character that are right in UTF-8 before the first wrong one: by chance, GB18030 has fewer"""
@@ -40,6 +40,15 @@ class Encoding:
     name: str
     codec: str
     guessed: bool = False
+
+
+def named(name: str) -> str:
+    """The encoding that `name` means, as ENCODINGS has it. Raises Wrong."""
+    plain = name.strip().lower().replace("_", "-")
+    for known, codec in ENCODINGS.items():
+        if plain in (known.replace("_", "-"), codec):
+            return known
+    raise Wrong(f"the encoding `{brief(name, 40)}` is not known here", f"choose from {', '.join(ENCODINGS)}")
 
 
 def recognized(file: BinaryIO, declared: str = "") -> Encoding:
@@ -65,7 +74,8 @@ def recognized(file: BinaryIO, declared: str = "") -> Encoding:
     if fault.surplus >= _DAMAGED:
         raise Wrong(f"line {fault.line:,} is not UTF-8, while all before it is", "write this line's text anew")
     if _fault(file, "gb18030"):
-        raise Wrong(f"line {fault.line:,} is neither UTF-8 nor GB18030", "save the file as UTF-8, or name its `encoding`")
+        cure = "save the file as UTF-8, or name its `encoding`"
+        raise Wrong(f"line {fault.line:,} is neither UTF-8 nor GB18030", cure)
     return Encoding("GB18030", "gb18030", guessed=True)
 
 
@@ -79,19 +89,20 @@ class _Fault:
 
 def _fault(file: BinaryIO, codec: str) -> _Fault | None:
     decoder = codecs.getincrementaldecoder(codec)()
-    line, surplus = 1, 0
+    read, surplus = 0, 0
     for piece in _pieces(file):
         try:
-            text = decoder.decode(piece, not piece)
+            surplus += len(piece) - len(decoder.decode(piece, not piece))
         except UnicodeDecodeError as error:
             # its bytes are this piece, and before it what was kept of the piece before
             right = error.object[: error.start]
             text = right.decode(codec, "replace")
-            return _Fault(line + text.count("\n"), surplus + len(right) - len(text))
+            file.seek(0)
+            lines = file.read(max(0, read + len(piece) - len(error.object) + error.start)).decode(codec, "replace")
+            return _Fault(lines.count("\n") + 1, surplus + len(right) - len(text))
         except UnicodeError:  # UTF-16 without its mark
             return _Fault(1, 0)
-        line += text.count("\n")
-        surplus += len(piece) - len(text)
+        read += len(piece)
     return None
 
 

@@ -117,9 +117,7 @@ def check_served(domains: Mapping[str, Domain], hosts: Collection[str], desk: De
     return served
 
 
-def check_targets(
-    aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims, desk: Desk
-) -> None:
+def check_targets(aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims, desk: Desk) -> None:
     """Complain about aliases to addresses that nobody has, in declared domains; and about loops."""
     unknown = 0
     for alias in aliases:
@@ -146,9 +144,7 @@ def _abridged(cycle: Sequence[str]) -> list[str]:
     return list(cycle) if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]
 
 
-def _cycles(
-    aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims
-) -> Iterator[tuple[str, ...]]:
+def _cycles(aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims) -> Iterator[tuple[str, ...]]:
     """The circles among aliases (and catch-alls), each once, from its first alias to itself again."""
     leads = {alias.address: alias.to for alias in aliases}
 

@@ -15,8 +15,8 @@ from operator import itemgetter
 from typing import Final
 
 from mailprov.errors import Origin
-from mailprov.model import PROTOCOLS, Network, Password, Person, Protocol_, User
-from mailprov.spec import addresses, cells
+from mailprov.model import PROTOCOLS, Network, Password, Person, Protocol_, User, domain_of
+from mailprov.spec import addresses, cells, hashes, records
 from mailprov.spec.cells import Known
 from mailprov.spec.columns import HEADINGS, Columns
 from mailprov.spec.desk import Desk, Wrong
@@ -79,6 +79,9 @@ def _collector_at_rest() -> Iterator[None]:
     try:
         yield
     finally:
+        if was and not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()  # all that was made is among the oldest objects now, not to be looked at again soon
         if was:
             gc.enable()
 
@@ -92,6 +95,8 @@ class _Reader:
         self.defaults = defaults
         self.claims: list[User | Claim] = []
         self.lengths: dict[int, Origin] = {}
+        self.canonical: set[str] = set()
+        """domains that are written as they are stored"""
         self.explained = 0
         """complaints about rows whose address is known"""
         at = {field: found.at.get(field, -1) for field in HEADINGS}
@@ -107,10 +112,10 @@ class _Reader:
         self.person_at = tuple(at[field] for field, _ in _PERSON)
         self.person_of = itemgetter(*self.person_at)
         self.id_at = at["employee_id"]
-        self.quotas: Known[str, int | None] = Known(
-            lambda text: cells.quota(text) if text.strip() else defaults.quota
+        self.quotas: Known[str, int | None] = Known(lambda text: cells.quota(text) if text.strip() else defaults.quota)
+        self.protocols: Known[str, frozenset[Protocol_]] = Known(
+            lambda text: cells.protocols(text) or defaults.protocols
         )
-        self.protocols = Known(lambda text: cells.protocols(text) or defaults.protocols)
         self.enabled = Known(cells.enabled)
         self.people = Known(_person)
         self.source = f"the column `password_hash` of {table.file}"
@@ -119,39 +124,57 @@ class _Reader:
 
     def users(self) -> list[User]:
         made: list[User] = []
-        claim, keep, ids = self.claims.append, made.append, self.id_at >= 0
+        claim, keep, ids, read, address_at = (
+            *(self.claims.append, made.append, self.id_at >= 0),
+            *(self._reading(), self.address_at),
+        )
         for number, fields, line in self.table.rows:
             fields.append("")
             try:
-                user = self._user(fields, number, line)
+                user = read(fields, number, line)
             except Wrong:
                 self._explain(fields, number, line)
                 continue
             keep(user)
             # a user whose address is written as it is stored says all that a claim does
-            claim(user if fields[self.address_at] == user.address else self._claim(user, fields))
+            claim(user if fields[address_at] == user.address else self._claim(user, fields))
             if user.aliases:
-                self._claim_aliases(fields, user.aliases, number, line)
+                self._claim_aliases(user.aliases, number, line)
             if ids and user.person is not None and user.person.employee_id.isdecimal():
                 self.lengths.setdefault(len(user.person.employee_id), self.table.origin(number, line, self.id_at))
         return made
 
-    def _user(self, fields: list[str], number: int, line: str) -> User:
-        address = self._address(fields)
-        protocols = self.protocols[fields[self.protocols_at]]
-        if not self.enabled[fields[self.enabled_at]]:
-            protocols = cells.NOBODY
-        return User(
-            address,
-            self._password(fields),
-            self._name(fields),
-            self.quotas[fields[self.quota_at]],
-            protocols,
-            self.defaults.allow_from,
-            self._aliases(fields, address) if fields[self.aliases_at] else (),
-            Origin(self.table.file, number, self.table.column(line, self.address_at) if self.address_at else 1),
-            self.people[self.person_of(fields)],
-        )
+    def _reading(self) -> Callable[[list[str], int, str], User]:
+        """What makes a user of a row's fields, its line's number and its line; it raises Wrong at the first fault."""
+        # Names of this function instead of attributes: that alone is a tenth of the time of a long list.
+        address_of, password_of, name_of, aliases_of = self._address, self._password, self._name, self._aliases
+        address_at, hash_at, quota_at, name_at = self.address_at, self.hash_at, self.quota_at, self.name_at
+        only_hash, one_name = self.password_at < 0 <= self.hash_at, not self.two_names
+        quotas, people, person_of, source = self.quotas, self.people, self.person_of, self.source
+        protocols, allow_from, aliases_at = self._protocols, self.defaults.allow_from, self.aliases_at
+        same = self.defaults.protocols if max(self.protocols_at, self.enabled_at) < 0 else None
+        file, column, canonical = self.table.file, self.table.column, self.canonical
+        usual, words, checked = addresses.USUAL.fullmatch, cells.words, hashes.checked
+        new_user, managed = records.user, records.managed
+
+        def read(fields: list[str], number: int, line: str) -> User:
+            text = fields[address_at]
+            found = usual(text)
+            address = text if found and found[2] in canonical and ".." not in text else address_of(fields)
+            text = fields[hash_at]
+            return new_user(
+                address,
+                managed(source, checked(text)) if only_hash and text else password_of(fields),
+                words(fields[name_at]) if one_name else name_of(fields),
+                quotas[fields[quota_at]],
+                same if same is not None else protocols(fields),
+                allow_from,
+                aliases_of(fields, address) if fields[aliases_at] else (),
+                Origin(file, number, column(line, address_at) if address_at else 1),
+                people[person_of(fields)],
+            )
+
+        return read
 
     # --- cells that take more than one
 
@@ -159,7 +182,10 @@ class _Reader:
         text = fields[self.address_at].strip()
         if "@" not in text:
             text = self._whole(text, fields)
-        return addresses.mailbox(text)
+        address = addresses.mailbox(text)
+        if address == text:
+            self.canonical.add(domain_of(address))
+        return address
 
     def _whole(self, text: str, fields: list[str]) -> str:
         """The address of a local part that stands alone. Raises Wrong, whose words do not show what may be a secret."""
@@ -187,6 +213,10 @@ class _Reader:
                 return initial
         return cells.managed(text, self.source) if text.strip() else self.unknown
 
+    def _protocols(self, fields: list[str]) -> frozenset[Protocol_]:
+        found = self.protocols[fields[self.protocols_at]]
+        return found if self.enabled[fields[self.enabled_at]] else cells.NOBODY
+
     def _aliases(self, fields: list[str], address: str) -> tuple[str, ...]:
         at_domain = address[address.find("@") :]
         texts = (text if "@" in text else text + at_domain for text in cells.parts(fields[self.aliases_at]))
@@ -197,7 +227,7 @@ class _Reader:
     def _claim(self, user: User, fields: list[str]) -> Claim:
         return Claim(user.address, "user", fields[self.address_at].strip(), user.origin or self.table.heading(0))
 
-    def _claim_aliases(self, fields: list[str], aliases: tuple[str, ...], number: int, line: str) -> None:
+    def _claim_aliases(self, aliases: tuple[str, ...], number: int, line: str) -> None:
         origin = self.table.origin(number, line, self.aliases_at)
         self.claims.extend(Claim(alias, "alias of a user", alias, origin) for alias in aliases)
 
@@ -226,7 +256,7 @@ class _Reader:
 
     def _explain_aliases(self, fields: list[str], address: str, number: int, line: str) -> None:
         try:
-            self._claim_aliases(fields, self._aliases(fields, address), number, line)
+            self._claim_aliases(self._aliases(fields, address), number, line)
         except Wrong as wrong:
             self.desk.refuse(self.table.origin(number, line, self.aliases_at), wrong)
 

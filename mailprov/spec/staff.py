@@ -12,6 +12,7 @@ from mailprov.model import User
 from mailprov.spec import addresses, meaning, roster, values
 from mailprov.spec.columns import HEADINGS, Columns, columns, warn_of_unused
 from mailprov.spec.desk import Desk, Wrong
+from mailprov.spec.encodings import named
 from mailprov.spec.part import Part
 from mailprov.spec.people import Claim, password
 from mailprov.spec.roster import Defaults
@@ -58,7 +59,8 @@ def _read(part: Part, number: int, node: Any, found: Lists, desk: Desk) -> None:
             warn_of_unused(opened, known, desk)
             if opened.guessed:
                 what = f"read as {opened.guessed}, since it is not UTF-8"
-                desk.warn(Origin(opened.file, 1, 1), what, f"`encoding: {opened.guessed.lower()}` says that it is right")
+                cure = f"`encoding: {opened.guessed.lower()}` says that it is right"
+                desk.warn(Origin(opened.file, 1, 1), what, cure)
             read = roster.read(opened, known, defaults, desk)
     except Wrong as wrong:
         desk.refuse(here, _about(settings["file"], wrong))
@@ -126,7 +128,7 @@ def preview(path: Path, encoding: str, domain: str) -> Preview:
     made: tuple[User, ...] = ()
     try:
         name = addresses.domain(domain) if domain else ""
-        with table(path, encoding, desk) as opened:
+        with table(path, named(encoding) if encoding else "", desk) as opened:
             form = opened.form
             known = columns(opened, name, desk)
             if known is not None:

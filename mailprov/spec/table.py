@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import TextIOWrapper
+from io import IncrementalNewlineDecoder
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from mailprov.errors import Origin
 from mailprov.spec.desk import Desk, Wrong
@@ -19,6 +20,7 @@ from mailprov.spec.files import MAX_TABLE, opened
 
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab"}
 _QUOTE: Final = '"'
+_PIECE: Final = 1 << 14
 _SPAN: Final = 50
 """lines that one field in quotation marks may run over before its end counts as missing"""
 
@@ -66,22 +68,36 @@ def table(path: Path, encoding: str, desk: Desk) -> Iterator[Table]:
     with opened(path, MAX_TABLE) as file:
         known = recognized(file, encoding)
         file.seek(0)
-        # the default newline: a lone carriage return ends a line, too, as it did on old Macs
-        with TextIOWrapper(file, known.codec) as text:
-            yield _csv(str(path), known, enumerate(text, 1), desk)
+        yield _csv(str(path), known, _lines(file, known.codec), desk)
+
+
+def _lines(file: BinaryIO, codec: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text with their numbers. A lone carriage return ends a line, too, as it did on old Macs."""
+    decoder = IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(), translate=True)
+    above, parts = 0, [""]
+    while piece := file.read(_PIECE):
+        text = decoder.decode(piece)
+        parts.append(text)
+        if "\n" in text:
+            lines = "".join(parts).split("\n")
+            parts = [lines.pop()]
+            yield from enumerate(lines, above + 1)
+            above += len(lines)
+    parts.append(decoder.decode(b"", final=True))
+    yield from enumerate("".join(parts).split("\n"), above + 1)
 
 
 def _csv(file: str, encoding: Encoding, lines: Iterator[tuple[int, str]], desk: Desk) -> Table:
-    number, line, separator = 0, "", ""
-    for number, line in lines:
+    separator = ""
+    for number, line in lines:  # noqa: B007 - both are of use behind the loop
         if line[:4].lower() == "sep=":  # Excel's own way to say it
             separator = line[4:5]
-        elif line.strip(" \t\r\n,;"):
+        elif line.strip(" \t,;"):
             break
     else:
         raise Wrong("this file is empty", "its first line names the columns: address,name,password_hash,quota")
     separator = separator if separator in SEPARATORS else _separator(line)
-    header = _fields(line, separator)
+    header = _fields(line.lstrip("\ufeff"), separator)
     while len(header) > 1 and not header[-1].strip():
         del header[-1]  # spreadsheets write empty columns at the right
     form = f"{encoding.name}, separated by {SEPARATORS[separator]}s"
@@ -103,7 +119,7 @@ def _rows(file: str, lines: Iterator[tuple[int, str]], separator: str, width: in
     ahead: deque[tuple[int, str]] = deque()
     for number, line in _in_turn(lines, ahead):
         if _QUOTE not in line:
-            fields = line.rstrip("\n").split(separator)
+            fields = line.split(separator)
         else:
             try:
                 fields = _fields(line, separator)
@@ -161,7 +177,7 @@ def _until_closed(
     """How many further lines a row goes on in, which are passed over; 0 where they make no whole row."""
     ahead.extend(islice(lines, _SPAN - len(ahead)))
     for count, (_, more) in enumerate(ahead, 1):
-        line += more
+        line += "\n" + more
         if more.count(_QUOTE) % 2:
             try:
                 whole = len(_fields(line, separator)) == width

@@ -75,7 +75,8 @@ def _rows(file: str, lines: Iterator[tuple[int, tuple[Any, ...]]], width: int, d
         except Exception as error:  # as above
             raise _damaged(error) from None
         if any(map(str.strip, fields[width:])):
-            desk.complain(Origin(file, number, width + 1), "this cell has no heading", "name its column in the first row")
+            here = Origin(file, number, width + 1)
+            desk.complain(here, "a cell at the right has no heading", "name its column in the first row")
             desk.stop_when_full()
             continue
         yield number, fields[:width] + [""] * (width - len(fields)), ""
