@@ -102,7 +102,7 @@ def warn_of_unused(table: Table, found: Columns, desk: Desk) -> None:
         names = ", ".join(_shown(table.header, index) for index in found.unused[:20])
         more = f" and {len(found.unused) - 20} more" if len(found.unused) > 20 else ""
         many = "columns are" if len(found.unused) > 1 else "column is"
-        where = table.heading(0)
+        where = table.heading(found.unused[0])
         desk.warn(where, f"{len(found.unused)} {many} not used: {names}{more}", f"known are: {', '.join(HEADINGS)}")
 
 

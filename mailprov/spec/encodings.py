@@ -44,9 +44,9 @@ class Encoding:
 
 def named(name: str) -> str:
     """The encoding that `name` means, as ENCODINGS has it. Raises Wrong."""
-    plain = name.strip().lower().replace("_", "-")
+    plain = name.strip().lower().replace("_", "").replace("-", "")
     for known, codec in ENCODINGS.items():
-        if plain in (known.replace("_", "-"), codec):
+        if plain in (known.replace("_", "").replace("-", ""), codec):
             return known
     raise Wrong(f"the encoding `{brief(name, 40)}` is not known here", f"choose from {', '.join(ENCODINGS)}")
 

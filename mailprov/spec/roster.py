@@ -238,7 +238,7 @@ class _Reader:
         if not any(map(str.strip, fields)):
             return
         address, before = "", len(self.desk.complaints)
-        for index, read in self._cells():
+        for index, read in self._cells(fields):
             try:
                 found = read(fields)
             except Wrong as wrong:
@@ -260,11 +260,11 @@ class _Reader:
         except Wrong as wrong:
             self.desk.refuse(self.table.origin(number, line, self.aliases_at), wrong)
 
-    def _cells(self) -> Iterator[tuple[int, Callable[[list[str]], object]]]:
+    def _cells(self, fields: list[str]) -> Iterator[tuple[int, Callable[[list[str]], object]]]:
         """What reads each cell of a row by itself, with the index of the cell."""
         yield self.address_at, self._address
         yield max(self.name_at, self.first_at, self.last_at), self._name
-        yield max(self.hash_at, self.password_at), self._password
+        yield self.password_at if fields[self.password_at].strip("*") else self.hash_at, self._password
         readers: list[tuple[int, Callable[[str], object]]] = [
             (self.quota_at, self.quotas.__getitem__),
             (self.protocols_at, self.protocols.__getitem__),
