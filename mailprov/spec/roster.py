@@ -110,14 +110,15 @@ class _Reader:
             at[field] for field in ("quota", "protocols", "enabled", "aliases")
         )
         self.person_at = tuple(at[field] for field, _ in _PERSON)
-        self.person_of = itemgetter(*self.person_at)
+        present = [(field, read, at[field]) for field, read in _PERSON if at[field] >= 0] or [(*_PERSON[0], -1)]
+        self.person_of = itemgetter(*(index for _, _, index in present))
         self.id_at = at["employee_id"]
         self.quotas: Known[str, int | None] = Known(lambda text: cells.quota(text) if text.strip() else defaults.quota)
         self.protocols: Known[str, frozenset[Protocol_]] = Known(
             lambda text: cells.protocols(text) or defaults.protocols
         )
         self.enabled = Known(cells.enabled)
-        self.people = Known(_person)
+        self.people = Known(partial(_person, tuple((field, read) for field, read, _ in present)))
         self.source = f"the column `password_hash` of {table.file}"
         self.initial_source = f"the column `password` of {table.file}"
         self.unknown = defaults.password or Password("initial", self.initial_source)
@@ -287,6 +288,8 @@ def _cell(index: int, read: Callable[[str], object], fields: list[str]) -> objec
     return read(fields[index])
 
 
-def _person(texts: tuple[str, ...]) -> Person | None:
-    found = [read(text) if text else "" for (_, read), text in zip(_PERSON, texts, strict=True)]
-    return Person(*found) if any(found) else None
+def _person(readers: tuple[tuple[str, Callable[[str], str]], ...], texts: str | tuple[str, ...]) -> Person | None:
+    """The person of these cells, one for each reader; a lone one stands for itself. Raises Wrong."""
+    cells_ = (texts,) if isinstance(texts, str) else texts
+    found = {field: value for (field, read), text in zip(readers, cells_, strict=True) if (value := read(text))}
+    return Person(**found) if found else None

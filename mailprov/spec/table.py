@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import IncrementalNewlineDecoder
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -73,18 +72,23 @@ def table(path: Path, encoding: str, desk: Desk) -> Iterator[Table]:
 
 def _lines(file: BinaryIO, codec: str) -> Iterator[tuple[int, str]]:
     """The lines of a text with their numbers. A lone carriage return ends a line, too, as it did on old Macs."""
-    decoder = IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(), translate=True)
-    above, parts = 0, [""]
-    while piece := file.read(_PIECE):
-        text = decoder.decode(piece)
+    decoder = codecs.getincrementaldecoder(codec)()
+    above, parts, held, piece = 0, [""], "", b" "
+    while piece:
+        piece = file.read(_PIECE)
+        text = held + decoder.decode(piece, not piece)
+        held = ""
+        if "\r" in text:
+            if piece and text.endswith("\r"):
+                text, held = text[:-1], "\r"  # a line feed may follow in the next piece
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         parts.append(text)
         if "\n" in text:
             lines = "".join(parts).split("\n")
             parts = [lines.pop()]
             yield from enumerate(lines, above + 1)
             above += len(lines)
-    parts.append(decoder.decode(b"", final=True))
-    yield from enumerate("".join(parts).split("\n"), above + 1)
+    yield above + 1, "".join(parts)
 
 
 def _csv(file: str, encoding: Encoding, lines: Iterator[tuple[int, str]], desk: Desk) -> Table:

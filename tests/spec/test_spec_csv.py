@@ -18,7 +18,7 @@ from spec_tools import ENVIRON, HASH, NOW, fuzz
 from mailprov.errors import Complaint, MailprovError, Origin, SpecError
 from mailprov.model import Password, Person, Secret, Spec, User
 from mailprov.passwords import initial_hash
-from mailprov.spec import files, load, records, workbook
+from mailprov.spec import encodings, files, load, records, table, workbook
 from mailprov.spec.cells import full_name, words
 from mailprov.spec.columns import HEADINGS, plain
 from mailprov.spec.encodings import ENCODINGS, named
@@ -233,18 +233,18 @@ CELLS = st.one_of(
 @fuzz(800)
 @given(
     header=st.lists(st.one_of(st.sampled_from(["address", "local_part", *HEADINGS]), CELLS), min_size=1, max_size=8),
-    table=st.lists(st.lists(CELLS, max_size=8), max_size=5),
+    cells=st.lists(st.lists(CELLS, max_size=8), max_size=5),
     separator=st.sampled_from(",;\t"),
     codec=st.sampled_from(["utf-8", "gb18030", "utf-16", "utf-8-sig"]),
     quoted=st.booleans(),
 )
 def test_any_table(
-    header: list[str], table: list[list[str]], separator: str, codec: str, quoted: bool, declare: Declare
+    header: list[str], cells: list[list[str]], separator: str, codec: str, quoted: bool, declare: Declare
 ) -> None:
     def line(cells: Iterable[str]) -> str:
         return separator.join('"' + cell.replace('"', '""') + '"' if quoted else cell for cell in cells)
 
-    try_all(declare, "\n".join(map(line, [header, *table])).encode(codec))
+    try_all(declare, "\n".join(map(line, [header, *cells])).encode(codec))
 
 
 def try_all(declare: Declare, body: bytes) -> None:
@@ -323,6 +323,16 @@ def test_line_ends_of_every_kind(declare: Declare) -> None:
     for end in ("\n", "\r\n", "\r"):
         spec = declare(end.join(["address,name", "a@example.com,A", "b@example.com,B"]))
         assert [(user.name, user.origin and user.origin.line) for user in spec.users] == [("A", 2), ("B", 3)]
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "gb18030"])
+def test_lines_across_pieces(codec: str, declare: Declare, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "address,name\r\na@example.com,王\r\n\r\nb@example.com,𠮷\rc@example.com,C\r\n".encode(codec)
+    for size in range(1, 40):
+        monkeypatch.setattr(table, "_PIECE", size)
+        monkeypatch.setattr(encodings, "_PIECE", size)
+        users = declare(body).users
+        assert [(user.name, user.origin and user.origin.line) for user in users] == [("王", 2), ("𠮷", 4), ("C", 5)]
 
 
 def test_encodings_have_names() -> None:
