@@ -30,7 +30,9 @@ def workbook(path: Path, desk: Desk) -> Iterator[Table]:
         _refuse_bombs(file)
         try:
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            lines = enumerate(book.worksheets[0].iter_rows(values_only=True), 1)
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # some programs write that a sheet has one cell
+            lines = enumerate(sheet.iter_rows(values_only=True), 1)
             header_line, header = _header(lines)
         except Wrong:
             raise

@@ -368,7 +368,8 @@ class FakeOpenpyxl(ModuleType):
 
     def load_workbook(self, file: object, **how: bool) -> object:
         assert how == {"read_only": True, "data_only": True}
-        return SimpleNamespace(worksheets=[SimpleNamespace(iter_rows=lambda values_only: iter(map(tuple, CELL_TYPES)))])
+        rows = SimpleNamespace(iter_rows=lambda values_only: iter(map(tuple, CELL_TYPES)), reset_dimensions=list)
+        return SimpleNamespace(worksheets=[rows])
 
 
 def judge_spreadsheet(file: Path) -> None:
