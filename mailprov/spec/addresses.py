@@ -85,8 +85,7 @@ def mailbox(text: str) -> str:
     Raises Wrong. Dovecot's auth_username_chars and Postfix's recipient_delimiter `+` leave letters, digits and `. _ -`;
     the lengths are RFC 5321 §4.5.3.1.1 and, for the whole, RFC 5321 §4.5.3.1.3 less its brackets.
     """
-    found = USUAL.fullmatch(text)
-    if found and ".." not in text and domain(found[2]) == found[2]:
+    if _is_usual(text):
         return text
     local, name = _split(text)
     local = local.lower()
@@ -95,12 +94,20 @@ def mailbox(text: str) -> str:
     return _joined(local, domain(name))
 
 
+def _is_usual(text: str) -> bool:
+    """Whether `text` is an address in a form that `mailbox` and `target` leave as it is. May raise Wrong."""
+    found = USUAL.fullmatch(text)
+    return found is not None and ".." not in text and domain(found[2]) == found[2]
+
+
 def target(text: str, declared: Container[str]) -> str:
     """The canonical address that mail is forwarded to.
 
     In a `declared` domain it follows the rules of `mailbox`, and may carry a `+extension`; elsewhere the local part
     is kept as it is, since only its own server knows whether case matters (RFC 5321 §2.4). Raises Wrong.
     """
+    if _is_usual(text):
+        return text
     local, name = _split(text)
     name = domain(name)
     if name in declared:

@@ -141,8 +141,10 @@ class _Reader:
             claim(user if fields[address_at] == user.address else self._claim(user, fields))
             if user.aliases:
                 self._claim_aliases(user.aliases, number, line)
-            if ids and user.person is not None and user.person.employee_id.isdecimal():
-                self.lengths.setdefault(len(user.person.employee_id), self.table.origin(number, line, self.id_at))
+            if ids and user.person is not None:
+                known_as = user.person.employee_id
+                if len(known_as) not in self.lengths and known_as.isdecimal():
+                    self.lengths[len(known_as)] = self.table.origin(number, line, self.id_at)
         return made
 
     def _reading(self) -> Callable[[list[str], int, str], User]:
