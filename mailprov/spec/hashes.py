@@ -21,8 +21,8 @@ MAX_ARGON_MEMORY: Final = 256 * 1024
 """KiB; each login in progress takes this much of the host's memory"""
 
 _FRAME: Final = re.compile(r"\{([A-Za-z0-9.-]{1,30})\}(.*)")
-_USUAL: Final = re.compile(r"\{SHA512-CRYPT\}\$6\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}")
-"""what most hashes look like, to be recognized at one glance"""
+USUAL: Final = re.compile(r"\{SHA512-CRYPT\}\$6\$[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}")
+"""what most hashes look like: one that fits is right as it stands"""
 _ALLOWED: Final = re.compile(r"[A-Za-z0-9./$,=+-]+")
 _MAKE: Final = "make one with `doveadm pw -s SHA512-CRYPT`"
 _REFUSED: Final = {
@@ -55,7 +55,7 @@ _REFUSED: Final = {
 
 def checked(text: str) -> str:
     """`text` with its scheme in capitals. Raises Wrong, whose words never hold any of the hash."""
-    if _USUAL.fullmatch(text):
+    if USUAL.fullmatch(text):
         return text
     found = _FRAME.fullmatch(text)
     if not found:

@@ -125,10 +125,8 @@ class _Reader:
 
     def users(self) -> list[User]:
         made: list[User] = []
-        claim, keep, ids, read, address_at = (
-            *(self.claims.append, made.append, self.id_at >= 0),
-            *(self._reading(), self.address_at),
-        )
+        claim, keep, read = self.claims.append, made.append, self._reading()
+        address_at, ids = self.address_at, self.id_at >= 0
         for number, fields, line in self.table.rows:
             fields.append("")
             try:
@@ -157,7 +155,7 @@ class _Reader:
         protocols, allow_from, aliases_at = self._protocols, self.defaults.allow_from, self.aliases_at
         same = self.defaults.protocols if max(self.protocols_at, self.enabled_at) < 0 else None
         file, column, canonical = self.table.file, self.table.column, self.canonical
-        usual, words, checked = addresses.USUAL.fullmatch, cells.words, hashes.checked
+        usual, usual_hash, words = addresses.USUAL.fullmatch, hashes.USUAL.fullmatch, cells.words
         new_user, managed = records.user, records.managed
 
         def read(fields: list[str], number: int, line: str) -> User:
@@ -167,7 +165,7 @@ class _Reader:
             text = fields[hash_at]
             return new_user(
                 address,
-                managed(source, checked(text)) if only_hash and text else password_of(fields),
+                managed(source, text) if only_hash and usual_hash(text) else password_of(fields),
                 words(fields[name_at]) if one_name else name_of(fields),
                 quotas[fields[quota_at]],
                 same if same is not None else protocols(fields),
@@ -254,6 +252,9 @@ class _Reader:
             origin = self.table.origin(number, line, self.address_at)
             self.claims.append(Claim(address, "user", fields[self.address_at].strip(), origin))
             self._explain_aliases(fields, address, number, line)
+            if len(self.desk.complaints) == before:
+                # no row is ever lost in silence, whatever the two ways to read it make of it
+                self.desk.complain(origin, "this line cannot be understood", "write it anew")
             self.explained += len(self.desk.complaints) - before
         self.desk.stop_when_full()
 

@@ -213,6 +213,27 @@ def test_no_password_is_in_a_message(body: str, declare: Declare) -> None:
     assert "hunter2" not in "".join(map(str, said))
 
 
+def test_blanks_around_a_cell_are_no_part_of_it(declare: Declare) -> None:
+    row = ["a@example.com", "A", HASH, "2GiB", "pop3", "yes", "x@example.org", "Research", "Boss", "+1 555 0100", "7"]
+    row += ["info@example.com"]
+    header = "address,name,password_hash,quota,protocols,enabled,contact,department,title,mobile,employee_id,aliases"
+    (close,) = declare(f"{header}\n{','.join(row)}\n").users
+    (apart,) = declare(f"{header}\n {' , '.join(row)} \n").users
+    assert apart == close
+
+
+@fuzz(300)
+@given(
+    cells=st.lists(st.sampled_from(["", " ", "a", HASH, f" {HASH} ", "pop3", "2GiB", "no", "7", "\u3000"]), min_size=8)
+)
+def test_no_row_is_lost(cells: list[str], declare: Declare) -> None:
+    header = "address,name,password_hash,quota,protocols,enabled,mobile,aliases"
+    try:
+        assert len(declare(f"{header}\na@example.com,{','.join(cells[:7])}\n").users) == 1
+    except SpecError as error:
+        assert not [each for each in error.complaints if "cannot be understood" in each.what]
+
+
 # --- the reader
 
 
