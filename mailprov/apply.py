@@ -1,124 +1,18 @@
-"""One host, from its live state to the declared one. The pure middle is plan.py; what is here talks to the host."""
+"""A plan carried out by one host: the work handed to it, its journal followed, its question answered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
-from mailprov import manifest, probe, transaction
-from mailprov.dangers import dangers
+from mailprov import probe, transaction
 from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError
-from mailprov.history import transactions
 from mailprov.host import Host
-from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec
-from mailprov.passwords import initial_hash
-from mailprov.plan import Sight, closer_questions, differences, live, obstacles, plan, questions
-from mailprov.planfile import prints
-from mailprov.resources.accounts import Accounts, read_usage, shrinking
-from mailprov.resources.certificates import Certificate, clock, problems
-from mailprov.roles import mailhost
+from mailprov.model import Key
+from mailprov.plan import live, prints
 from mailprov.transaction import Event, OnEvent, Outcome, Work
-
-# Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
-_ANY = Facts("", "12", "", 0, (22,), "2.3", 0)
 
 QUIET_SECONDS = 900.0
 """how long a host may say nothing while it applies: apt waits for its lock and downloads in silence"""
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """A plan, the script that was asked for it, and the fingerprint of everything that was seen."""
-
-    plan: Plan
-    ask: bytes
-    seen: Mapping[Key, str]
-
-
-def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
-    """Look at the host, read-only, and plan. One exec when nothing differs, two or three when something does.
-
-    Raises HostError when the host is not one that mailprov can manage, and ConnectError when it is lost.
-    """
-    asked = script(spec, declared)
-    answer = ask(host, asked)
-    kept = manifest.parse(answer.sections.get("manifest", ""))
-    sight = Sight(probe.facts(answer.sections), live(answer.sections), kept, answer.digest)
-    desired = mailhost.desired(spec, declared, sight.facts, initial_hash)
-    _refuse_unusable(declared, sight)
-    differing = differences(desired, sight)
-    in_the_way = obstacles(differing)
-    if in_the_way:
-        cure = "mailprov replaces plain files only: move it away, then plan again"
-        raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, cure=cure)
-    closer = closer_questions(differing)
-    more = ask(host, probe.script(closer)).sections if closer else {}
-    made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
-    wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
-    return Survey(replace(made, dangers=wanted), asked, prints(sight.live))
-
-
-def script(spec: Spec, declared: HostSpec) -> bytes:
-    """The script that asks a host for everything that is declared of it."""
-    names = mailhost.desired(replace(spec, users=(), aliases=()), declared, _ANY, initial_hash)
-    return probe.script(questions(names))
-
-
-def _usage(host: Host, made: Plan) -> Mapping[str, int]:
-    """The bytes used by each account whose quota would shrink."""
-    pairs = [(change.before, change.after) for change in made.changes]
-    names = [
-        name
-        for before, after in pairs
-        if isinstance(before, Accounts) and isinstance(after, Accounts)
-        for name in shrinking(before, after)
-    ]
-    if not names:
-        return {}
-    return read_usage(ask(host, probe.script([Question("usage", "usage", tuple(names))])).sections["usage"])
-
-
-def ask(host: Host, script: bytes) -> probe.Answer:
-    """What the host answers to a probe's script. Raises HostError when that is no answer."""
-    completed = host.run(("sh", "-s"), stdin=script)
-    if completed.status != 0 and not completed.stdout:
-        why = completed.stderr.decode("utf-8", "replace").strip()[:400]
-        raise HostError("the host could not be read", where=host.name, why=why)
-    return probe.parse(completed.stdout)
-
-
-def _refuse_unusable(declared: HostSpec, sight: Sight) -> None:
-    """A certificate that something else keeps on the host must be usable before anything refers to it."""
-    tls = declared.tls
-    if tls.source != "on_host":
-        return
-    item = sight.live.get(Certificate(tls.certificate_path, tls.key_path, "on_host").key)
-    certificate = item if isinstance(item, Certificate) else None
-    wrong = problems(certificate, declared.hostname, clock(sight.facts.clock))
-    if wrong:
-        cure = "renew or replace it on the host, or declare another source under `tls`"
-        raise HostError(f"{tls.certificate_path} cannot be used: {'; '.join(wrong)}", where=declared.name, cure=cure)
-
-
-def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[str, str]) -> tuple[str, ...]:
-    found = list(spec.warnings)
-    past = transactions(sections)
-    if past.holder:
-        found.append(f"an apply is at work there: {past.holder}")
-    elif past.open:
-        found.append(f"the apply {past.open} was cut off and is not settled yet; the next apply settles it first")
-    if sections.get("manifest") and sight.manifest is None:
-        found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
-    if declared.tls.source == "self_signed":
-        found.append("the certificate is self-signed: mail clients will warn")
-    missing = [u.address for u in spec.users_of(declared.name) if not (u.password.hash or u.password.plaintext)]
-    if missing:
-        found.append(
-            f"initial passwords are not here for {', '.join(missing[:5])}: creating these accounts will need them"
-        )
-    if sight.facts.free_kib and sight.facts.free_kib < 100_000:
-        found.append(f"/var/lib on the host has only {sight.facts.free_kib // 1024} MiB left")
-    return tuple(found)
 
 
 def apply(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
+from mailprov import probe
 from mailprov.model import Change, Danger, HostSpec
 from mailprov.resources import accounts, rows
 
@@ -32,7 +32,9 @@ def dangers(
         if change.key.kind == accounts.KIND and isinstance(change.before, accounts.Accounts):
             found.extend(_accounts(change, len(change.before.rows or {})))
             found.extend(_quotas(change, usage))
-    closing = sorted(_listening(sections.get("listeners", "")) - {port for _, _, port in declared.services.ports()})
+    open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
+    public = {port for address, port in open_now if not address.startswith(("127.", "[::1]"))}
+    closing = sorted(public - {port for _, _, port in declared.services.ports()})
     if closing:
         found.append(Danger("closing", f"closes port{_s(closing)} {', '.join(map(str, closing))}"))
     return tuple(found)
@@ -54,18 +56,6 @@ def _quotas(change: Change, usage: Mapping[str, int]) -> list[Danger]:
     limits = {name: accounts.quota(row.reveal()) for name, row in (after or {}).items() if name in usage}
     over = sorted(name for name, limit in limits.items() if limit is not None and usage[name] > limit)
     return [Danger("shrinking", f"sets quotas below what is used: {_some(over)}")] if over else []
-
-
-def _listening(text: str) -> set[int]:
-    """The ports on which Dovecot's or Postfix's master listens for others, in the output of `ss -Hltnp`."""
-    found = set()
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) >= 5 and ('("dovecot"' in line or '("master"' in line):
-            address, _, port = words[3].rpartition(":")
-            if re.fullmatch("[0-9]{1,5}", port) and not address.startswith(("127.", "[::1]")):
-                found.add(int(port))
-    return found
 
 
 def _some(names: Sequence[str]) -> str:

@@ -75,6 +75,11 @@ def live(sections: Mapping[str, str]) -> State:
     return {key: item for resource in ORDER for key, item in resource.read(sections).items()}
 
 
+def prints(state: State) -> Mapping[Key, str]:
+    """The fingerprint of each thing."""
+    return {key: item.fingerprint for key, item in state.items()}
+
+
 def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
     """Everything that differs, in the order of application."""
     result: list[Difference] = []

@@ -92,11 +92,6 @@ def bind(kept: Kept, desired: State) -> Plan:
     return replace(kept.plan, changes=changes, desired=desired, managed=managed(desired))
 
 
-def prints(state: State) -> Mapping[Key, str]:
-    """The fingerprint of each thing."""
-    return {key: item.fingerprint for key, item in state.items()}
-
-
 def _print(state: State, key: Key) -> str:
     return state[key].fingerprint if key in state else ""
 

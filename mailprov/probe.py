@@ -7,9 +7,8 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
-from mailprov import shell
+from mailprov import onhost, shell
 from mailprov.errors import HostError
 from mailprov.model import Facts, Question
 
@@ -28,15 +27,11 @@ class Answer:
     digest: str
 
 
-def library() -> str:
-    """probe.sh: the functions that questions name."""
-    return files("mailprov").joinpath("onhost/probe.sh").read_text(encoding="utf-8")
-
-
 def script(questions: Sequence[Question]) -> bytes:
     """One POSIX sh script that asks `questions` in order, framed so that a noisy login shell cannot be mistaken."""
     calls = [shell.line(("answer", q.section, q.function, *q.words)) for q in questions]
-    return "\n".join([library(), f"echo {shell.line((BEGIN,))}", *calls, f"echo {shell.line((END,))}", ""]).encode()
+    framed = [f"echo {shell.line((BEGIN,))}", *calls, f"echo {shell.line((END,))}"]
+    return "\n".join([onhost.text("probe.sh"), *framed, ""]).encode()
 
 
 def parse(stdout: bytes) -> Answer:
@@ -81,8 +76,8 @@ def facts(sections: Mapping[str, str]) -> Facts:
     if one.get("init") != "systemd":
         raise HostError("this host does not run systemd", cure="boot it with systemd as PID 1")
     connection = one.get("ssh", "").split()
-    said = [port for label, port in pairs if label == "sshd"] + (connection[3:] if len(connection) == 4 else [])
-    ports = {_number(port) for port in said if 0 < _number(port) < 65536}
+    own = _number(connection[3]) if len(connection) == 4 else 0
+    ports = {port for _, port in listening(sections.get("listeners", ""), "sshd")} | ({own} & set(range(1, 65536)))
     return Facts(
         machine_id=one.get("machine", ""),
         release=one["release"],
@@ -93,6 +88,18 @@ def facts(sections: Mapping[str, str]) -> Facts:
         free_kib=_number(one.get("free")),
         owed=tuple(sorted(value for label, value in pairs if label == "owed")),
     )
+
+
+def listening(text: str, *programs: str) -> frozenset[tuple[str, int]]:
+    """The addresses and ports on which `programs` listen, in the output of `ss -Hltnp` (ss(8))."""
+    found = set()
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 5 and any(f'(("{program}"' in line for program in programs):
+            address, _, port = words[3].rpartition(":")
+            if 0 < _number(port) < 65536:
+                found.add((address, _number(port)))
+    return frozenset(found)
 
 
 _YEAR_9999 = 253402300799

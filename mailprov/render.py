@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,14 @@ from mailprov.encode import Encoded, EncodeError
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+Render = Callable[[str, Mapping[str, object]], str]
+"""a template's name and its values → its text"""
+
+
+def unrendered(_template: str, _values: Mapping[str, object]) -> str:
+    """No text, for whoever wants to know only which files there are."""
+    return ""
 
 
 def render(template: str, values: Mapping[str, object]) -> str:

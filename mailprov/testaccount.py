@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 
+from mailprov import onhost
 from mailprov.encode import passwd_row
 from mailprov.errors import HostError
 from mailprov.host import Host
@@ -38,7 +38,7 @@ def test_account(host: Host, domain: str) -> Iterator[Account]:
 
 
 def _script(host: Host, action: str, address: str, stdin: bytes = b"") -> None:
-    text = files("mailprov").joinpath("onhost/testaccount.sh").read_text(encoding="utf-8")
+    text = onhost.text("testaccount.sh")
     completed = host.run(("sh", "-c", text, "mailprov", action, address, text), stdin=stdin)
     if completed.status != 0:
         why = completed.stderr.decode("utf-8", "replace").strip()[:400]

@@ -8,9 +8,8 @@ import re
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
-from mailprov import manifest, probe, shell
+from mailprov import manifest, onhost, probe, shell
 from mailprov.model import Command, Phase, Plan, Step
 
 CONFIRM_SECONDS = 60
@@ -126,10 +125,8 @@ class Work:
 
 def script() -> str:
     """The host's script: transaction.sh with the functions that it uses."""
-    folder = files("mailprov").joinpath("onhost")
-    main = folder.joinpath("transaction.sh").read_text(encoding="utf-8")
-    parts = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("acts.sh", "checks.sh"))
-    return main.replace("# @LIBRARY@\n", "\n".join(parts))
+    parts = (onhost.text(name) for name in ("acts.sh", "reload.sh", "checks.sh"))
+    return onhost.text("transaction.sh").replace("# @LIBRARY@\n", "\n".join(parts))
 
 
 def bundle(work: Work) -> bytes:
@@ -140,7 +137,7 @@ def bundle(work: Work) -> bytes:
         "plan.sh": functions(work).encode(),
         "desired": manifest.head(work.plan.desired, work.transaction).encode(),
         "managed": "".join(f"{path}\n" for path in work.plan.managed).encode(),
-        "testaccount": files("mailprov").joinpath("onhost/testaccount.sh").read_bytes(),
+        "testaccount": onhost.text("testaccount.sh").encode(),
         "meta": (work.meta.encode("ascii", "replace").decode().replace("\n", " ") + "\n").encode(),
     }
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in members.items())

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mailprov import manifest, probe
-from mailprov.apply import survey
 from mailprov.host.fake import Call, FakeHost
 from mailprov.model import Plan, Secret, Spec, State
 from mailprov.resources.accounts import Accounts, owns_password, with_password
@@ -33,6 +32,7 @@ from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
 from mailprov.resources.system_users import SystemUser
 from mailprov.spec import load
+from mailprov.survey import survey
 
 NOW = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
 HASH = "{SHA512-CRYPT}$6$" + "saltsaltsaltsalt$" + "a" * 86
@@ -109,7 +109,6 @@ class SimulatedHost:
 
     release: str = "12"
     clock: datetime = NOW
-    facts_more: str = "sshd 22\n"
     packages_: dict[str, str] = field(default_factory=lambda: {"openssl": "3.0", "ca-certificates": "20230311"})
     users: dict[str, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -165,7 +164,7 @@ class SimulatedHost:
         rows.append(f"os debian\nrelease {self.release}\ninit systemd\n")
         if "dovecot-core" not in self.packages_:
             rows.append(f"candidate {VERSIONS[self.release]}\n")
-        return "".join([*rows, self.facts_more, *(f"owed {name}\n" for name in self.owed)])
+        return "".join([*rows, *(f"owed {name}\n" for name in self.owed)])
 
     def _files(self, *paths: str) -> str:
         there = [path for path in (*paths, *self.managed) if path in self.entries]

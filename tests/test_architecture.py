@@ -39,7 +39,7 @@ MAY: dict[str, set[str]] = {
 MIDDLE = {"dangers", "errors", "history", "manifest", "model", "plan", "probe", "resources", "shell"}
 """what any other file right in mailprov/ may import: it belongs to the pure middle"""
 
-ANYTHING = {"apply", "verbs", "cli", "__main__", "__init__"}
+ANYTHING = {"apply", "survey", "verbs", "cli", "__main__", "__init__"}
 """rooms that join the others"""
 
 EDGES = ANYTHING | {"assets", "host", "lab", "onhost", "passwords", "schema", "spec", "testaccount", "verify"}

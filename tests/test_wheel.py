@@ -89,6 +89,6 @@ def test_the_schema_is_there(installed: Path, tmp_path: Path) -> None:
 
 
 def test_what_runs_on_the_host_is_there(installed: Path, tmp_path: Path) -> None:
-    words = "from mailprov import probe, transaction; print(probe.library()[:1] + transaction.START[:0])"
+    words = 'from mailprov import onhost, transaction; print(onhost.text("probe.sh")[:1] + transaction.START[:0])'
     done = run(installed.parent / "python", "-I", "-c", words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "#\n"), done.stderr

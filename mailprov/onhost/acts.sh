@@ -194,7 +194,7 @@ activate() { # NAME start|reload|restart
         systemctl daemon-reload
     else
         [ "$2" != start ] || ! wrapped "$1" || systemctl stop "$1.service"
-        systemctl "$2" "$1.service" && running "$1"
+        case "$1 $2" in 'dovecot reload') reload_dovecot ;; *) systemctl "$2" "$1.service" ;; esac && running "$1"
     fi && paid "$1"
 }
 

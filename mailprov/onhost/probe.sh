@@ -12,8 +12,9 @@ answer() { # SECTION FUNCTION [WORD...]
 }
 
 facts() {
-    echo "uid $(id -u)"
-    echo "machine $(cat /etc/machine-id)"
+    read -r machine </etc/machine-id
+    echo "uid $(id -u)
+machine $machine"
     echo "architecture $(uname -m)"
     echo "clock $(date +%s)"
     echo "ssh ${SSH_CONNECTION-}"
@@ -21,7 +22,6 @@ facts() {
     sed -n 's/^ID="\{0,1\}\([^"]*\)"\{0,1\}$/os \1/p; s/^VERSION_ID="\{0,1\}\([^"]*\)"\{0,1\}$/release \1/p' /etc/os-release
     [ -d /run/systemd/system ] && echo 'init systemd'
     command -v dovecot >/dev/null || apt-cache policy dovecot-core | sed -n 's/^ *Candidate: /candidate /p'
-    ss -Hltnp | awk '/"sshd"/ { sub(/.*:/, "", $4); print "sshd", $4 }'
     sed 's/^/owed /' "$STATE/owed"
 }
 
@@ -67,9 +67,10 @@ certificates() { # CERTIFICATE KEY [CERTIFICATE KEY...]
     while [ $# -gt 1 ]; do
         echo "certificate $1"
         stat -L -c 'mode %a %U' -- "$2"
-        openssl x509 -in "$1" -outform PEM
+        pair=$(openssl x509 -in "$1" -pubkey) # its public key, then itself
         public=$(openssl pkey -in "$2" -pubout)
-        [ -n "$public" ] && [ "$public" = "$(openssl x509 -in "$1" -noout -pubkey)" ] && echo matches
+        echo "${pair#*-----END PUBLIC KEY-----?}"
+        [ -z "$public" ] || case $pair in "$public"*) echo matches ;; esac
         shift 2
     done
 }

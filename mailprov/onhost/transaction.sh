@@ -87,7 +87,7 @@ rehearse() {
         { echo 'no private copy of /etc can be made'; return 1; }
     ip link set lo up
     # shellcheck disable=SC2086
-    each rehearse_one $REHEARSED && validators && canary
+    each rehearse_one $REHEARSED && secluded && validators && canary
 }
 
 # Room for the journal, the manifest and the undo of everything, so that a disk that fills up stops nothing halfway.
@@ -142,7 +142,7 @@ opened() {
 prepare() {
     # shellcheck disable=SC2086
     each act $PREPARE && each stage $STAGED || return 1
-    [ -z "$VALIDATE" ] || { journal validate && run unshare --mount --net --propagation private sh "$T/run" "$T" rehearse; } ||
+    [ -z "$VALIDATE" ] || { journal validate && run unshare --mount --net --pid --fork --kill-child --mount-proc sh "$T/run" "$T" rehearse; } ||
         { journal 'failed validate'; return 1; }
     ask "$T/base" && ports >"$T/ports" && served >"$T/served" && services_up >"$T/up" &&
         sync -- "$T/base" "$T/ports" "$T/served" "$T/up" && journal commit
@@ -354,6 +354,7 @@ settle() {
     happened begin || [ -z "$(ls -A "$T/old")" ] || { echo "$T/journal is not whole"; return 1; }
     journal "settle${BOOT:+ $BOOT}"
     run unmask_running
+    run let_in
     if happened confirmed && ! happened revert; then
         finish
     elif happened commit; then

@@ -69,8 +69,13 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Certificate]:
     return found
 
 
+def prepare() -> None:
+    """Load what reads certificates."""
+    import cryptography.x509  # noqa: F401 - heavy, and most hosts' certificates are plain files
+
+
 def _read_one(path: str, body: str) -> Certificate | None:
-    from cryptography import x509  # heavy, and most hosts' certificates are plain files
+    from cryptography import x509
 
     begin, end = body.find("-----BEGIN"), body.find("-----END CERTIFICATE-----")
     if begin < 0 or end < 0:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mailprov.encode import address, passwd_row, word
 from mailprov.model import PROTOCOLS, Facts, HostSpec, Item, Secret, User
-from mailprov.render import render
+from mailprov.render import Render, render
 from mailprov.resources.accounts import MODE, accounts
 from mailprov.resources.files import File, folder, text_file
 from mailprov.resources.packages import Package
@@ -21,7 +21,9 @@ MAIL = "/var/vmail"
 _AUTH_SERVICE = {"pop3": "pop3", "imap": "imap", "submission": "smtp"}
 
 
-def items(host: HostSpec, users: Sequence[User], facts: Facts, initial: Callable[[User], Secret]) -> tuple[Item, ...]:
+def items(
+    host: HostSpec, users: Sequence[User], facts: Facts, initial: Callable[[User], Secret], render: Render = render
+) -> tuple[Item, ...]:
     """Everything that Dovecot needs on this host.
 
     `initial` gives the password hash with which a user is created, and is asked only for users that are new.
@@ -33,7 +35,7 @@ def items(host: HostSpec, users: Sequence[User], facts: Facts, initial: Callable
         SystemUser("vmail", MAIL),
         folder(MAIL, "750", "vmail", "vmail"),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
-        text_file("/etc/dovecot/dovecot.conf", configuration(host, facts), services=("dovecot",)),
+        text_file("/etc/dovecot/dovecot.conf", configuration(host, facts, render), services=("dovecot",)),
         accounts(f"{FOLDER}/accounts", table, lambda name: initial(by_address[name])),
         _private("denied", "".join(f"{line}\n" for line in denied(users))),
         _private("verify", ""),
@@ -49,7 +51,7 @@ def packages(host: HostSpec) -> tuple[Package, ...]:
     return tuple(Package(name) for name in wanted)
 
 
-def configuration(host: HostSpec, facts: Facts) -> str:
+def configuration(host: HostSpec, facts: Facts, render: Render = render) -> str:
     """dovecot.conf in the syntax of the version that the host has or would install."""
     protocols = tuple(word(name) for name in ("imap", "pop3") if _open(host, name))
     listeners = {"imap": host.services.imap, "pop3": host.services.pop3}

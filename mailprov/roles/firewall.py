@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailprov.encode import Encoded, word
 from mailprov.model import Facts, HostSpec, Item, Network
-from mailprov.render import render
+from mailprov.render import Render, render
 from mailprov.resources.files import folder, text_file
 from mailprov.resources.firewall import SERVICE, Table
 from mailprov.resources.packages import Package
@@ -13,7 +13,7 @@ from mailprov.resources.services import Service
 PATH = "/etc/mailprov/mailprov.nft"
 
 
-def items(host: HostSpec, facts: Facts) -> tuple[Item, ...]:
+def items(host: HostSpec, facts: Facts, render: Render = render) -> tuple[Item, ...]:
     """Our table's text, a unit that loads it at boot, and a drop-in for Debian's own unit, which flushes all tables."""
     if not host.firewall.manage:
         return ()
@@ -22,7 +22,7 @@ def items(host: HostSpec, facts: Facts) -> tuple[Item, ...]:
     return (
         Package("nftables"),
         folder("/etc/mailprov"),
-        text_file(PATH, ruleset(host, facts), services=(SERVICE,)),
+        text_file(PATH, ruleset(host, facts, render), services=(SERVICE,)),
         text_file(f"/etc/systemd/system/{SERVICE}.service", render(f"systemd/{SERVICE}.service", {}), services=unit),
         folder(drop_in),
         text_file(f"{drop_in}/mailprov.conf", render("systemd/nftables.service.d-mailprov.conf", {}), services=unit),
@@ -31,7 +31,7 @@ def items(host: HostSpec, facts: Facts) -> tuple[Item, ...]:
     )
 
 
-def ruleset(host: HostSpec, facts: Facts) -> str:
+def ruleset(host: HostSpec, facts: Facts, render: Render = render) -> str:
     """The nft script. The ports on which SSH is really reached stay open, whatever is declared."""
     narrowed = {rule.port: rule.sources for rule in host.firewall.allow if rule.sources}
     declared = {port for _, _, port in host.services.ports()} | {rule.port for rule in host.firewall.allow}

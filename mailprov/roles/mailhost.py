@@ -6,10 +6,13 @@ from collections.abc import Callable
 from itertools import chain
 
 from mailprov.model import Command, Facts, HostSpec, Key, Secret, Spec, State, User
+from mailprov.render import Render, render
 from mailprov.roles import dovecot, firewall, postfix, recovery, tls
 
 
-def desired(spec: Spec, host: HostSpec, facts: Facts, initial: Callable[[User], Secret]) -> State:
+def desired(
+    spec: Spec, host: HostSpec, facts: Facts, initial: Callable[[User], Secret], render: Render = render
+) -> State:
     """Everything that `host` is declared to be.
 
     `initial` gives the password hash with which a user is created; it is kept, and asked only where a user is new.
@@ -18,10 +21,10 @@ def desired(spec: Spec, host: HostSpec, facts: Facts, initial: Callable[[User], 
     users = spec.users_of(host.name)
     items = chain(
         tls.items(host, facts),
-        dovecot.items(host, users, facts, initial),
-        postfix.items(host, spec.domains_of(host.name), users, spec.aliases_of(host.name)),
-        firewall.items(host, facts),
-        recovery.items(),
+        dovecot.items(host, users, facts, initial, render),
+        postfix.items(host, spec.domains_of(host.name), users, spec.aliases_of(host.name), render),
+        firewall.items(host, facts, render),
+        recovery.items(render),
     )
     return {Key(*item.key): item for item in items}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mailprov.encode import Encoded, map_row, word
 from mailprov.model import Alias, Domain, HostSpec, Item, User
-from mailprov.render import render
+from mailprov.render import Render, render
 from mailprov.resources.files import folder, text_file
 from mailprov.resources.maps import Map, table
 from mailprov.resources.packages import Package
@@ -17,7 +17,11 @@ FOLDER = "/etc/postfix/mailprov"
 
 
 def items(
-    host: HostSpec, domains: Sequence[Domain], users: Sequence[User], aliases: Sequence[Alias]
+    host: HostSpec,
+    domains: Sequence[Domain],
+    users: Sequence[User],
+    aliases: Sequence[Alias],
+    render: Render = render,
 ) -> tuple[Item, ...]:
     """Everything that Postfix needs on this host."""
     return (
@@ -26,18 +30,18 @@ def items(
         folder(FOLDER, "750", "root", "postfix"),
         text_file(
             "/etc/postfix/main.cf",
-            main_cf(host),
+            main_cf(host, render),
             services=("postfix",),
             # postconf(5): these two are read at start only
             restart_settings=("inet_interfaces", "inet_protocols"),
         ),
-        text_file("/etc/postfix/master.cf", master_cf(host), services=("postfix",)),
+        text_file("/etc/postfix/master.cf", master_cf(host, render), services=("postfix",)),
         *maps(domains, users, aliases),
         Service("postfix"),
     )
 
 
-def main_cf(host: HostSpec) -> str:
+def main_cf(host: HostSpec, render: Render = render) -> str:
     """main.cf, whole."""
     excluded = ["!SSLv2", "!SSLv3", "!TLSv1", "!TLSv1.1", *(["!TLSv1.2"] if host.tls.min_version == "TLSv1.3" else [])]
     where = tls.paths(host)
@@ -51,7 +55,7 @@ def main_cf(host: HostSpec) -> str:
     return render("postfix/main.cf", values)
 
 
-def master_cf(host: HostSpec) -> str:
+def master_cf(host: HostSpec, render: Render = render) -> str:
     """master.cf, whole, with a listener for each declared port."""
     submission = host.services.submission
     values = {"smtp": host.services.smtp, "starttls": submission.starttls, "tls": submission.tls}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from mailprov.model import Item
-from mailprov.render import render
+from mailprov.render import Render, render
 from mailprov.resources.files import text_file
 from mailprov.resources.services import Service
 
 NAME = "mailprov-recover"
 
 
-def items() -> tuple[Item, ...]:
+def items(render: Render = render) -> tuple[Item, ...]:
     """The unit, enabled."""
     unit = render(f"systemd/{NAME}.service", {})
     return (text_file(f"/etc/systemd/system/{NAME}.service", unit, services=("systemd",)), Service(NAME))

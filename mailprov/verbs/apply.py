@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from mailprov import planfile, testaccount
-from mailprov.apply import Survey, answer, script, survey
+from mailprov.apply import answer
 from mailprov.apply import apply as carry_out
 from mailprov.errors import ConsentError, Exit, MailprovError, StalePlanError
 from mailprov.host import Host
@@ -27,6 +27,7 @@ from mailprov.report.text import Line
 from mailprov.resources import accounts, rows
 from mailprov.roles import mailhost
 from mailprov.roles.tls import paths
+from mailprov.survey import Survey, script, survey
 from mailprov.transaction import Event, OnEvent, Tester, Work
 from mailprov.verbs import console, outside
 from mailprov.verbs.session import hosts, load, session, worst

@@ -9,18 +9,18 @@ from typing import TypeVar
 import click
 
 from mailprov import probe
-from mailprov.apply import answer, ask
+from mailprov.apply import answer
 from mailprov.apply import apply as carry_out
-from mailprov.apply import script as whole
 from mailprov.errors import ConsentError, Exit, HostError, MailprovError
 from mailprov.history import History, history, transactions
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Question, Spec
-from mailprov.plan import live
-from mailprov.planfile import prints
+from mailprov.plan import live, prints
 from mailprov.report import printable
 from mailprov.report.text import Line
 from mailprov.rollback import Way, acts, undone, way
+from mailprov.survey import ask
+from mailprov.survey import script as whole
 from mailprov.transaction import Work
 from mailprov.verbs import console
 from mailprov.verbs.apply import progress, transaction_name, who

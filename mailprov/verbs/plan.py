@@ -10,12 +10,11 @@ from pathlib import Path
 
 import click
 
-from mailprov import planfile
-from mailprov.apply import Survey, survey
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.render import prepare
+from mailprov.plan import prints
 from mailprov.report import text
+from mailprov.survey import Survey, prepare, survey
 from mailprov.verbs import console
 from mailprov.verbs.session import hosts, load, session, worst
 
@@ -57,7 +56,7 @@ def look(spec: Spec, chosen: Sequence[HostSpec]) -> list[Looked | MailprovError]
     """A survey of each host, or why there is none, in the order of `chosen`."""
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         looking = pool.map(lambda declared: _look(spec, declared), chosen)
-        prepare()
+        prepare(chosen)
         return list(looking)
 
 
@@ -72,8 +71,10 @@ def _look(spec: Spec, declared: HostSpec) -> Looked | MailprovError:
 
 def keep(out: Path, file: Path, partial: bool, looked: Sequence[Looked]) -> None:
     """Write the plan for a later `mailprov apply PLAN`, readable by its owner only: it names accounts."""
+    from mailprov import planfile
+
     kept = [
-        planfile.Kept(found.survey.plan, found.identity, planfile.prints(found.survey.plan.desired), found.survey.seen)
+        planfile.Kept(found.survey.plan, found.identity, prints(found.survey.plan.desired), found.survey.seen)
         for found in looked
     ]
     text = planfile.dump(str(file.resolve()), partial, kept)

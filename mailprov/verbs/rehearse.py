@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from mailprov.apply import survey
 from mailprov.dangers import FLAGS
 from mailprov.errors import Exit, HostError, MailprovError
 from mailprov.lab import Lab, LabHost
 from mailprov.model import HostSpec, Spec, Ssh
 from mailprov.report.text import Line
+from mailprov.survey import survey
 from mailprov.verbs import apply, console, verify
 from mailprov.verbs.session import hosts, load, session, worst
 

@@ -26,7 +26,7 @@ from faults_runner import patch
 from faults_scenarios import ALICE, BOB, HOSTNAME, PASSWORDS, Declared
 from mail_certificates import Certificate
 
-from mailprov import apply, cli, probe, spec
+from mailprov import cli, probe, spec, survey
 from mailprov.lab import LabHost
 from mailprov.model import Spec
 from mailprov.plan import live
@@ -173,7 +173,7 @@ class Patient:
         items: dict[str, str] = {}
         for each in declared:
             read = self.spec(each)
-            asked = apply.script(read, read.hosts["mail1"])
+            asked = survey.script(read, read.hosts["mail1"])
             answer = probe.parse(self.host.run(("sh", "-s"), stdin=asked).stdout)
             for key, item in live(answer.sections).items():
                 if isinstance(item, Map):  # no two runs of postmap give the same bytes

@@ -16,13 +16,13 @@ import pytest
 from simulated_host import SimulatedHost, declare
 
 from mailprov import render
-from mailprov.apply import survey
 from mailprov.encode import Encoded, EncodeError
 from mailprov.manifest import head
 from mailprov.model import Password, Secret, Tls, User
 from mailprov.plan import steps
 from mailprov.resources.accounts import accounts
 from mailprov.resources.files import text_file
+from mailprov.survey import survey
 from mailprov.transaction import Work, functions
 from mailprov.verify import Account
 

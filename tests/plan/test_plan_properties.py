@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_host import NOW, SimulatedHost, declare, self_signed
 
-from mailprov.apply import survey
 from mailprov.errors import HostError, MailprovError
 from mailprov.host.fake import Call
 from mailprov.model import Effect, Facts, HostSpec, Plan, Reason, Secret, Spec
 from mailprov.plan import Sight, differences, live, questions, steps
 from mailprov.roles import mailhost
+from mailprov.survey import survey
 from mailprov.transaction import Work, bundle
 
 EXAMPLES = settings().max_examples // 8

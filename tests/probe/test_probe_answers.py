@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from simulated_host import SimulatedHost
 
-from mailprov import manifest, probe
+from mailprov import manifest, onhost, probe
 from mailprov.errors import HostError
 from mailprov.model import Facts, Key, Question
 from mailprov.plan import live
@@ -157,22 +157,26 @@ def test_which_dovecot(packages: str, candidate: str, release: str, version: str
 
 
 @pytest.mark.parametrize(
-    ("said", "ports"),
+    ("connection", "listens", "ports"),
     [
-        ("sshd 22\nsshd 2222\n", (22, 2222)),
-        ("", (22,)),
-        ("ssh 192.0.2.1 50000 192.0.2.10 2022\n", (2022,)),
-        ("ssh 192.0.2.1 50000 192.0.2.10 2022\nsshd 22\n", (22, 2022)),
-        ("ssh 192.0.2.1 50000\nsshd 0\nsshd 65536\nsshd ²\nsshd -1\n", (22,)),
-        ("sshd 22; add rule\nssh a b c drop\n", (22,)),
+        ("", ["0.0.0.0:22", "[::]:22", "*:2222"], (22, 2222)),
+        ("", [], (22,)),
+        ("192.0.2.1 50000 192.0.2.10 2022", [], (2022,)),
+        ("192.0.2.1 50000 192.0.2.10 2022", ["0.0.0.0:22"], (22, 2022)),
+        ("192.0.2.1 50000", ["*:0", "*:65536", "*:²", "*:-1", "*", ""], (22,)),
+        ("a b c drop", ["*:22;add"], (22,)),
+        ("a b c 65536", [], (22,)),
     ],
 )
-def test_where_ssh_is_reached(said: str, ports: tuple[int, ...]) -> None:
+def test_where_ssh_is_reached(connection: str, listens: list[str], ports: tuple[int, ...]) -> None:
     lines = [line for line in PLAIN.splitlines() if not line.startswith("ssh")]
-    assert probe.facts({"facts": "\n".join(lines) + "\n" + said}).ssh_ports == ports
+    text = "\n".join([*lines, f"ssh {connection}"])
+    table = [f'LISTEN 0 128 {address} 0.0.0.0:* users:(("sshd",pid=1,fd=3))\n' for address in listens]
+    table.append('LISTEN 0 100 0.0.0.0:25 0.0.0.0:* users:(("master",pid=2,fd=3))\n')
+    assert probe.facts({"facts": text, "listeners": "".join(table)}).ssh_ports == ports
 
 
-@given(st.text(max_size=30), st.sampled_from(["clock", "free", "machine", "architecture", "ssh", "sshd", "owed"]))
+@given(st.text(max_size=30), st.sampled_from(["clock", "free", "machine", "architecture", "ssh", "owed"]))
 @example("²", "clock")
 @example("9" * 5000, "clock")
 @example("9" * 15, "clock")
@@ -219,7 +223,7 @@ def test_any_manifest_is_read_or_refused(text: str) -> None:
 def test_questions_are_quoted() -> None:
     hostile = "/etc/a b'; touch /x; $(id) `id` \\\n#"
     script = probe.script([Question("files", "files", (hostile,))])
-    seen = b"answer() { printf '%s\\0' \"$@\"; }\n" + script.partition(probe.library().encode())[2]
+    seen = b"answer() { printf '%s\\0' \"$@\"; }\n" + script.partition(onhost.text("probe.sh").encode())[2]
     done = run(["dash"], input=seen, capture_output=True, check=True)
     words = done.stdout.removeprefix(probe.BEGIN.encode() + b"\n").split(b"\0")
     assert words[:3] == [b"files", b"files", hostile.encode()]
@@ -228,4 +232,4 @@ def test_questions_are_quoted() -> None:
 def test_every_question_names_a_function() -> None:
     asked = [services.questions([]), (Question("x", "content"), Question("x", "rows"), Question("x", "manifest"))]
     for question in (each for questions in asked for each in questions):
-        assert f"\n{question.function}() {{" in probe.library()
+        assert f"\n{question.function}() {{" in onhost.text("probe.sh")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from simulated_host import HASH, NOW, self_signed, sha256
 
-from mailprov import probe
+from mailprov import onhost, probe
 from mailprov.model import Question
 from mailprov.resources import accounts, certificates, files, maps, rows
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 def ask(folder: Path, function: str, *names: str) -> str:
     """What one function says about files in the folder."""
-    script = f'{probe.library()}\nSTATE="{folder}/state"\n"$@"\n'
+    script = f'{onhost.text("probe.sh")}\nSTATE="{folder}/state"\n"$@"\n'
     words = [str(folder / name) if not name.startswith("/") else name for name in names]
     done = subprocess.run(["dash", "-c", script, "probe", function, *words], capture_output=True, check=False)
     return done.stdout.decode()

@@ -146,7 +146,8 @@ def test_every_debt_is_paid_once(sandbox: Sandbox, running: str, fails: str, act
             show) echo forking ;;
             *) echo "$1 $2" >>"$STATE/acts"; [ "$1" != "{fails}" ] ;;
         esac
-    }}"""
+    }}
+    reload_dovecot() {{ systemctl reload dovecot.service; }}"""
     done = sandbox.call("pay", before=systemctl)
     said = sandbox.state / "acts"
     assert done.returncode == (1 if fails else 0)
