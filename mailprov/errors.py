@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Exit(IntEnum):
@@ -57,9 +58,8 @@ class MailprovError(Exception):
         return (("why", self.why), ("to do", self.cure))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Origin:
-    """A place in a declaration file; line and column count from 1."""
+class Origin(NamedTuple):
+    """A place in a declaration file; line and column count from 1. There may be one for each of 100,000 users."""
 
     file: str
     line: int

@@ -184,8 +184,25 @@ class Password:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """What a staff list says of a mailbox's owner, beside the name. No host is told any of it.
+
+    `contact` is an address elsewhere, where the owner can be reached before the mailbox is.
+    """
+
+    contact: str = ""
+    department: str = ""
+    title: str = ""
+    mobile: str = ""
+    employee_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class User:
-    """A mailbox. `address` is canonical: lower case, A-label domain. `quota` in bytes, None is unlimited."""
+    """A mailbox. `address` is canonical: lower case, A-label domain. `quota` in bytes, None is unlimited.
+
+    Without `protocols` nobody can log in, and mail still arrives. `person` is None where nothing more is known.
+    """
 
     address: str
     password: Password
@@ -195,6 +212,7 @@ class User:
     allow_from: tuple[Network, ...] = ()
     aliases: tuple[str, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
+    person: Person | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ Accepts = Callable[[Any], bool]
 
 _ANNOTATIONS: Final = frozenset({"$schema", "$id", "$defs", "title", "description", "default", "examples"})
 _OBJECT: Final = frozenset({"properties", "required", "additionalProperties", "minProperties", "maxProperties"})
+_BRANCHES: Final = frozenset({"if", "then", "else"})
 
 
 @cache
@@ -39,6 +40,8 @@ def _compiled(schema: Mapping[str, Any]) -> Accepts:
     checks = [check for keyword, wanted in schema.items() if (check := _check(keyword, wanted)) is not None]
     if _OBJECT & schema.keys():
         checks.append(_object(schema))
+    if "if" in schema:
+        checks.append(_branch(schema))
     if len(checks) == 1:
         return checks[0]
     return lambda value: all(check(value) for check in checks)
@@ -46,7 +49,7 @@ def _compiled(schema: Mapping[str, Any]) -> Accepts:
 
 def _check(keyword: str, wanted: Any) -> Accepts | None:
     """The check of one keyword; None where the keyword asserts nothing here."""
-    if keyword in _ANNOTATIONS or keyword in _OBJECT:
+    if keyword in _ANNOTATIONS or keyword in _OBJECT or keyword in _BRANCHES:
         return None
     if keyword in _APPLICATORS:
         return _APPLICATORS[keyword](wanted)
@@ -106,6 +109,11 @@ def _object(schema: Mapping[str, Any]) -> Accepts:
         return all(known.get(name, other)(item) for name, item in value.items())
 
     return check
+
+
+def _branch(schema: Mapping[str, Any]) -> Accepts:
+    condition, then, other = (_compiled(schema.get(keyword, {})) for keyword in ("if", "then", "else"))
+    return lambda value: then(value) if condition(value) else other(value)
 
 
 def _items(wanted: Mapping[str, Any]) -> Accepts:

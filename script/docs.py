@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner
 
 from mailprov import schema
@@ -24,8 +25,14 @@ _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.S)
 
 def help_pages() -> str:
     """`mailprov --help`, and that of each verb, 80 columns wide."""
-    pages = (_help_page(*words) for words in ((), *((name,) for name in sorted(cli.commands))))
-    return "\n" + "\n".join(pages) + "\n"
+    return "\n" + "\n".join(_help_page(*words) for words in [(), *_verbs(cli)]) + "\n"
+
+
+def _verbs(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
+    for name, command in sorted(group.commands.items()):
+        yield (*above, name)
+        if isinstance(command, click.Group):
+            yield from _verbs(command, *above, name)
 
 
 def _help_page(*words: str) -> str:
@@ -54,8 +61,9 @@ def _rows(shape: Mapping[str, Any], path: str) -> Iterator[str]:
         inner, path = _resolved(shape["additionalProperties"]), f"{path}.NAME"
         yield _row(path, inner)
         yield from _rows(inner, path)
-    if isinstance(shape.get("items"), dict):
-        yield from _rows(_resolved(shape["items"]), f"{path}[]")
+    if isinstance(items := shape.get("items"), dict):
+        yield from _rows(_resolved(items.get("else", items)), f"{path}[]")
+        yield from _rows({**_resolved(items.get("then", {})), "required": ()}, f"{path}[]")
     for name, node in shape.get("properties", {}).items():
         inner = _resolved(node)
         yield _row(f"{path}.{name}", inner, required=name in shape.get("required", ()))

@@ -53,6 +53,7 @@ ONLY: dict[str, set[str]] = {
     "jsonschema": {"spec/", "schema.py"},
     "passlib": {"passwords.py"},
     "idna": {"spec/"},
+    "openpyxl": {"spec/workbook.py"},
     "rich": {"verbs/console.py"},
     "click": {"cli.py", "verbs/"},
     "cryptography": {"host/", "spec/", "resources/certificates.py", "verify/"},
@@ -62,7 +63,7 @@ ONLY: dict[str, set[str]] = {
 SHARED_BY_RESOURCES = {"mailprov.resources.rows": {"*"}, "mailprov.resources.listing": {"*"}}
 """helpers for resources, which manage nothing themselves"""
 
-LONGEST = 420
+LONGEST = 440
 """lines of one file: longer ones do two things"""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 import yaml
@@ -51,7 +52,9 @@ def commands() -> list[str]:
 
 
 def options_of(verb: str) -> set[str]:
-    return {option for parameter in cli.commands[verb].params for option in parameter.opts}
+    command = cli.commands[verb]
+    every = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    return {option for each in every for parameter in each.params for option in parameter.opts}
 
 
 def targets() -> set[str]:

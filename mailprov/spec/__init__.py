@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from mailprov.errors import Origin, SpecError
 from mailprov.model import Spec
-from mailprov.spec import meaning, people
+from mailprov.spec import meaning, people, staff
 from mailprov.spec.desk import Desk
 from mailprov.spec.hosts import hosts
 from mailprov.spec.part import Part, parts
@@ -46,22 +47,24 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -
     domains, catch_alls = people.domains(files, sorted(names), desk)
     users, user_claims = people.users(files, desk)
     aliases, alias_claims = people.aliases(files, domains, desk)
-    claims = meaning.claimed([*user_claims, *alias_claims], desk)
+    lists = staff.users(files, desk)
+    claims = meaning.claimed(chain(user_claims, alias_claims, lists.claims), desk)
     meaning.check_distinct(machines.values(), desk)
     # what an unreadable file would have declared must not be called undeclared
     references = desk if complete else Desk()
     if all(part.usable("domains") for part in files):
         meaning.check_domains(claims, domains, references)
-    domains = meaning.with_catch_alls(domains, catch_alls, claims, references)
+    leads = references if lists.complete else Desk()
+    domains = meaning.with_catch_alls(domains, catch_alls, claims, leads)
     served = meaning.check_served(domains, names, references)
-    meaning.check_targets(aliases, domains, claims, references)
+    meaning.check_targets(aliases, domains, claims, leads)
     meaning.check_postmasters(claims, domains, desk)
     meaning.check_hosts(list(machines.values()), desk)
     for name, host in machines.items():
         if name not in served:
             desk.warn(host.spec.origin or Origin("", 1, 1), f"the host `{name}` serves no domain", "declare `domains`")
     specs = {name: host.spec for name, host in machines.items()}
-    return Spec(specs, domains, tuple(users), tuple(aliases), desk.warnings())
+    return Spec(specs, domains, (*users, *lists.users), tuple(aliases), desk.warnings())
 
 
 def _tell_slips(files: Sequence[Part], desk: Desk) -> None:

@@ -23,6 +23,8 @@ _ASCII_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOST_KEY: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _HOST_ALIAS: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
 _LOCAL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+USUAL: Final = re.compile(r"([a-z0-9_](?:[a-z0-9._-]{0,62}[a-z0-9_])?)@([a-z0-9.-]{1,189})")
+"""an address in its canonical form, if it has no `..` and its domain is one"""
 _TARGET_LOCAL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+=~-]*[A-Za-z0-9_+=~-])?")
 _SCRIPTS: Final = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 _LOGIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}")
@@ -83,11 +85,19 @@ def mailbox(text: str) -> str:
     Raises Wrong. Dovecot's auth_username_chars and Postfix's recipient_delimiter `+` leave letters, digits and `. _ -`;
     the lengths are RFC 5321 §4.5.3.1.1 and, for the whole, RFC 5321 §4.5.3.1.3 less its brackets.
     """
+    if _is_usual(text):
+        return text
     local, name = _split(text)
     local = local.lower()
     if not (_LOCAL.fullmatch(local) and ".." not in local):
         raise Wrong(f'"{brief(text)}" is not allowed as an address here', _local_cure(local))
     return _joined(local, domain(name))
+
+
+def _is_usual(text: str) -> bool:
+    """Whether `text` is an address in a form that `mailbox` and `target` leave as it is. May raise Wrong."""
+    found = USUAL.fullmatch(text)
+    return found is not None and ".." not in text and domain(found[2]) == found[2]
 
 
 def target(text: str, declared: Container[str]) -> str:
@@ -96,6 +106,8 @@ def target(text: str, declared: Container[str]) -> str:
     In a `declared` domain it follows the rules of `mailbox`, and may carry a `+extension`; elsewhere the local part
     is kept as it is, since only its own server knows whether case matters (RFC 5321 §2.4). Raises Wrong.
     """
+    if _is_usual(text):
+        return text
     local, name = _split(text)
     name = domain(name)
     if name in declared:

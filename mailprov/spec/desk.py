@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from mailprov.errors import Complaint, Origin
+from typing import Final
+
+from mailprov.errors import Complaint, Origin, SpecError
+
+MAX_COMPLAINTS: Final = 1000
+"""complaints after which a table of users is not read any further"""
 
 
 class Wrong(ValueError):
@@ -36,6 +41,13 @@ class Desk:
     def refuse(self, origin: Origin, wrong: Wrong) -> None:
         """Hand in `wrong`, found at `origin`."""
         self.complaints.append(Complaint(origin, wrong.what, wrong.cure))
+
+    def stop_when_full(self) -> None:
+        """Raise SpecError with everything so far, where there is too much of it to go on."""
+        if len(self.complaints) >= MAX_COMPLAINTS:
+            last = max(complaint.origin for complaint in self.complaints)
+            self.complain(last, f"checking stopped after {MAX_COMPLAINTS:,} errors", "correct these first")
+            raise SpecError(self.complaints)
 
     def warn(self, origin: Origin, what: str, cure: str = "") -> None:
         """Hand in something allowed that is probably not meant."""

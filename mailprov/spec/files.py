@@ -6,10 +6,11 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from mailprov.errors import Complaint, Origin, SpecError
 from mailprov.spec.desk import Wrong, brief
@@ -20,6 +21,8 @@ MAX_PEM: Final = 1024 * 1024
 """bytes of a certificate or key file"""
 MAX_SECRET: Final = 64 * 1024
 """bytes of a file with a password or hash"""
+MAX_TABLE: Final = 64 * 1024 * 1024
+"""bytes of a table of users: some 350,000 of them"""
 
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -29,8 +32,12 @@ class Absent(Wrong):
     """The file or variable is not there at all (as opposed to there, but wrong)."""
 
 
-def contents(path: Path, limit: int) -> bytes:
-    """The bytes of the regular file `path`. Raises Wrong where it cannot be read or holds more than `limit` bytes."""
+@contextmanager
+def opened(path: Path, limit: int) -> Iterator[BinaryIO]:
+    """The regular file `path`, open for reading. Raises Wrong where it cannot be read or holds more than `limit` bytes.
+
+    A fault that shows only while it is read is Wrong, too.
+    """
     try:
         # O_NONBLOCK: opening a named pipe must not wait for its writer
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -43,11 +50,17 @@ def contents(path: Path, limit: int) -> bytes:
         if status.st_size > limit:
             raise _too_large(path, limit)
         with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+            yield file
     except OSError as error:
         raise _unreadable(path, error) from None
     finally:
         os.close(descriptor)
+
+
+def contents(path: Path, limit: int) -> bytes:
+    """The bytes of the regular file `path`. Raises Wrong where it cannot be read or holds more than `limit` bytes."""
+    with opened(path, limit) as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise _too_large(path, limit)
     return data
@@ -60,7 +73,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Wrong:
 
 
 def _too_large(path: Path, limit: int) -> Wrong:
-    return Wrong(f"{_named(path)} is larger than {_size(limit)}", "split it: `include` merges several files")
+    return Wrong(f"{_named(path)} is larger than {_size(limit)}", "split it into several files")
 
 
 def _named(path: Path) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from mailprov.errors import Origin
-from mailprov.model import Alias, Domain, domain_of
+from mailprov.model import Alias, Domain, User, domain_of
 from mailprov.spec import addresses
 from mailprov.spec.desk import Desk, Wrong, brief
 from mailprov.spec.hosts import Host
@@ -19,37 +19,61 @@ MAX_TARGETS: Final = 1000
 """Postfix's virtual_alias_expansion_limit (postconf(5))"""
 MAX_CYCLES: Final = 100
 """circles of aliases that are told"""
+MAX_PLACES: Final = 10
+"""further places that a complaint names"""
 _SSH_PORT: Final = 22
 
 
-def claimed(claims: Iterable[Claim], desk: Desk) -> dict[str, Claim]:
+Claims = Mapping[str, User | Claim]
+"""Every address that somebody has. A user who has no more to say than that stands for the claim: there are many."""
+
+
+def claimed(claims: Iterable[User | Claim], desk: Desk) -> dict[str, User | Claim]:
     """Every claimed address with its first claim; complains about any further one."""
-    found: dict[str, Claim] = {}
+    found: dict[str, User | Claim] = {}
     for claim in claims:
         first = found.setdefault(claim.address, claim)
         if first is not claim:
-            same = "" if first.spelled == claim.spelled else f" as `{brief(first.spelled)}`"
-            what = f"`{brief(claim.spelled)}` is declared already{same} ({first.kind}, {first.origin})"
-            desk.complain(claim.origin, what, "keep one of them: an address is either a mailbox or an alias, once")
+            one, other = _claim(first), _claim(claim)
+            same = "" if one.spelled == other.spelled else f" as `{brief(one.spelled)}`"
+            what = f"`{brief(other.spelled)}` is declared already{same} ({one.kind}, {one.origin})"
+            desk.complain(other.origin, what, "keep one of them: an address is either a mailbox or an alias, once")
     return found
 
 
-def check_domains(claims: Mapping[str, Claim], domains: Mapping[str, Domain], desk: Desk) -> None:
-    """Complain about addresses in domains that are not declared (once each), and warn of those without postmaster."""
+def _claim(claim: User | Claim) -> Claim:
+    if isinstance(claim, Claim):
+        return claim
+    return Claim(claim.address, "user", claim.address, claim.origin or Origin("", 1, 1))
+
+
+def check_domains(claims: Claims, domains: Mapping[str, Domain], desk: Desk) -> None:
+    """Complain about addresses in domains that are not declared, once for each domain."""
     strays: dict[str, list[Claim]] = {}
-    for claim in claims.values():
-        name = domain_of(claim.address)
+    for address, claim in claims.items():
+        name = domain_of(address)
         if name not in domains:
-            strays.setdefault(name, []).append(claim)
+            strays.setdefault(name, []).append(_claim(claim))
     for number, (name, stray) in enumerate(strays.items()):
-        more = f" (and {len(stray) - 1:,} more addresses in it)" if len(stray) > 1 else ""
         cure = _meant(name, domains) if number < 100 else ""
         desk.complain(
-            stray[0].origin, f"the domain {name} is not declared{more}", cure or f"add it to `domains`: - name: {name}"
+            stray[0].origin,
+            f"the domain {name} is not declared{_further(stray)}",
+            cure or f"add it to `domains`: - name: {name}",
         )
 
 
-def check_postmasters(claims: Mapping[str, Claim], domains: Mapping[str, Domain], desk: Desk) -> None:
+def _further(stray: Sequence[Claim]) -> str:
+    """ " (and … more addresses in it: …)", with the places of the next few."""
+    if len(stray) == 1:
+        return ""
+    places = ", ".join(str(claim.origin) for claim in stray[1 : MAX_PLACES + 1])
+    more = ", …" if len(stray) > MAX_PLACES + 1 else ""
+    many = "es" if len(stray) > 2 else ""
+    return f" (and {len(stray) - 1:,} more address{many} in it: {places}{more})"
+
+
+def check_postmasters(claims: Claims, domains: Mapping[str, Domain], desk: Desk) -> None:
     """Warn of domains where mail for postmaster would be refused (RFC 5321 §4.5.1)."""
     for name, domain in domains.items():
         if domain.catch_all is None and f"postmaster@{name}" not in claims and domain.origin is not None:
@@ -58,7 +82,7 @@ def check_postmasters(claims: Mapping[str, Claim], domains: Mapping[str, Domain]
 
 
 def with_catch_alls(
-    domains: Mapping[str, Domain], found: Iterable[CatchAll], claims: Mapping[str, Claim], desk: Desk
+    domains: Mapping[str, Domain], found: Iterable[CatchAll], claims: Claims, desk: Desk
 ) -> dict[str, Domain]:
     """The domains with their catch-alls, which must be declared here or lie elsewhere."""
     complete = dict(domains)
@@ -93,9 +117,7 @@ def check_served(domains: Mapping[str, Domain], hosts: Collection[str], desk: De
     return served
 
 
-def check_targets(
-    aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Mapping[str, Claim], desk: Desk
-) -> None:
+def check_targets(aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims, desk: Desk) -> None:
     """Complain about aliases to addresses that nobody has, in declared domains; and about loops."""
     unknown = 0
     for alias in aliases:
@@ -115,16 +137,14 @@ def check_targets(
             desk.complain(origin, f"{alias.address} leads to {target}, an address nobody has", cure or "declare it")
     for cycle in islice(_cycles(aliases, domains, claims), MAX_CYCLES):
         what = "these aliases lead in a circle: " + " → ".join(_abridged(cycle))
-        desk.complain(claims[cycle[0]].origin, what, "let one of them lead to a mailbox")
+        desk.complain(_claim(claims[cycle[0]]).origin, what, "let one of them lead to a mailbox")
 
 
 def _abridged(cycle: Sequence[str]) -> list[str]:
     return list(cycle) if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]
 
 
-def _cycles(
-    aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Mapping[str, Claim]
-) -> Iterator[tuple[str, ...]]:
+def _cycles(aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims) -> Iterator[tuple[str, ...]]:
     """The circles among aliases (and catch-alls), each once, from its first alias to itself again."""
     leads = {alias.address: alias.to for alias in aliases}
 

@@ -80,7 +80,7 @@ def users(parts: Iterable[Part], desk: Desk) -> tuple[list[User], list[Claim]]:
     claims: list[Claim] = []
     for part in parts:
         for number, node in part.items("users"):
-            if not isinstance(node, dict):
+            if not isinstance(node, dict) or "from_csv" in node:
                 continue
             if not part.usable("users", number):
                 node = part.sound(node, "users", number)
@@ -161,15 +161,20 @@ class _UserReader:
                 self.desk.refuse(self.part.origin("users", self.number, "allow_from", index), wrong)
 
     def _password(self, node: dict[str, Any]) -> Password | None:
-        key = "hash" if "hash" in node else "initial"
         try:
-            return _managed(node["hash"], self.part) if key == "hash" else _initial(node["initial"], self.part)
+            return password(node, self.part)
         except Wrong as wrong:
+            key = "hash" if "hash" in node else "initial"
             self.desk.refuse(self.part.origin("users", self.number, "password", key), wrong)
             return None
 
 
 _INLINE = "the declaration"
+
+
+def password(node: dict[str, Any], part: Part) -> Password:
+    """The password that `{hash: …}` or `{initial: …}` means. Raises Wrong."""
+    return _managed(node["hash"], part) if "hash" in node else _initial(node["initial"], part)
 
 
 def _managed(node: Any, part: Part) -> Password:

@@ -35,7 +35,10 @@ def _problems(root: Any, part: bool) -> Iterator[Problem]:
                 rest[key] = []
                 accepts = schema.acceptor(kind)
                 for number, item in enumerate(root[key]):
-                    if not accepts(item):
+                    if kind == "user" and isinstance(item, dict) and "from_csv" in item:
+                        if not schema.acceptor("staff_list")(item):
+                            yield from _explained("staff_list", item, (key, number))
+                    elif not accepts(item):
                         yield from _explained(kind, item, (key, number))
         root = rest
     if not schema.acceptor(name)(root):

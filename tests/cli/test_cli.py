@@ -53,6 +53,38 @@ def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedHost:
     return host
 
 
+# --- staff lists
+
+
+def test_a_staff_list_is_shown_before_it_is_declared(mailprov: Run, tmp_path: Path) -> None:
+    body = "邮箱;姓名;初始密码;容量;性别\n" + "".join(f"user{n};用户{n};{CANARY};2GiB;女\n" for n in range(7))
+    (tmp_path / "staff.csv").write_text(body, encoding="gb18030")
+    status, out, err = mailprov("users", "import", "staff.csv", "--domain", "example.com")
+    assert status == 0
+    assert out.splitlines()[:3] == ["GB18030, separated by semicolons", "  address   邮箱", "  name      姓名"]
+    assert "  -         性别  (not used)" in out
+    assert "7 users; the first 5:\n  user0@example.com  用户0  2,147,483,648 bytes  initial password\n" in out
+    assert "user5" not in out
+    assert "staff.csv:1:15: 1 column is not used: `性别`" in err
+    assert "users: [{from_csv: {file: staff.csv, domain: example.com}}]" in err
+    assert CANARY not in out + err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["staff.csv"]
+
+
+def test_every_fault_of_a_staff_list_is_told(mailprov: Run, tmp_path: Path) -> None:
+    (tmp_path / "staff.csv").write_text(f"address,password,quota\n{CANARY},,\na@example.com,,2\na@example.com,,\n")
+    status, out, err = mailprov("users", "import", "staff.csv", "--encoding", "utf8")
+    assert (status, "1 user\n" in out) == (3, True)
+    assert "staff.csv:2:1: this is not a mail address" in err
+    assert 'staff.csv:3:16: "2" has no unit' in err
+    assert "staff.csv:4:1: `a@example.com` is declared already (user, staff.csv:3:1)" in err
+    assert CANARY not in out + err
+    status, out, err = mailprov("users", "import", "staff.csv", "--encoding", "klingon")
+    assert (status, out) == (3, "")
+    assert "choose from utf-8, utf-16, gb18030" in err
+    assert mailprov("users", "import", "absent.csv")[0] == 3
+
+
 # --- exit codes
 
 

@@ -1,0 +1,161 @@
+"""The cells of a staff list: text → what it means, or Wrong."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Final, TypeVar
+
+from mailprov.model import PROTOCOLS, Password, Protocol_, Secret
+from mailprov.spec import addresses, hashes, values
+from mailprov.spec.desk import Wrong, brief
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+MAX_PASSWORD: Final = 512
+_KEPT: Final = 10_000
+_SUSPECT: Final = frozenset("=+-@#")
+_PLAIN: Final = re.compile(r"[A-Za-z\u4e00-\u9fff](?:[A-Za-z .'\u4e00-\u9fff-]{0,98}[A-Za-z\u4e00-\u9fff])?")
+"""what most names look like, in NFC already"""
+_ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]+)?[Ee]\+?[0-9]{1,2}")
+_ERROR: Final = re.compile(r"#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
+_MOBILE: Final = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}")
+_APART: Final = re.compile(r"[\s,;|/、，；]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_IDEOGRAPH: Final = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+_TRUE: Final = frozenset({"true", "yes", "y", "1", "on", "active", "enabled", "是", "启用", "已启用", "正常", "有效"})
+_FALSE: Final = frozenset(
+    {"false", "no", "n", "0", "off", "inactive", "disabled", "suspended", "否", "停用", "禁用", "已停用", "已禁用"}
+)
+_UNLIMITED: Final = frozenset({"不限", "无限", "不限制", "无限制", "无限容量"})
+_MEANT: Final[dict[str, str]] = {"pop": "pop3", "imap4": "imap", "smtp": "submission"}
+NOBODY: Final[frozenset[Protocol_]] = frozenset()
+
+
+class Known(dict[K, T]):
+    """What texts mean that come again and again: each is read once, so that equal cells share one value."""
+
+    def __init__(self, read: Callable[[K], T]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, text: K) -> T:
+        if len(self) >= _KEPT:
+            self.clear()  # these do not come again
+        value = self[text] = self._read(text)
+        return value
+
+
+def words(text: str) -> str:
+    """A name, a department or a title. Raises Wrong where a spreadsheet would see a formula, or shows an error."""
+    if _PLAIN.fullmatch(text):
+        return text
+    found = values.display_name(text)
+    if found[:1] in _SUSPECT:
+        if found[0] != "#":
+            raise Wrong(f"this begins with `{found[0]}`, as a spreadsheet's formula does", "delete the sign")
+        if _ERROR.fullmatch(found):
+            raise Wrong(f"{brief(found)} is an error of a spreadsheet", "write the text itself")
+    return found
+
+
+def full_name(first: str, last: str) -> str:
+    """One name from two: without a blank and the family name first, where they are written in ideographs."""
+    first, last = words(first), words(last)
+    if _IDEOGRAPH.search(first + last):
+        return last + first
+    return f"{first} {last}".strip()
+
+
+def quota(text: str) -> int | None:
+    """Bytes, None is unlimited. Raises Wrong, also where the unit is missing."""
+    plain = unicodedata.normalize("NFKC", text).strip()
+    return None if plain in _UNLIMITED else values.quota(plain)
+
+
+def protocols(text: str) -> frozenset[Protocol_]:
+    """The protocols that `text` lists. Raises Wrong."""
+    found: set[Protocol_] = set()
+    for word in parts(unicodedata.normalize("NFKC", text).casefold()):
+        known = next((name for name in PROTOCOLS if name == word), None)
+        if known is None:
+            close = [_MEANT[word]] if word in _MEANT else get_close_matches(word[:100], PROTOCOLS, 1, 0.6)
+            cure = f"did you mean `{close[0]}`?" if close else f"choose from {', '.join(PROTOCOLS)}"
+            raise Wrong(f"`{brief(word)}` is not one of {', '.join(PROTOCOLS)}", cure)
+        found.add(known)
+    return frozenset(found)
+
+
+def parts(text: str) -> Iterator[str]:
+    """The words of a cell with several, set apart by blanks, commas, semicolons, bars or slashes."""
+    return (part for part in _APART.split(text) if part)
+
+
+def enabled(text: str) -> bool:
+    """Whether a mailbox may be used; nothing means that it may. Raises Wrong."""
+    plain = unicodedata.normalize("NFKC", text).strip().casefold()
+    if not plain or plain in _TRUE:
+        return True
+    if plain in _FALSE:
+        return False
+    raise Wrong(f"`{brief(plain, 20)}` is neither yes nor no", "write yes or no")
+
+
+def mobile(text: str) -> str:
+    """A phone number, as it is written. Raises Wrong, also where a spreadsheet has rounded it."""
+    plain = unicodedata.normalize("NFKC", text).strip()
+    if not plain:
+        return ""
+    _refuse_rounded(plain)
+    if not _MOBILE.fullmatch(plain):
+        raise Wrong(f"`{brief(plain, 40)}` is not a phone number", "digits, and a + in front where it is international")
+    return plain
+
+
+def employee_id(text: str) -> str:
+    """An employee's number or code. Raises Wrong, also where a spreadsheet has rounded it."""
+    plain = words(text)
+    _refuse_rounded(plain)
+    return plain
+
+
+def _refuse_rounded(text: str) -> None:
+    if _ROUNDED.fullmatch(text):
+        cure = "format the column as text in the spreadsheet, and enter the number again: its last digits are lost"
+        raise Wrong(f"{text} is a number that a spreadsheet has rounded", cure)
+    if _ERROR.fullmatch(text):
+        raise Wrong(f"{text} is an error of a spreadsheet", "write the number itself")
+
+
+def contact(text: str) -> str:
+    """An address elsewhere. Raises Wrong."""
+    plain = text.strip()
+    return addresses.target(plain, ()) if plain else ""
+
+
+def managed(text: str, source: str) -> Password:
+    """The password whose hash is always this one. Raises Wrong, whose words hold none of it."""
+    return Password("managed", source, Secret(hashes.checked(text.strip())))
+
+
+def initial(text: str, source: str) -> Password | None:
+    """The password that is set once: this one, or that of this hash; None for asterisks, which mean an unknown one.
+
+    Raises Wrong, whose words hold none of it.
+    """
+    if not text.strip("*"):
+        return None
+    if hashes.is_hash(text):
+        return Password("initial", source, Secret(hashes.checked(text)))
+    if _CONTROL.search(text):
+        raise Wrong("this password holds control characters", "delete them")
+    if text != text.strip():
+        raise Wrong("this password begins or ends with a blank", "delete the blank")
+    if _ROUNDED.fullmatch(text):
+        raise Wrong("this password is a number that a spreadsheet has rounded", "enter it again in a column of text")
+    if len(text) > MAX_PASSWORD:
+        raise Wrong(f"this password has more than {MAX_PASSWORD} characters", "choose a shorter one")
+    return Password("initial", source, plaintext=Secret(text))

@@ -1,0 +1,58 @@
+"""mailprov users: a staff list, looked at before it is declared. Writes nothing, asks no host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mailprov.errors import Exit, SpecError
+from mailprov.model import User
+from mailprov.report.text import Line
+from mailprov.spec.staff import Preview, preview
+from mailprov.verbs import console
+
+FEW = 5
+"""users that are shown"""
+
+
+def show_import(file: Path, encoding: str, domain: str) -> Exit:
+    """Show how a staff list is understood. Raises SpecError with all that is wrong in it."""
+    found = preview(file, encoding, domain)
+    console.show(_lines(found))
+    console.show([Line(f"! {warning}", "warn") for warning in found.warnings], err=True)
+    if found.complaints:
+        raise SpecError(found.complaints)
+    console.say(f"nothing was written; to declare them: users: [{_item(file, encoding, domain)}]", "good")
+    return Exit.DONE
+
+
+def _item(file: Path, encoding: str, domain: str) -> str:
+    more = [f"{key}: {value}" for key, value in (("encoding", encoding), ("domain", domain)) if value]
+    return f"{{from_csv: {{{', '.join([f'file: {file}', *more])}}}}}" if more else f"{{from_csv: {file}}}"
+
+
+def _lines(found: Preview) -> Iterator[Line]:
+    if found.form:
+        yield Line(found.form, "head")
+    width = max((len(meaning) for _, meaning in found.columns), default=0)
+    for heading, meaning in found.columns:
+        yield Line(
+            f"  {meaning or '-':<{width}}  {heading}" + ("" if meaning else "  (not used)"), "" if meaning else "dim"
+        )
+    if found.columns:
+        count = len(found.users)
+        yield Line(
+            f"{count:,} user{'' if count == 1 else 's'}" + (f"; the first {FEW}:" if count > FEW else ""), "head"
+        )
+        yield from (Line(f"  {_user(user)}") for user in found.users[:FEW])
+
+
+def _user(user: User) -> str:
+    person = user.person
+    words = [user.address, user.name, person.department if person else "", person.title if person else ""]
+    words.append(f"{user.quota:,} bytes" if user.quota is not None else "")
+    words.append(
+        f"{user.password.ownership} password" if user.password.hash or user.password.plaintext else "no password"
+    )
+    words.append("" if user.protocols else "disabled")
+    return "  ".join(filter(None, words))
