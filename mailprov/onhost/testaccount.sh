@@ -45,6 +45,7 @@ remove_mail() { # only ever a test account's
     case $local_part in mailprov-test-*[!0-9a-f-]*) return ;; mailprov-test-?*) ;; *) return ;; esac
     case $domain in */* | '' | .*) return ;; esac
     rm -rf -- "/var/vmail/$domain/$local_part"
+    rmdir -- "/var/vmail/$domain" 2>/dev/null || :
 }
 
 case $1 in

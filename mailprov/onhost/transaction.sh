@@ -289,7 +289,6 @@ uptime_hundredths() {
 verdict() { # applied|reverted|failed
     # Staged copies may hold secrets; they are in place by now, or not wanted.
     rm -rf "${T:?}/new" "${T:?}/etc" "${T:?}/spare"
-    [ ! -d "$T/var" ] || rmdir "$T/var"
     journal "verdict $1" && close "$1"
 }
 

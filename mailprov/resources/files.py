@@ -19,7 +19,8 @@ class File:
     """A file or folder: `mode` in octal text ("644"), `sha256` of its content in hex ("" for a folder).
 
     `content` is there when known. `secret` keeps it out of every text. `services` read the file: a change wants them
-    reloaded, or restarted where the value of one of `restart_settings` changes.
+    reloaded, or restarted where the value of one of `restart_settings` changes. `lasting`: once made, it stays, whatever
+    becomes of the apply, since it may hold mail by then.
     """
 
     path: str
@@ -32,6 +33,7 @@ class File:
     secret: bool = field(default=False, compare=False)
     services: tuple[str, ...] = field(default=(), compare=False)
     restart_settings: tuple[str, ...] = field(default=(), compare=False)
+    lasting: bool = field(default=False, compare=False)
 
     @property
     def key(self) -> Key:
@@ -51,9 +53,9 @@ def text_file(path: str, text: str, **more: object) -> File:
     return replace(wanted, **more)  # type: ignore[arg-type]
 
 
-def folder(path: str, mode: str = "755", owner: str = "root", group: str = "root") -> File:
+def folder(path: str, mode: str = "755", owner: str = "root", group: str = "root", *, lasting: bool = False) -> File:
     """A desired folder."""
-    return File(path, mode, owner, group, "directory")
+    return File(path, mode, owner, group, "directory", lasting=lasting)
 
 
 def as_secret_as(live: File, desired: File) -> File:
@@ -168,6 +170,8 @@ def _step(change: Change) -> Step:
         return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), ("restore", "@", path))
     attributes = (after.mode, after.owner, after.group)
     if after.type == "directory":
-        return Step(Phase.COMMIT, f"folder {path}", ("folder", "@", path, *attributes), ("former_folder", "@", path))
+        stays = after.lasting and before is None
+        phase, undo = (Phase.PREPARE, ("keep",)) if stays else (Phase.COMMIT, ("former_folder", "@", path))
+        return Step(phase, f"folder {path}", ("folder", "@", path, *attributes), undo)
     put, restore = ("put", "@", path, *attributes), ("restore", "@", path)
     return Step(Phase.COMMIT, f"write {path}", put, restore, ("copy", "@"), after.content)

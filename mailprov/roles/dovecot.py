@@ -33,7 +33,7 @@ def items(
     return (
         *packages(host),
         SystemUser("vmail", MAIL),
-        folder(MAIL, "750", "vmail", "vmail"),
+        folder(MAIL, "750", "vmail", "vmail", lasting=True),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
         text_file("/etc/dovecot/dovecot.conf", configuration(host, facts, render), services=("dovecot",)),
         accounts(f"{FOLDER}/accounts", table, lambda name: initial(by_address[name])),

@@ -72,7 +72,7 @@ class Certificates:
 
 @dataclass(frozen=True)
 class State:
-    """A host's state, item by item. Packages stay installed and system users stay made: they are not compared."""
+    """A host's state, item by item. Packages, system users and the mail store stay: they are not compared."""
 
     items: Mapping[str, str]
     more: frozenset[str]
@@ -178,7 +178,7 @@ class Patient:
             for key, item in live(answer.sections).items():
                 if isinstance(item, Map):  # no two runs of postmap give the same bytes
                     item = replace(item, database="there" if item.database else "")
-                if key.kind not in ("package", "user"):
+                if key.kind not in ("package", "user") and key.name != "/var/vmail":
                     items[str(key)] = item.fingerprint
         return State(items, frozenset(self.sh(_MORE).splitlines()))
 
