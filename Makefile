@@ -18,7 +18,7 @@ test: ## install what is missing, then run every test and every check (as root)
 
 faults: ## break an apply at every step on real hosts; takes hours, and writes docs/fault-matrix.md
 	script/setup --test
-	MAILPROV_FAULTS=all .venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/faults
+	MAILPROV_FAULTS=$${MAILPROV_FAULTS:-all} .venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/faults
 
 lint: ## ruff, mypy --strict, shellcheck
 	script/lint

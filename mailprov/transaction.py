@@ -221,6 +221,7 @@ def outcome(events: Sequence[Event], steps: Sequence[Step]) -> Outcome:
 _FAILED: Mapping[str, str] = {
     "begin": "begin",
     "validate": "run the staged configuration with the host's own programs",
+    "welcome": "make an account to log in with",
     "health": "serve every listener",
     "confirm": "be confirmed over a new connection",
     "seal": "write the manifest",

@@ -1,6 +1,6 @@
-# An account that exists while mailprov logs in as a client: sh -c THIS mailprov open|begin|close ADDRESS [THIS]
-# "open" reads the account's passwd-file row on stdin; "begin" does not wait until Dovecot sees it. What was there before
-# comes back byte for byte.
+# An account that exists while mailprov logs in as a client: sh -c THIS mailprov open|begin|close ADDRESS [THIS] [ROW]
+# The account's passwd-file row is on stdin, or in the file ROW; "begin" does not wait until Dovecot sees it. What was
+# there before comes back byte for byte.
 # shellcheck disable=SC2015
 set -u
 umask 077
@@ -16,7 +16,7 @@ open() {
     [ -z "$(find "$KEPT" -maxdepth 0 -mmin +10 2>/dev/null)" ] || put_back
     mkdir "$KEPT" || { echo 'another verification has its test account on this host' >&2; return 1; }
     cp -p -- "$ACCOUNTS" "$KEPT/accounts" && cp -p -- "$MAP" "$KEPT/map" && cp -p -- "$MAP.db" "$KEPT/map.db" &&
-        cat >"$KEPT/row" && printf '%s' "$2" >"$KEPT/run" && echo "$1" >"$KEPT/address" || { rm -rf -- "$KEPT"; return 1; }
+        cat ${3:+"$3"} >"$KEPT/row" && printf '%s' "$2" >"$KEPT/run" && echo "$1" >"$KEPT/address" || { rm -rf -- "$KEPT"; return 1; }
     # If nobody closes it, it closes itself.
     systemd-run -q --collect --unit=mailprov-testaccount --on-active=600 \
         /bin/sh "$KEPT/run" close "$1" || { rm -rf -- "$KEPT"; return 1; }
@@ -49,7 +49,7 @@ remove_mail() { # only ever a test account's
 }
 
 case $1 in
-    begin) open "$2" "$3" ;;
+    begin) open "$2" "$3" "$4" ;;
     # Dovecot looks at a passwd-file once in each second of the clock.
     open) open "$2" "$3" && sleep 1.1 ;;
     close)

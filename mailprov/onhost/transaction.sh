@@ -272,8 +272,11 @@ await() {
 # For the controller, an account of its own: no other login need be known to it.
 welcome() {
     [ -n "$TESTER" ] && [ "$CONFIRM" -gt 0 ] || return 0
-    sh "$T/testaccount" begin "$TESTER" "$(cat "$T/testaccount")" <"$T/new/tester" && WELCOMED=$(uptime_hundredths)
+    run begin_test_account || { journal 'failed welcome'; return 1; }
+    WELCOMED=$(uptime_hundredths)
 }
+
+begin_test_account() { sh "$T/testaccount" begin "$TESTER" "$(cat "$T/testaccount")" "$T/new/tester"; }
 
 uptime_seconds() { # a clock that nobody sets
     echo $(($(uptime_hundredths) / 100))
@@ -342,8 +345,8 @@ apply() {
     begin || { journal 'failed begin'; abandon; return; }
     prepare || { abandon; return; }
     # shellcheck disable=SC2086
-    each act $RETIRE && each act $COMMIT && each act $ACTIVATE || { revert; return; }
-    journal health && run welcome && run health || { journal 'failed health'; revert; return; }
+    each act $RETIRE && each act $COMMIT && welcome && each act $ACTIVATE || { revert; return; }
+    journal health && run health || { journal 'failed health'; revert; return; }
     await && journal confirmed || { journal 'failed confirm'; revert; return; }
     finish
 }

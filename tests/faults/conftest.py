@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[1] / "mail"))
 
 from faults_host import Certificates, Patient
 from faults_scenarios import HOSTNAME, PACKAGES, SCENARIOS, Scenario, base
-from faults_table import Row, page
+from faults_table import Row, page, read
 from faults_trial import Known, Ward, learn
 from mail_certificates import certificate
 
@@ -70,20 +70,13 @@ def knowledge(ward: Ward, layers: Callable[[Scenario], Layer]) -> Callable[[str]
 
 
 _DOCS = Path(__file__).parents[2] / "docs"
-_ROWS: list[Row] = []
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Gather the cases, of every process."""
-    if report.when == "call":
-        _ROWS.extend(value for name, value in report.user_properties if name == "faults")  # type: ignore[misc]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """The process that started the others writes the page."""
-    whole = os.environ.get("MAILPROV_FAULTS") == "all" and _ROWS
-    if whole and not hasattr(session.config, "workerinput"):
-        (_DOCS / "fault-matrix.md").write_text(page(sorted(_ROWS, key=_place), RELEASE), encoding="utf-8")
+    whole = os.environ.get("MAILPROV_FAULTS") in ("all", "every")
+    if whole and not hasattr(session.config, "workerinput") and (rows := read()):
+        (_DOCS / "fault-matrix.md").write_text(page(sorted(rows, key=_place), RELEASE), encoding="utf-8")
 
 
 def _place(row: Row) -> Any:

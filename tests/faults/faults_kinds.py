@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from faults_host import Patient, ended
 from faults_scenarios import Scenario
 
 from mailprov.lab.errors import LabError
 
+EVERY = os.environ.get("MAILPROV_FAULTS") == "every"
 SHORT = 3
 """seconds that a host waits for a confirmation that will not come"""
 
@@ -42,9 +44,10 @@ Act = Callable[[Case], None]
 class Fault:
     """`prepare` is done before the apply, `strike` at the stop, `mend` when the controller has ended.
 
-    `before` tells the events from which on the fault can do nothing any more: it is tried up to the first of them.
-    Without `every`, it is tried at each act and each station, but not at each act's end. `patience`: seconds that the
-    host waits for the confirmation.
+    `at` says where: at each "event" of the journal, at each "step" (each act's beginning, and each station), or at each
+    station and the first act of each "kind" (as `put`, `activate dovecot`), since it is the act's kind that decides what
+    such a fault does to it. `before` tells the events from which on the fault can do nothing any more: it is tried up to
+    the first of them. `patience`: seconds that the host waits for the confirmation.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Fault:
     mend: Act = nothing
     before: Callable[[Scenario, str, str], bool] = lambda scenario, event, words: False
     fits: Callable[[Scenario], bool] = lambda scenario: True
-    every: bool = False
+    at: Literal["event", "step", "kind"] = "kind"
     patience: int = 60
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -63,14 +66,24 @@ class Fault:
         if not self.fits(scenario):
             return []
         found: list[str] = []
+        at = "step" if EVERY and self.at == "kind" else self.at
+        kinds: set[str] = set()
         # Of an apply that is refused, what comes before has been tried with the one that is not.
         start = journal.index("failed confirm") if "failed confirm" in journal else 0
         for event in journal[start:]:
             if self.before(scenario, event, words(event)):
                 break
-            if self.every or not event.startswith(("done ", "undone ")):
+            kind = kind_of(words(event)) if event.startswith("do ") else ""
+            if at == "event" or not (event.startswith(("done ", "undone ")) or (at == "kind" and kind in kinds)):
                 found.append(event)
+            kinds |= {kind} - {""}
         return found
+
+
+def kind_of(words: str) -> str:
+    """What sort of act it is: the verb, and what it is given where that is not a path."""
+    verb, _, more = words.partition(" ")
+    return verb if "/" in more else f"{verb} {more}"
 
 
 # --- whoever is at work dies
@@ -294,10 +307,10 @@ def _wrong_clock(case: Case) -> None:
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("controller", "SIGKILL of the controller", _kill_controller, every=True, patience=SHORT),
-        Fault("transaction", "kill -9 of the host's transaction", _kill_transaction, every=True),
-        Fault("unit", "kill -9 of all its processes", _kill_unit, every=True),
-        Fault("power", "machine killed, booted again", _power, mend=_gone, every=True),
+        Fault("controller", "SIGKILL of the controller", _kill_controller, at="step", patience=SHORT),
+        Fault("transaction", "kill -9 of the host's transaction", _kill_transaction, at="event"),
+        Fault("unit", "kill -9 of all its processes", _kill_unit, at="step"),
+        Fault("power", "machine killed, booted again", _power, mend=_gone, at="event"),
         Fault("reboot", "machine told to reboot", _reboot, mend=_gone),
         Fault("sshd", "sshd killed, connections dropped", _kill_sshd, patience=SHORT),
         Fault("link", "link cut, back later", _cut, mend=_restored, patience=SHORT),

@@ -38,14 +38,14 @@ Set = Callable[[object, str, object], None]
 
 
 def stopping(script: str, canary: bool) -> str:
-    """The host's script, whose journal waits at the event that a test has named; without the canary, if wanted."""
+    """The host's script, whose journal waits at the event that a test has named; without a rehearsal, if wanted."""
     head, found, tail = script.partition("\njournal() {")
     assert found, "the host's script has no journal()"
     definition, found, rest = tail.partition("\n}\n")
     assert found
     made = f"{head}\njournal_kept() {{{definition}\n}}\n{_STOP}{rest}"
-    assert "\ncanary() {" in made
-    return made if canary else made.replace("\ncanary() {", "\ncanary() { :; }\n\nunused() {")
+    assert "\nrehearse() {" in made
+    return made if canary else made.replace("\nrehearse() {", "\nrehearse() { :; }\n\nunused() {")
 
 
 def patch(options: dict[str, Any], set_: Set = setattr) -> None:

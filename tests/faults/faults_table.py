@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import TypedDict
 
 from faults_kinds import FAULTS
@@ -20,6 +25,37 @@ class Row(TypedDict):
     sound: bool
 
 
+_ROOT = Path(__file__).parents[2]
+
+
+@cache
+def _file() -> Path:
+    """Where what was found is kept: another one for other code, and for another release."""
+    digest = hashlib.sha256()
+    for folder, pattern in (
+        ("mailprov", "**/*.py"),
+        ("mailprov", "**/*.sh"),
+        ("templates", "**/*"),
+        ("tests/faults", "*"),
+    ):
+        for path in sorted(_ROOT.joinpath(folder).glob(pattern)):
+            digest.update(path.read_bytes() if path.is_file() else b"")
+    release = os.environ.get("MAILPROV_FAULTS_RELEASE", "bookworm")
+    return _ROOT / ".faults" / f"{release}-{digest.hexdigest()[:16]}.jsonl"
+
+
+def keep(row: Row) -> None:
+    """Put down what one case found."""
+    _file().parent.mkdir(exist_ok=True)
+    with _file().open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
+
+
+def read() -> list[Row]:
+    """What has been found with this very code."""
+    return [json.loads(line) for line in _file().read_text(encoding="utf-8").splitlines()] if _file().exists() else []
+
+
 _HEAD = """\
 # The fault matrix
 
@@ -33,6 +69,11 @@ journal of an undisturbed apply gives the events, so that a new step is covered 
 - nothing is locked, open or at work; `mailprov status` and `mailprov history` say how it ended;
 - the controller has not ended with 0 where the host is old;
 - the next `mailprov apply` ends with 0, and leads to the new state; the plan after it is empty.
+
+A killed transaction and a power cut are tried at each event; a killed controller and a killed unit at each step's
+beginning and each station; every other fault at each station and at the first step of each kind, since it is the kind of
+the step that decides what such a fault does to it. (`MAILPROV_FAULTS=every make faults` tries each at each step.) The
+canary runs where a fault can meet it; elsewhere it is left out, since it touches nothing that stays.
 
 `make faults` runs all of it and writes this page. `make test` runs a part of it.
 

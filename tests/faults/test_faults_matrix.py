@@ -1,7 +1,8 @@
 """The fault matrix: at each event of each apply's journal, each fault; the host ends old or new, and goes on.
 
-A short run (`make test`) tries each fault at a few events; MAILPROV_FAULTS=all tries all of them (`make faults`), and
-MAILPROV_FAULTS_EVENTS="do 6,health" just these.
+A short run (`make test`) tries each fault at a few events; MAILPROV_FAULTS=all tries all of them (`make faults`; "every":
+each fault at each step), and MAILPROV_FAULTS_EVENTS="do 6,health" just these. A whole run that was stopped goes on where
+it was: what each case found is kept in .faults/, for this very code.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from pathlib import Path
 import pytest
 from faults_kinds import FAULTS
 from faults_scenarios import SCENARIOS, Scenario
+from faults_table import Row, keep, read
 from faults_trial import Known, Ward, trial
 
 from mailprov.lab.layers import Layer
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(6 * 3600)]
 
-WHOLE = os.environ.get("MAILPROV_FAULTS") == "all"
+WHOLE = os.environ.get("MAILPROV_FAULTS") in ("all", "every")
 ONLY = os.environ.get("MAILPROV_FAULTS_EVENTS", "")
 
 # By apply and fault: the events of a short run. "middle" and "last" are the middle and the last act.
@@ -63,19 +65,23 @@ def test_old_or_new(
     ward: Ward,
     layers: Callable[[Scenario], Layer],
     knowledge: Callable[[str], Known],
-    record_property: Callable[[str, object], None],
 ) -> None:
     scenario, known = SCENARIOS[apply], knowledge(apply)
     bad = []
+    kept = {(row["apply"], row["fault"], row["event"]): row for row in read()} if WHOLE else {}
     for event in _events(apply, fault, known):
+        if row := kept.get((apply, fault, event)):
+            bad += [] if row["sound"] else [event]
+            continue
         ended = trial(ward, layers(scenario), scenario, known, FAULTS[fault], event)
         sound = not ended.problems and ended.state != "mixed"
         step = known.words(event)
         _tell(f"{apply} {fault} {event}: {ended.state}, exit {ended.status}{'' if sound else ', WRONG'}  {step}")
         for problem in ended.problems:
             _tell(f"    {problem}")
-        row = {"apply": apply, "event": event, "step": step, "fault": fault, "state": ended.state, "sound": sound}
-        record_property("faults", row)
+        row = Row(apply=apply, event=event, step=step, fault=fault, state=ended.state, sound=sound)
+        if WHOLE:
+            keep(row)
         if not sound:
             bad.append(f"{event}: {ended.problems[0]}")
     assert not bad, "\n".join(bad)
