@@ -250,11 +250,8 @@ unload_firewall() { # N
 
 former_firewall() { # N
     [ -s "$T/old/$1" ] || return 0 # it died before it was kept: nothing was touched
-    if [ -z "$BOOT" ]; then
-        nft -f "$T/old/$1"
-    elif ! grep -q '{' "$T/old/$1"; then
-        systemctl stop --no-block mailprov-firewall.service # there was none, and this boot is about to load one
-    fi
+    grep -q '{' "$T/old/$1" || stop mailprov-firewall || return 1 # there was none; a boot may be about to load one
+    [ -n "$BOOT" ] || nft -f "$T/old/$1"
 }
 
 # --- staging

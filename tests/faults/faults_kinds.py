@@ -44,10 +44,10 @@ Act = Callable[[Case], None]
 class Fault:
     """`prepare` is done before the apply, `strike` at the stop, `mend` when the controller has ended.
 
-    `at` says where: at each "event" of the journal, at each "step" (each act's beginning, and each station), or at each
-    station and the first act of each "kind" (as `put`, `activate dovecot`), since it is the act's kind that decides what
-    such a fault does to it. `before` tells the events from which on the fault can do nothing any more: it is tried up to
-    the first of them. `patience`: seconds that the host waits for the confirmation.
+    `at` says where: at each "event" of the journal, at each "step" (each act's beginning, and each station), or at
+    each station and the first act of each "kind" (as `put`, `activate dovecot`), since it is the act's kind that
+    decides what such a fault does to it. `before` tells the events from which on the fault can do nothing any more: it
+    is tried up to the first of them. `patience`: seconds that the host waits for the confirmation.
     """
 
     name: str
