@@ -19,8 +19,8 @@ class File:
     """A file or folder: `mode` in octal text ("644"), `sha256` of its content in hex ("" for a folder).
 
     `content` is there when known. `secret` keeps it out of every text. `services` read the file: a change wants them
-    reloaded, or restarted where the value of one of `restart_settings` changes. What is `lasting` stays once it is made,
-    whatever becomes of the apply: it may hold mail by then.
+    reloaded, or restarted where the value of one of `restart_settings` changes. What is `lasting` stays once it is
+    made, whatever becomes of the apply: it may hold mail by then.
     """
 
     path: str

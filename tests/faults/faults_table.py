@@ -72,8 +72,8 @@ journal of an undisturbed apply gives the events, so that a new step is covered 
 
 A killed transaction and a power cut are tried at each event; a killed controller and a killed unit at each step's
 beginning and each station; every other fault at each station and at the first step of each kind, since it is the kind
-of the step that decides what such a fault does to it. (`MAILPROV_FAULTS=every make faults` tries each at each step.) The
-canary runs where a fault can meet it; elsewhere it is left out, since it touches nothing that stays.
+of the step that decides what such a fault does to it. (`MAILPROV_FAULTS=every make faults` tries each at each step.)
+The canary runs where a fault can meet it; elsewhere it is left out, since it touches nothing that stays.
 
 `make faults` runs all of it and writes this page. `make test` runs a part of it.
 
