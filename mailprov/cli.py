@@ -262,6 +262,20 @@ def rollback(file: Path, limit: tuple[str, ...], target: str | None, yes: bool) 
 
 
 @cli.command()
+@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+@declaration
+@click.option("--delete", "count", type=int, metavar="N", help="Delete them: N must be how many mailboxes that are.")
+def purge(addresses: tuple[str, ...], file: Path, limit: tuple[str, ...], count: int | None) -> Exit:
+    """Show mail that closed accounts have left on the hosts; delete it only when told how many mailboxes that are.
+
+    Nothing else deletes mail. It cannot be taken back, and it is written into the host's history.
+    """
+    from mailprov.verbs import purge as verb
+
+    return verb.purge(file, limit, addresses, count)
+
+
+@cli.command()
 @declaration
 @click.option("--release", type=click.Choice(["bullseye", "bookworm", "trixie"]), default="bookworm", show_default=True)
 @click.option("--keep", is_flag=True, help="Leave the hosts running until Enter or Ctrl-C.")

@@ -127,6 +127,21 @@ rows() { # PATH: a passwd-file without the passwords that belong to their users,
     [ -f "$1" ] && awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1"
 }
 
+leftovers() { # mail whose account is closed: its bytes, its messages, its address
+    [ -f /etc/dovecot/mailprov/accounts ] || return 0
+    printf '%s\n' /var/vmail/*/*/ | awk -F/ '
+        BEGIN {
+            while ((getline row <"/etc/dovecot/mailprov/accounts") > 0) { split(row, field, ":"); account[field[1]] = 1 }
+        }
+        NF == 6 && !($5 "@" $4 in account) && $5 != "*"
+    ' | while IFS= read -r home; do
+        address=${home#/var/vmail/} address=${address%/}
+        size=$(du -sb -- "$home")
+        messages=$(find "$home" -type f \( -path '*/cur/*' -o -path '*/new/*' \) | wc -l)
+        echo "${size%%[!0-9]*} $messages ${address#*/}@${address%%/*}"
+    done
+}
+
 usage() { # ADDRESS...: the bytes that its mail takes
     for address in "$@"; do
         size=$(du -sb -- "/var/vmail/${address##*@}/${address%@*}") && echo "${size%%[!0-9]*} $address"

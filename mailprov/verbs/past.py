@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,39 +24,24 @@ from mailprov.survey import script as whole
 from mailprov.transaction import Work
 from mailprov.verbs import console
 from mailprov.verbs.apply import progress, transaction_name, who
-from mailprov.verbs.session import hosts, load, session, worst
+from mailprov.verbs.session import each, session
 
 T = TypeVar("T")
 
 
 def status(file: Path, limit: Sequence[str]) -> Exit:
     """What each host is in: at rest, at work, cut off, owing a reload. Reads only."""
-    return _each(file, limit, _status)
+    return each(file, limit, _status)
 
 
 def show_history(file: Path, limit: Sequence[str]) -> Exit:
     """Who applied what to each host, when, and how it ended; exit 1 where the record has a gap."""
-    return _each(file, limit, _history)
+    return each(file, limit, _history)
 
 
 def rollback(file: Path, limit: Sequence[str], target: str | None, *, yes: bool) -> Exit:
     """Each host as it was before an apply that it keeps."""
-    return _each(file, limit, lambda spec, declared, host: _rollback(spec, declared, host, target, yes))
-
-
-def _each(file: Path, limit: Sequence[str], verb: Callable[[Spec, HostSpec, Host], None]) -> Exit:
-    spec = load(file)
-    chosen = hosts(spec, limit)
-    failures: list[MailprovError] = []
-    for declared in chosen:
-        try:
-            with session(declared) as host:
-                verb(spec, declared, host)
-        except MailprovError as error:
-            error.where = error.where or declared.name
-            failures.append(error)
-            console.say(f"Error: {error}", "bad")
-    return worst(failures, len(chosen))
+    return each(file, limit, lambda spec, declared, host: _rollback(spec, declared, host, target, yes))
 
 
 def _status(_spec: Spec, declared: HostSpec, host: Host) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -44,6 +44,22 @@ def session(declared: HostSpec) -> Iterator[Host]:
         yield host
     finally:
         host.close()
+
+
+def each(file: Path, limit: Sequence[str], verb: Callable[[Spec, HostSpec, Host], None]) -> Exit:
+    """Do `verb` with each host, one after another; an error is said and the next one has its turn."""
+    spec = load(file)
+    chosen = hosts(spec, limit)
+    failures: list[MailprovError] = []
+    for declared in chosen:
+        try:
+            with session(declared) as host:
+                verb(spec, declared, host)
+        except MailprovError as error:
+            error.where = error.where or declared.name
+            failures.append(error)
+            console.say(f"Error: {error}", "bad")
+    return worst(failures, len(chosen))
 
 
 def _ask(text: str) -> Secret:

@@ -68,6 +68,28 @@ def test_a_removed_user_is_shut_out_and_the_mail_stays(clone: Machine) -> None:
     assert clone.plan().status == 0
 
 
+def test_mail_is_deleted_only_by_number(clone: Machine) -> None:
+    assert arrives(clone, ALICE, deliver(clone, ALICE))
+    clone.sh('cd /var/vmail/example.test && mkdir -p bob/Maildir ..odd "$1"', "$(touch x) y")
+    home = "/var/vmail/example.test/alice"
+    refused = clone.mailprov("purge", ALICE, "--delete", "1")
+    assert (refused.status, "has an account" in refused.err) == (1, True)
+    clone.declared["users"].remove(clone.user(ALICE))
+    clone.declared["aliases"] = []
+    assert clone.apply("--allow-removals").status == 0
+    listed = clone.mailprov("purge")
+    assert listed.status == 5 and "--delete" in listed.err and f"{ALICE}  1 messages" in listed.out, listed.said
+    assert clone.mailprov("purge", ALICE, "--delete", "2").status == 5
+    assert clone.mailprov("purge", BOB, ALICE, "--delete", "2").status == 1
+    assert clone.sh(f"find {home} -type f -path '*/new/*' -o -type f -path '*/cur/*' | wc -l") == "1\n"
+    purged = clone.mailprov("purge", ALICE, "--delete", "1")
+    assert purged.status == 0, purged.said
+    assert clone.sh(f"[ -e {home} ] || echo gone; ls -d {home[:-5]}bob") == f"gone\n{home[:-5]}bob\n"
+    history = clone.mailprov("history")
+    assert history.status == 0 and "  purged " in history.out
+    assert clone.plan().status == 0
+
+
 def test_a_removed_users_sessions_end(clone: Machine) -> None:
     with imap(clone, ALICE) as hers, pop3(clone, ALICE) as too, imap(clone, FRANK) as his:
         clone.declared["users"].remove(clone.user(ALICE))
