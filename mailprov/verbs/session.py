@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,19 @@ def hosts(spec: Spec, limit: Sequence[str]) -> tuple[HostSpec, ...]:
             cure = f"did you mean `{near[0]}`?" if near else f"declared are: {', '.join(spec.hosts)}"
             raise MailprovError(f"no host is called `{name}`", where="--limit", cure=cure)
     return tuple(host for name, host in sorted(spec.hosts.items()) if not limit or name in limit)
+
+
+def share(chosen: Sequence[HostSpec], shard: str) -> tuple[HostSpec, ...]:
+    """The `shard`-th part of the hosts, given as "K/N": all N parts together are all of them; "" is all.
+
+    Raises MailprovError for anything else.
+    """
+    if not shard:
+        return tuple(chosen)
+    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", shard)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise MailprovError(f"`{shard}` is no shard", where="--shard", cure="write K/N, with K from 1 to N: 1/4")
+    return tuple(chosen[int(found[1]) - 1 :: int(found[2])])
 
 
 @contextmanager
