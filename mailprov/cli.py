@@ -70,9 +70,12 @@ def formatted(function: F) -> F:
 
 
 def sharded(function: F) -> F:
-    """--shard, for verbs that a CI matrix shares out."""
+    """--shard and --executor, for verbs whose work several machines may share."""
     text = "The K-th of N parts of the hosts, for N machines that share the work."
-    return click.option("--shard", default="", metavar="K/N", help=text)(function)
+    where = "Who does the work: threads here, or the workers of a Dask cluster, dask://HOST:PORT."
+    shard = click.option("--shard", default="", metavar="K/N", help=text)
+    executor = click.option("--executor", default="threads", show_default=True, metavar="WHERE", help=where)
+    return shard(executor(function))
 
 
 @cli.command()
@@ -178,7 +181,14 @@ def trust(host: str, file: Path, yes: bool, replace: bool) -> Exit:
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plan here, for `mailprov apply PLAN`.")
 @sharded
 def plan(
-    file: Path, limit: tuple[str, ...], form: str, details: bool, detailed_exitcode: bool, out: Path | None, shard: str
+    file: Path,
+    limit: tuple[str, ...],
+    form: str,
+    details: bool,
+    detailed_exitcode: bool,
+    out: Path | None,
+    shard: str,
+    executor: str,
 ) -> Exit:
     """Show what an apply would change, why, and what it does to live sessions. Changes nothing.
 
@@ -186,7 +196,7 @@ def plan(
     """
     from mailprov.verbs import plan as verb
 
-    return verb.plan(file, limit, form, out, shard=shard, details=details, detailed_exitcode=detailed_exitcode)
+    return verb.plan(file, limit, verb.How(form, out, shard, executor, details, detailed_exitcode))
 
 
 @cli.command()
@@ -214,6 +224,7 @@ def apply(
     max_failures: int,
     form: str,
     shard: str,
+    executor: str,
     **allowed: bool,
 ) -> Exit:
     """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
@@ -227,7 +238,7 @@ def apply(
     from mailprov.verbs import apply as verb
 
     flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
-    how = verb.How(verb.Consent(yes, flags, details), Pace(canary, batch, max_failures), form, shard)
+    how = verb.How(verb.Consent(yes, flags, details), Pace(canary, batch, max_failures), form, shard, executor)
     return verb.apply(file, limit, plan, how)
 
 

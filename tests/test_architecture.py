@@ -55,6 +55,7 @@ ONLY: dict[str, set[str]] = {
     "idna": {"spec/"},
     "openpyxl": {"spec/workbook.py"},
     "rich": {"verbs/console.py"},
+    "distributed": {"verbs/runner.py"},
     "click": {"cli.py", "verbs/"},
     "cryptography": {"host/", "spec/", "resources/certificates.py", "verify/"},
 }

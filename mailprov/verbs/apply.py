@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,29 +11,22 @@ import click
 
 from mailprov import planfile
 from mailprov.errors import (
-    ConnectError,
     ConsentError,
     Exit,
     MailprovError,
-    RevertedError,
-    StalePlanError,
-    UndecidedError,
 )
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.passwords import initial_hash
 from mailprov.report import effects, text
 from mailprov.report.text import Line
-from mailprov.roles import mailhost
 from mailprov.rollout import Pace, Result, Verdict, failures, roll_out
-from mailprov.survey import Survey, script, survey
+from mailprov.survey import Survey, survey
 from mailprov.verbs import console
 from mailprov.verbs import plan as looking
+from mailprov.verbs.runner import THREADS, Runner
 from mailprov.verbs.session import hosts, load, session, share, worst
 from mailprov.verbs.transact import transact
-
-AT_ONCE = 32
-"""how many hosts of one batch are changed at the same time"""
+from mailprov.verbs.work import bound, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +46,7 @@ class How:
     pace: Pace
     form: str = "text"
     shard: str = ""
+    executor: str = THREADS
 
 
 def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit:
@@ -69,7 +62,8 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit
     if len(chosen) == 1:
         results = [_alone(spec, chosen[0], parts.get(chosen[0].name), how)]
     else:
-        results = _fleet(spec, chosen, parts, how)
+        runner = Runner(Path(plan.declaration) if plan else file, how.executor, spec=spec)
+        results = _fleet(runner, chosen, parts, how)
     looking.tell_results(results, how.form)
     return worst([result.error for result in results if result.error], len(chosen))
 
@@ -83,7 +77,7 @@ def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How)
     try:
         with session(declared) as host:
             if part is not None:
-                found = _bound(spec, declared, host.identity, part)
+                found = bound(spec, declared, host.identity, part)
             else:
                 with console.doing(f"looking at {declared.name}"):
                     found = survey(spec, declared, host)
@@ -92,9 +86,9 @@ def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How)
     except MailprovError as error:
         error.where = error.where or declared.name
         console.say(f"Error: {error}", "bad")
-        return Result(declared.name, _verdict(error, handed=True), changes, time.monotonic() - begun, error)
-    verdict = Verdict.APPLIED if changes else Verdict.UNCHANGED
-    return Result(declared.name, verdict, changes, time.monotonic() - begun)
+        return Result(declared.name, verdict(error, handed=changes > 0), changes, time.monotonic() - begun, error)
+    made = Verdict.APPLIED if changes else Verdict.UNCHANGED
+    return Result(declared.name, made, changes, time.monotonic() - begun)
 
 
 def one(found: Survey, spec: Spec, declared: HostSpec, host: Host, consent: Consent, *, err: bool = False) -> None:
@@ -111,32 +105,20 @@ def one(found: Survey, spec: Spec, declared: HostSpec, host: Host, consent: Cons
     console.show([Line(f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}", "good")], err=err)
 
 
-def _bound(spec: Spec, declared: HostSpec, identity: str, part: planfile.Kept) -> Survey:
-    """A kept plan as a survey, without a look: the host itself refuses it when it is stale.
-
-    Raises StalePlanError where the declaration or the host's key is not the plan's.
-    """
-    if identity != part.identity:
-        why = f"it shows the key {identity or '(none)'}, the plan is for {part.identity or '(none)'}"
-        raise StalePlanError("this is not the host that the plan was made for", where=declared.name, why=why)
-    desired = mailhost.desired(spec, declared, part.plan.facts, initial_hash)
-    return Survey(planfile.bind(part, desired), script(spec, declared), part.seen)
-
-
 # --- a fleet: look at all, ask once, change batch by batch
 
 
-def _fleet(spec: Spec, chosen: Sequence[HostSpec], parts: Mapping[str, planfile.Kept], how: How) -> list[Result]:
+def _fleet(runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planfile.Kept], how: How) -> list[Result]:
     decided: dict[str, Result] = {}
     if not parts:
         with console.doing(f"looking at {len(chosen)} hosts"):
-            found = looking.look(spec, chosen)
+            found = runner.look(chosen)
         for declared, seen in zip(chosen, found, strict=True):
             if isinstance(seen, MailprovError):
                 console.say(f"Error: {seen}", "bad")
                 decided[declared.name] = Result(declared.name, Verdict.FAILED, error=seen)
             else:
-                parts = {**parts, declared.name: looking.kept(seen)}
+                parts = {**parts, declared.name: seen}
     plans = [parts[declared.name].plan for declared in chosen if declared.name in parts]
     console.show(text.plans(plans, details=how.consent.details), err=how.form != "text")
     changed = [plan for plan in plans if not plan.empty]
@@ -147,46 +129,10 @@ def _fleet(spec: Spec, chosen: Sequence[HostSpec], parts: Mapping[str, planfile.
 
     def change(batch: tuple[str, ...]) -> list[Result]:
         console.say(f"now {_names(batch)}", "head")
-        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(batch))) as pool:
-            return list(pool.map(lambda name: _in_fleet(spec, declared_by_name[name], parts[name]), batch))
+        return runner.change([declared_by_name[name] for name in batch], parts)
 
     results = roll_out([plan.host for plan in changed], how.pace, decided, change)
     return [results[declared.name] for declared in chosen]
-
-
-def _in_fleet(spec: Spec, declared: HostSpec, part: planfile.Kept) -> Result:
-    begun, changes, handed = time.monotonic(), len(part.plan.changes), False
-    try:
-        with session(declared) as host:
-            found = _bound(spec, declared, host.identity, part)
-            handed = True
-            transact(found, spec, declared, host, _silent(declared.name))
-    except MailprovError as error:
-        error.where = error.where or declared.name
-        verdict = _verdict(error, handed=handed)
-        console.say(f"  {declared.name}: {verdict}\nError: {error}", "bad")
-        return Result(declared.name, verdict, changes, time.monotonic() - begun, error)
-    seconds = time.monotonic() - begun
-    console.say(f"  {declared.name}: applied in {seconds:.1f} s", "good")
-    return Result(declared.name, Verdict.APPLIED, changes, seconds)
-
-
-def _silent(name: str) -> Callable[[str, str], None]:
-    """Among many hosts only what is not well is told, with the host's name."""
-
-    def tell(line: str, style: str) -> None:
-        if style in ("warn", "bad"):
-            console.say(f"  {name}: {line.strip()}", style)
-
-    return tell
-
-
-def _verdict(error: MailprovError, *, handed: bool) -> Verdict:
-    if isinstance(error, RevertedError):
-        return Verdict.REVERTED
-    # Once the work is handed over, a lost connection says nothing about how it ended.
-    undecided = isinstance(error, UndecidedError) or (handed and isinstance(error, ConnectError))
-    return Verdict.UNKNOWN if undecided else Verdict.FAILED
 
 
 def _names(batch: Sequence[str]) -> str:

@@ -109,3 +109,20 @@ def test_shards_together_are_the_whole(fleet: Fleet) -> None:
     parts = [json.loads(fleet.run("plan", "--format", "json", "--shard", f"{k}/3")[1])["hosts"] for k in (1, 2, 3)]
     assert sorted((host for part in parts for host in part), key=lambda host: host["host"]) == whole
     assert all(parts)
+
+
+def test_through_dask_it_is_the_same(fleet: Fleet) -> None:
+    """A real scheduler with two workers, each a process of its own."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        where = cluster.scheduler_address.replace("tcp://", "dask://")
+        whole = fleet.run("plan", "--format", "json", "--detailed-exitcode")
+        assert whole[0] == 2
+        assert fleet.run("plan", "--format", "json", "--detailed-exitcode", "--executor", where)[:2] == whole[:2]
+        status, out, err = fleet.run("apply", "--yes", "--batch", "100%", "--executor", where, "--format", "json")
+        assert status == 0, err
+        assert {host["verdict"] for host in json.loads(out)["hosts"]} == {"applied"}
+    status, _, err = fleet.run("plan", "--executor", "dask://127.0.0.1:1")
+    assert status == 1 and "no Dask scheduler answers" in err
