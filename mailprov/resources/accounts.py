@@ -109,7 +109,8 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, new)))
         closed = sorted(rows.removed(change.detail))
         if closed:
-            made.append(Step(Phase.ACTIVATE, "end sessions of closed accounts", ("dismiss", *closed), ("keep",)))
+            what, names = "end sessions of closed accounts", "".join(f"{name}\n" for name in closed).encode()
+            made.append(Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=names))
     return tuple(made)
 
 

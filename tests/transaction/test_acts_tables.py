@@ -16,8 +16,8 @@ from shell_sandbox import Sandbox, me
 from simulated_host import HASH, without_own_passwords
 
 from mailprov.encode import map_row, passwd_row
-from mailprov.model import Secret
-from mailprov.resources import rows
+from mailprov.model import Action, Change, Reason, Secret
+from mailprov.resources import accounts, rows
 from mailprov.resources.accounts import owns_password, with_password
 
 EXAMPLES = settings().max_examples // 4  # each starts a shell
@@ -238,6 +238,21 @@ def test_an_undo_where_nothing_was(tmp_path: Path) -> None:
     assert sandbox.call("put", "1", str(path), "640", *me()).returncode == 0
     assert sandbox.call("former_accounts", "1", str(path)).returncode == 0
     assert not path.exists()
+
+
+def test_sessions_of_closed_accounts_end_however_many_are_closed(tmp_path: Path) -> None:
+    gone = accounts.Accounts("/a", "", rows=rows.table([], ":"))
+    names = [f"account-{n}.of-a-large-place@example.com" for n in range(20_000)]
+    change = Change(gone.key, Action.UPDATE, Reason.PENDING, gone, gone, "", tuple(f"- {name}" for name in names))
+    [_, step] = accounts.steps([change])
+    sandbox = Sandbox(tmp_path)
+    (sandbox.transaction / "new" / "2").write_bytes(step.payload or b"")
+    online = [names[7], names[19_999], names[7], "account-7", "other@example.com"]
+    who = "".join(f"{name} imap 1 (192.0.2.7)\\n" for name in ("username", *online))
+    programs = f"""sleep() {{ :; }}; doveadm() {{ case $1 in who) printf '{who}' ;; kick) echo "$2" ;; esac; }}"""
+    done = sandbox.call(*("2" if word == "@" else word for word in step.do), before=programs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == sorted({names[7], names[19_999]})
 
 
 @pytest.mark.parametrize("separator", [":", " "])
