@@ -113,6 +113,9 @@ def _owners(users: Sequence[User], aliases: Sequence[Alias]) -> dict[str, tuple[
     known = {user.address for user in users}
     owners: dict[str, tuple[str, ...]] = {}
     for name, to in declared.items():
+        if len(to) == 1 and to[0] in known and to[0] not in declared and name not in known:
+            owners[name] = to  # as nearly every alias is; there may be as many as users
+            continue
         reached = {name, *to} if declared.keys().isdisjoint(to) else _reached(name, declared)
         local = tuple(sorted(reached & known))
         if local:
