@@ -30,7 +30,7 @@ def dangers(
     found: list[Danger] = []
     for change in changes:
         if change.key.kind == accounts.KIND and isinstance(change.before, accounts.Accounts):
-            found.extend(_accounts(change, len(change.before.rows or {})))
+            found.extend(_accounts(change, len(change.before.rows.reveal()) if change.before.rows else 0))
             found.extend(_quotas(change, usage))
     open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
     public = {port for address, port in open_now if not address.startswith(("127.", "[::1]"))}
@@ -52,8 +52,9 @@ def _accounts(change: Change, before: int) -> list[Danger]:
 
 
 def _quotas(change: Change, usage: Mapping[str, int]) -> list[Danger]:
-    after = change.after.rows if isinstance(change.after, accounts.Accounts) else None
-    limits = {name: accounts.quota(row.reveal()) for name, row in (after or {}).items() if name in usage}
+    after = change.after.rows if isinstance(change.after, accounts.Accounts) and usage else None
+    rows_ = after.reveal() if after else {}
+    limits = {name: accounts.quota(rows_[name]) for name in usage if name in rows_}
     over = sorted(name for name, limit in limits.items() if limit is not None and usage[name] > limit)
     return [Danger("shrinking", f"sets quotas below what is used: {_some(over)}")] if over else []
 

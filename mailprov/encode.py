@@ -2,11 +2,15 @@
 
 The declaration is validated before it comes here; an encoder trusts none of that. Each raises EncodeError, and each is
 fuzzed against a reader of its destination's syntax.
+
+The plural ones do a whole table in one pass, and take and refuse exactly what the singular ones do.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from mailprov.errors import Exit, MailprovError
 
@@ -28,6 +32,7 @@ _ADDRESS = re.compile(r"[a-z0-9_.+-]*@[a-z0-9.-]+")
 _TARGET = re.compile(r"[A-Za-z0-9_.+=~-]*@[a-z0-9.-]+")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _SECRET = re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9./$,=+-]+")
+_EXTRA = re.compile(r"[A-Za-z0-9_.,:/*=-]+")
 
 
 def word(text: str) -> Encoded:
@@ -51,11 +56,68 @@ def target(text: str) -> Encoded:
     return Encoded(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Addresses that `address` takes, looked at all at once, for as many tables as they come in.
+
+    Raises EncodeError for the first one that it does not take.
+    """
+
+    texts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _all(self.texts, _ADDRESS, address)
+
+
+def _all(texts: Sequence[str], pattern: re.Pattern[str], one: Callable[[str], Encoded], begin: str = "") -> None:
+    """Raise what `one` raises for the first of `texts` that it refuses; none may begin with `begin`."""
+    # What fits either pattern has no line end, so that two texts cannot make up what is looked for here.
+    joined = "\n".join(("", *texts, ""))
+    if all(map(pattern.fullmatch, texts)) and not (
+        ".." in joined or ".\n" in joined or (begin and f"\n{begin}" in joined)
+    ):
+        return
+    for text in texts:
+        one(text)
+
+
 def map_row(key: str, values: tuple[str, ...]) -> Encoded:
     """One line of a Postfix lookup table, `key value, value` (postmap(1)), without its newline."""
     if not values:
         raise EncodeError("a map entry needs a value", where=ascii(key[:80]))
     return Encoded(f"{address(key)} {', '.join(value if value == 'OK' else target(value) for value in values)}")
+
+
+def map_rows(table: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """`map_row` of each key and its values."""
+    Addresses(tuple(table))
+    if not all(table.values()):
+        return [map_row(key, values) for key, values in table.items()]
+    _all([value for values in table.values() for value in values if value != "OK"], _TARGET, target, "-")
+    return [f"{key} {', '.join(values)}" for key, values in table.items()]
+
+
+def present_rows(keys: Addresses) -> list[str]:
+    """`map_row(key, ("OK",))` of each key."""
+    return [f"{key} OK" for key in keys.texts]
+
+
+def own_rows(keys: Addresses) -> list[str]:
+    """`map_row(key, (key,))` of each key."""
+    _all(keys.texts, _TARGET, target, "-")
+    return [f"{key} {key}" for key in keys.texts]
+
+
+class PasswdTail(Encoded):
+    """What follows the password in a row of a passwd-file; many rows have the same."""
+
+    __slots__ = ()
+
+
+def passwd_tail(owner: str, extra: Iterable[tuple[str, str]] = ()) -> PasswdTail:
+    """The fields `uid:gid:gecos:home:shell:extra` of passwd_row, with the colon before them."""
+    fields = " ".join(f"{_name(key)}={_extra(value)}" for key, value in extra)
+    return PasswdTail(f":::{_name(owner)}:::{fields}")
 
 
 def passwd_row(name: str, password: str, owner: str, extra: tuple[tuple[str, str], ...] = ()) -> Encoded:
@@ -66,8 +128,15 @@ def passwd_row(name: str, password: str, owner: str, extra: tuple[tuple[str, str
     """
     if password and not _SECRET.fullmatch(password):
         raise EncodeError("this password hash cannot stand in a passwd-file", where=ascii(name[:80]))
-    fields = " ".join(f"{_name(key)}={_extra(value)}" for key, value in extra)
-    return Encoded(f"{address(name)}:{password}:::{_name(owner)}:::{fields}")
+    return Encoded(f"{address(name)}:{password}{passwd_tail(owner, extra)}")
+
+
+def passwd_rows(names: Addresses, passwords: Sequence[str], tails: Sequence[PasswdTail]) -> list[str]:
+    """`passwd_row` of each name, its password and its tail."""
+    if not all(map(_SECRET.fullmatch, filter(None, passwords))):
+        wrong = next(n for n, text in enumerate(passwords) if text and not _SECRET.fullmatch(text))
+        raise EncodeError("this password hash cannot stand in a passwd-file", where=ascii(names.texts[wrong][:80]))
+    return [f"{name}:{password}{tail}" for name, password, tail in zip(names.texts, passwords, tails, strict=True)]
 
 
 def _name(text: str) -> str:
@@ -77,6 +146,6 @@ def _name(text: str) -> str:
 
 
 def _extra(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.,:/*=-]+", value):
+    if not _EXTRA.fullmatch(value):
         raise EncodeError("this value cannot stand in a passwd-file", where=ascii(value[:80]))
     return value

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from ipaddress import IPv4Network, IPv6Network
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
@@ -242,7 +243,8 @@ class Spec:
     def users_of(self, host: str) -> tuple[User, ...]:
         """The users whose domain `host` serves, in address order."""
         served = {domain.name for domain in self.domains_of(host)}
-        return tuple(sorted((u for u in self.users if domain_of(u.address) in served), key=lambda u: u.address))
+        here = (user for user in self.users if domain_of(user.address) in served)
+        return tuple(sorted(here, key=attrgetter("address")))
 
     def aliases_of(self, host: str) -> tuple[Alias, ...]:
         """The aliases whose domain `host` serves, in address order."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 
 from mailprov import manifest, probe
 from mailprov.dangers import dangers
 from mailprov.errors import HostError
 from mailprov.history import transactions
 from mailprov.host import Host
-from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec
+from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec, domain_of
 from mailprov.passwords import initial_hash
 from mailprov.plan import Sight, closer_questions, differences, live, obstacles, plan, prints, questions
 from mailprov.render import prepare as prepare_templates
@@ -105,6 +106,13 @@ def _refuse_unusable(declared: HostSpec, sight: Sight) -> None:
         raise HostError(f"{tls.certificate_path} cannot be used: {'; '.join(wrong)}", where=declared.name, cure=cure)
 
 
+def _without_password(spec: Spec, host: str, most: int) -> list[str]:
+    """The first addresses, `most` at most, of users of `host` who would be created with a password that is not here."""
+    lacking = (user.address for user in spec.users if user.password.hash is None and user.password.plaintext is None)
+    served = {domain.name for domain in spec.domains_of(host)}
+    return nsmallest(most, (address for address in lacking if domain_of(address) in served))
+
+
 def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[str, str]) -> tuple[str, ...]:
     found = list(spec.warnings)
     past = transactions(sections)
@@ -116,11 +124,9 @@ def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[st
         found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
     if declared.tls.source == "self_signed":
         found.append("the certificate is self-signed: mail clients will warn")
-    missing = [u.address for u in spec.users_of(declared.name) if not (u.password.hash or u.password.plaintext)]
+    missing = _without_password(spec, declared.name, 5)
     if missing:
-        found.append(
-            f"initial passwords are not here for {', '.join(missing[:5])}: creating these accounts will need them"
-        )
+        found.append(f"initial passwords are not here for {', '.join(missing)}: creating these accounts will need them")
     if sight.facts.free_kib and sight.facts.free_kib < 100_000:
         found.append(f"/var/lib on the host has only {sight.facts.free_kib // 1024} MiB left")
     return tuple(found)

@@ -279,7 +279,7 @@ class SimulatedHost:
         elif isinstance(item, Accounts):
             self.entries[item.path] = Entry("regular file", *item.attributes, self._merged(item))
         elif isinstance(item, Map):
-            content = "".join(f"{row}\n" for row in sorted((item.rows or {}).values()))
+            content = "".join(f"{row}\n" for row in sorted(item.rows.reveal().values() if item.rows else ()))
             self.entries[item.path] = Entry("regular file", *item.attributes, content)
             self.databases[item.path] = f"database of {content}"
         elif isinstance(item, Certificate) and item.source == "self_signed" and item.path not in self.pems:
@@ -296,8 +296,7 @@ class SimulatedHost:
         there = self.entries[item.path].content if item.path in self.entries else ""
         own = {line.split(":")[0]: Secret(line.split(":")[1]) for line in there.splitlines()}
         lines = []
-        for address, row in (item.rows or {}).items():
-            line = row.reveal()
+        for address, line in (item.rows.reveal() if item.rows else {}).items():
             if owns_password(line):
                 assert item.initial is not None
                 line = with_password(line, own.get(address) or item.initial(address))

@@ -221,8 +221,12 @@ stand_down() { systemctl disable -q --now "$1.service"; }
 
 stand_up() { systemctl enable -q "$1.service" && systemctl start ${BOOT:+--no-block} "$1.service"; }
 
-dismiss() { # ACCOUNT...: end the sessions of accounts that are closed
-    names=$(doveadm who -1 2>/dev/null | awk -v closed=" $* " 'NR > 1 && index(closed, " " $1 " ") { print $1 }' | sort -u)
+# Their names are in a file: thousands of them are more than a program takes as words.
+dismiss() { # N: end the sessions of the closed accounts that new/N names
+    names=$(doveadm who -1 2>/dev/null | awk -v "CLOSED=$T/new/$1" '
+        BEGIN { while ((getline name <CLOSED) > 0) closed[name] = 1 }
+        NR > 1 && $1 in closed { print $1 }
+    ' | sort -u)
     [ -n "$names" ] || return 0
     # Dovecot looks at a passwd-file once in each second of the clock: until then they would be let in again.
     sleep 1.1

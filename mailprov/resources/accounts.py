@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Secret, Step, fingerprint
@@ -18,14 +18,14 @@ class Accounts:
     """The passwd-file at `path`.
 
     `digest` is that of its sorted rows, where the password of an account that owns it is left out (the gecos field
-    says "initial" there). `rows` are those rows by address, when known. `initial` gives the password hash with which
+    says "initial" there). `rows` are those rows, when known. `initial` gives the password hash with which
     such an account is created; it is asked for accounts that are new, and for no other.
     """
 
     path: str
     digest: str
     attributes: tuple[str, str, str] = MODE
-    rows: Mapping[str, Secret] | None = field(default=None, repr=False, compare=False)
+    rows: rows.Table | None = field(default=None, repr=False, compare=False)
     initial: Callable[[str], Secret] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -39,9 +39,10 @@ class Accounts:
         return fingerprint(KIND, self.path, self.digest, *self.attributes)
 
 
-def accounts(path: str, table: Mapping[str, Secret], initial: Callable[[str], Secret]) -> Accounts:
+def accounts(path: str, lines: Iterable[str], initial: Callable[[str], Secret]) -> Accounts:
     """The desired passwd-file with these rows."""
-    return Accounts(path, rows.digest(row.reveal() for row in table.values()), rows=table, initial=initial)
+    table = rows.table(lines, ":")
+    return Accounts(path, table.digest(), rows=table, initial=initial)
 
 
 def questions(desired: Sequence[Accounts]) -> tuple[Question, ...]:
@@ -69,14 +70,14 @@ def closer(live: Accounts) -> Question | None:
 
 def closely(live: Accounts, text: str) -> Accounts:
     """With its rows."""
-    return replace(live, rows={key: Secret(row) for key, row in rows.parse(text, ":").items()})
+    return replace(live, rows=rows.Table(text, ":"))
 
 
 def describe(before: Accounts | None, after: Accounts | None) -> tuple[str, tuple[str, ...]]:
     """How many accounts change, and which."""
     if after is None or after.rows is None:
         return "remove", ()
-    found = rows.difference((before.rows if before else None) or {}, after.rows)
+    found = rows.difference(before.rows.reveal() if before and before.rows else {}, after.rows.reveal())
     text = found.summary("accounts")
     if before is not None and before.attributes != after.attributes:
         text += f"; mode and owner {' '.join(before.attributes)} → {' '.join(after.attributes)}"
@@ -99,7 +100,7 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         after = change.after
         if not isinstance(after, Accounts) or after.rows is None:
             continue
-        new = {key: row.reveal() for key, row in after.rows.items()}
+        new = dict(after.rows.reveal())
         for key in sorted(rows.added(change.detail)):
             if after.initial is not None and owns_password(new[key]):
                 new[key] = with_password(new[key], after.initial(key))
@@ -108,7 +109,8 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, new)))
         closed = sorted(rows.removed(change.detail))
         if closed:
-            made.append(Step(Phase.ACTIVATE, "end sessions of closed accounts", ("dismiss", *closed), ("keep",)))
+            what, names = "end sessions of closed accounts", "".join(f"{name}\n" for name in closed).encode()
+            made.append(Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=names))
     return tuple(made)
 
 
@@ -134,8 +136,9 @@ def quota(row: str) -> int | None:
 
 def shrinking(before: Accounts, after: Accounts) -> tuple[str, ...]:
     """The accounts whose quota falls, in order."""
-    old, new = before.rows or {}, after.rows or {}
-    limits = ((name, quota(old[name].reveal()), quota(new[name].reveal())) for name in old.keys() & new.keys())
+    old, new = (side.rows.reveal() if side.rows else {} for side in (before, after))
+    changed = ((name, row, new[name]) for name, row in old.items() if new.get(name, row) != row)
+    limits = ((name, quota(was), quota(will)) for name, was, will in changed)
     return tuple(sorted(name for name, was, will in limits if will is not None and (was is None or will < was)))
 
 

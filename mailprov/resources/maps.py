@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
@@ -14,7 +14,7 @@ MODE = ("640", "root", "postfix")
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """The table at `path`: `digest` of its sorted rows, `rows` by key when known.
+    """The table at `path`: `digest` of its sorted rows, `rows` when known.
 
     `database` is the digest of the `.db` beside it, "" while that is missing or older than its text.
     """
@@ -23,7 +23,7 @@ class Map:
     digest: str
     attributes: tuple[str, str, str] = MODE
     database: str = ""
-    rows: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+    rows: rows.Table | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> Key:
@@ -36,9 +36,10 @@ class Map:
         return fingerprint(KIND, self.path, self.digest, self.database, *self.attributes)
 
 
-def table(path: str, lines: Mapping[str, str]) -> Map:
+def table(path: str, lines: Iterable[str]) -> Map:
     """The desired map with these rows."""
-    return Map(path, rows.digest(lines.values()), rows=lines)
+    made = rows.table(lines, " ")
+    return Map(path, made.digest(), rows=made)
 
 
 def questions(desired: Sequence[Map]) -> tuple[Question, ...]:
@@ -71,16 +72,16 @@ def closer(live: Map) -> Question | None:
 
 def closely(live: Map, text: str) -> Map:
     """With its rows."""
-    return replace(live, rows=rows.parse(text, " "))
+    return replace(live, rows=rows.Table(text, " "))
 
 
 def describe(before: Map | None, after: Map | None) -> tuple[str, tuple[str, ...]]:
     """How many entries change, and which."""
     if after is None or after.rows is None:
         return "remove", ()
-    found = rows.difference((before.rows if before else None) or {}, after.rows)
     if before is not None and before.digest == after.digest:
         return "compile again" if before.attributes == after.attributes else "mode and owner", ()
+    found = rows.difference(before.rows.reveal() if before and before.rows else {}, after.rows.reveal())
     return found.summary("entries"), found.detail()
 
 
@@ -98,5 +99,6 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
             continue
         put, undo = ("put_map", "@", after.path, *after.attributes), ("former_map", "@", after.path)
         stage = ("merge_map", "@", after.path, after.digest)
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, after.rows)))
+        changed = rows.delta(change.detail, after.rows.reveal()) if change.detail else b""
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, changed))
     return tuple(made)

@@ -6,12 +6,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-Row = TypeVar("Row")
+from mailprov.model import Secret
 
 SHOWN = 20
 """how many changed rows a plan names; the rest is counted"""
+
+_SLICE = 1 << 20
+"""characters that are turned into bytes at once: not a whole table, which may be large"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +41,48 @@ class Difference:
         return tuple(f"{mark} {key}" for mark, keys in marks for key in keys)
 
 
-def digest(lines: Iterable[str]) -> str:
-    """SHA-256 in hex of `lines` in byte order, each with a newline: what `sort | sha256sum` gives in the C locale."""
-    data = hashlib.sha256()
-    for line in sorted(lines):  # every line is ASCII, so this is byte order
-        data.update(line.encode() + b"\n")
-    return data.hexdigest()
+class Table:
+    """A whole table, kept as one text that never shows itself: where nothing differs nobody asks for its rows."""
+
+    __slots__ = ("_rows", "_separator", "_text")
+
+    def __init__(self, text: str, separator: str) -> None:
+        """`separator` is what stands behind a row's key."""
+        self._text = Secret(text)
+        self._separator = separator
+        self._rows: Mapping[str, str] | None = None
+
+    def digest(self) -> str:
+        """SHA-256 in hex of the text."""
+        data, text = hashlib.sha256(), self._text.reveal()
+        for at in range(0, len(text), _SLICE):
+            data.update(text[at : at + _SLICE].encode())
+        return data.hexdigest()
+
+    def reveal(self) -> Mapping[str, str]:
+        """The rows by key, as `parse` finds them. Call it only where rows are compared or written."""
+        if self._rows is None:
+            self._rows = parse(self._text.reveal(), self._separator)
+        return self._rows
+
+    def __repr__(self) -> str:
+        return "<rows>"
 
 
-def difference(before: Mapping[str, Row], after: Mapping[str, Row]) -> Difference:
+def table(lines: Iterable[str], separator: str) -> Table:
+    """The table of these rows in byte order: its digest is what `sort | sha256sum` gives in the C locale."""
+    ordered = sorted(lines)  # every line is ASCII, so this is byte order
+    return Table("\n".join((*ordered, "")), separator)
+
+
+def difference(before: Mapping[str, str], after: Mapping[str, str]) -> Difference:
     """What differs between two tables of key → row."""
+    added = tuple(sorted(key for key in after if key not in before))
     return Difference(
-        tuple(sorted(after.keys() - before.keys())),
-        tuple(sorted(before.keys() - after.keys())),
-        tuple(sorted(key for key in after.keys() & before.keys() if after[key] != before[key])),
-        len(before.keys() | after.keys()),
+        added,
+        tuple(sorted(key for key in before if key not in after)),
+        tuple(sorted(key for key, row in after.items() if before.get(key, row) != row)),
+        len(before) + len(added),
     )
 
 
@@ -81,14 +110,22 @@ def removed(detail: Iterable[str]) -> frozenset[str]:
 _KEY = re.compile(r"[^# ]+")
 _PRINTABLE = re.compile(r"[ -~]+")
 
+# What `parse` need not look at any closer, by separator: a key and a value that it would take just as they are.
+_PLAIN = {":": re.compile(r"""[!"$-9;-~]+:(?:[ -~]*[!-~])?"""), " ": re.compile(r"""[!"$-~]+ [ -~]*[!-~]""")}
+
 
 def parse(text: str, separator: str) -> dict[str, str]:
     """The rows of a live table by key, the first of each; a line that is no row comes under its number.
 
     So no text that somebody wrote there is taken for a key, and shown: it may hold a password.
     """
+    lines = text.split("\n")
+    if separator in _PLAIN and not lines[-1] and all(map(_PLAIN[separator].fullmatch, lines[:-1])):
+        plain = {row.partition(separator)[0]: row for row in lines[:-1]}
+        if len(plain) == len(lines) - 1:
+            return plain
     found: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(lines, 1):
         row = line.rstrip(" \t\r")
         key, cut, _ = row.partition(separator)
         if cut and _KEY.fullmatch(key) and _PRINTABLE.fullmatch(row):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 
-from mailprov.encode import address, passwd_row, word
-from mailprov.model import PROTOCOLS, Facts, HostSpec, Item, Secret, User
+from mailprov.encode import Addresses, Encoded, PasswdTail, passwd_rows, passwd_tail, word
+from mailprov.model import PROTOCOLS, Facts, HostSpec, Item, Password, Protocol_, Secret, User
 from mailprov.render import Render, render
 from mailprov.resources.accounts import MODE, accounts
 from mailprov.resources.files import File, folder, text_file
@@ -28,15 +30,18 @@ def items(
 
     `initial` gives the password hash with which a user is created, and is asked only for users that are new.
     """
-    by_address = {user.address: user for user in users}
-    table = {user.address: Secret(row(user, facts)) for user in users}
+
+    @cache
+    def by_address() -> Mapping[str, User]:
+        return {user.address: user for user in users}
+
     return (
         *packages(host),
         SystemUser("vmail", MAIL),
         folder(MAIL, "750", "vmail", "vmail", lasting=True),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
         text_file("/etc/dovecot/dovecot.conf", configuration(host, facts, render), services=("dovecot",)),
-        accounts(f"{FOLDER}/accounts", table, lambda name: initial(by_address[name])),
+        accounts(f"{FOLDER}/accounts", rows(users, facts), lambda name: initial(by_address()[name])),
         _private("denied", "".join(f"{line}\n" for line in denied(users))),
         _private("verify", ""),
         Service("dovecot"),
@@ -73,25 +78,51 @@ def syntax(facts: Facts) -> str:
     return "2.4" if tuple(map(int, facts.dovecot.split(".")[:2])) >= (2, 4) else "2.3"
 
 
-def row(user: User, facts: Facts) -> str:
-    """The user's line in the passwd-file; the password is left out where it belongs to the user."""
+def rows(users: Sequence[User], facts: Facts) -> list[str]:
+    """Each user's line in the passwd-file; the password is left out where it belongs to the user."""
+    new_syntax = syntax(facts) == "2.4"
+    # Most users share quota and networks with many others. Networks are compared by the tuple that holds them, which
+    # is the same for a whole staff list: to hash its networks takes longer than to write them.
+    tails: dict[tuple[str, int | None, int], PasswdTail] = {}
+    of_users: list[PasswdTail] = []
+    for user in users:
+        kind = (user.password.ownership, user.quota, id(user.allow_from))
+        tail = tails.get(kind)
+        if tail is None:
+            tail = tails[kind] = _tail(user, new_syntax)
+        of_users.append(tail)
+    names = Addresses(tuple([user.address for user in users]))
+    return passwd_rows(names, [_password(user.password) for user in users], of_users)
+
+
+def _password(password: Password) -> str:
+    return password.hash.reveal() if password.ownership == "managed" and password.hash is not None else ""
+
+
+def _tail(user: User, new_syntax: bool) -> PasswdTail:
     extra: list[tuple[str, str]] = []
     if user.quota is not None:
-        name, limit = (
-            ("userdb_quota_storage_size", "{}B") if syntax(facts) == "2.4" else ("userdb_quota_rule", "*:bytes={}")
-        )
-        extra.append((name, limit.format(user.quota)))
+        old = ("userdb_quota_rule", f"*:bytes={user.quota}")
+        extra.append(("userdb_quota_storage_size", f"{user.quota}B") if new_syntax else old)
     if user.allow_from:
         extra.append(("allow_nets", ",".join(map(str, user.allow_from))))
-    managed = user.password.ownership == "managed" and user.password.hash is not None
-    password = user.password.hash.reveal() if managed and user.password.hash else ""
-    return passwd_row(user.address, password, user.password.ownership, tuple(extra))
+    return passwd_tail(user.password.ownership, extra)
 
 
 def denied(users: Sequence[User]) -> tuple[str, ...]:
     """user/service pairs that may not log in, in order: each protocol that a user was not given."""
-    pairs = ((user.address, _AUTH_SERVICE[name]) for user in users for name in PROTOCOLS if name not in user.protocols)
-    return tuple(f"{address(name)}/{word(service)}" for name, service in sorted(pairs))
+    narrowed = sorted((user for user in users if len(user.protocols) < len(PROTOCOLS)), key=attrgetter("address"))
+    names = Addresses(tuple([user.address for user in narrowed]))
+    return tuple(
+        f"{name}/{service}"
+        for name, user in zip(names.texts, narrowed, strict=True)
+        for service in _denied_services(user.protocols)
+    )
+
+
+@cache
+def _denied_services(given: frozenset[Protocol_]) -> tuple[Encoded, ...]:
+    return tuple(sorted(word(_AUTH_SERVICE[name]) for name in PROTOCOLS if name not in given))
 
 
 def _private(name: str, text: str) -> File:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from mailprov.encode import Encoded, map_row, word
-from mailprov.model import Alias, Domain, HostSpec, Item, User
+from mailprov.encode import Addresses, Encoded, map_rows, own_rows, present_rows, word
+from mailprov.model import Alias, Domain, HostSpec, Item, User, domain_of
 from mailprov.render import Render, render
 from mailprov.resources.files import folder, text_file
 from mailprov.resources.maps import Map, table
@@ -64,44 +64,60 @@ def master_cf(host: HostSpec, render: Render = render) -> str:
 
 def maps(domains: Sequence[Domain], users: Sequence[User], aliases: Sequence[Alias]) -> tuple[Map, ...]:
     """The lookup tables: who exists, where mail goes, and who may send as whom."""
-    targets = _targets(domains, users, aliases)
+    mailboxes = Addresses(tuple([user.address for user in users]))
+    catching = {domain.name for domain in domains if domain.catch_all}
     return (
-        _map("domains", {domain.name: Encoded(f"{word(domain.name)} OK") for domain in domains}),
-        _map("mailboxes", {user.address: map_row(user.address, ("OK",)) for user in users}),
-        _map("aliases", {name: map_row(name, to) for name, to in targets.items()}),
-        _map("logins", {name: map_row(name, to) for name, to in _owners(users, aliases).items()}),
-        _map("verify", {}),
+        _map("domains", [f"{word(domain.name)} OK" for domain in domains]),
+        _map("mailboxes", present_rows(mailboxes)),
+        _map("aliases", _beside(mailboxes, _targets(domains, users, aliases), catching)),
+        _map("logins", _beside(mailboxes, _owners(users, aliases))),
+        _map("verify", ()),
     )
 
 
-def _map(name: str, lines: Mapping[str, str]) -> Map:
+def _map(name: str, lines: Iterable[str]) -> Map:
     return table(f"{FOLDER}/{name}", lines)
 
 
+def _beside(mailboxes: Addresses, others: Mapping[str, tuple[str, ...]], within: set[str] | None = None) -> list[str]:
+    """A row for each of `others`, and for each other mailbox one that leads to itself; only `within` these domains."""
+    own = mailboxes
+    if within is not None or others:
+        own = Addresses(tuple([name for name in mailboxes.texts if name not in others and _in(name, within)]))
+    return own_rows(own) + map_rows(others)
+
+
+def _in(address: str, domains: set[str] | None) -> bool:
+    return domains is None or domain_of(address) in domains
+
+
 def _targets(domains: Sequence[Domain], users: Sequence[User], aliases: Sequence[Alias]) -> dict[str, tuple[str, ...]]:
-    """Where mail for an address goes (virtual(5)).
+    """Where mail for an address goes that is no mailbox (virtual(5)).
 
     A catch-all would take every address of its domain, mailboxes too, so there each mailbox is its own alias.
     """
-    catching = {domain.name for domain in domains if domain.catch_all}
-    own = {user.address: (user.address,) for user in users if user.address.rpartition("@")[2] in catching}
-    of_users = {alias: (user.address,) for user in users for alias in user.aliases}
+    of_users = {alias: (user.address,) for user in users if user.aliases for alias in user.aliases}
     return (
-        own
-        | of_users
+        of_users
         | {alias.address: alias.to for alias in aliases}
         | {f"@{domain.name}": (domain.catch_all,) for domain in domains if domain.catch_all}
     )
 
 
 def _owners(users: Sequence[User], aliases: Sequence[Alias]) -> dict[str, tuple[str, ...]]:
-    """Who may send as an address: its user, and the users whom mail for it reaches (smtpd_sender_login_maps)."""
+    """Who may send as an alias: the users whom mail for it reaches (smtpd_sender_login_maps)."""
+    declared = {alias.address: alias.to for alias in aliases}
+    declared |= {alias: (user.address,) for user in users if user.aliases for alias in user.aliases}
+    if not declared:
+        return {}
     known = {user.address for user in users}
-    declared = {alias.address: alias.to for alias in aliases} | {a: (u.address,) for u in users for a in u.aliases}
-    owners: dict[str, tuple[str, ...]] = {user.address: (user.address,) for user in users}
-    for name in declared:
-        reached = _reached(name, declared)
-        local = tuple(sorted(address for address in reached if address in known))
+    owners: dict[str, tuple[str, ...]] = {}
+    for name, to in declared.items():
+        if len(to) == 1 and to[0] in known and to[0] not in declared and name not in known:
+            owners[name] = to  # as nearly every alias is; there may be as many as users
+            continue
+        reached = {name, *to} if declared.keys().isdisjoint(to) else _reached(name, declared)
+        local = tuple(sorted(reached & known))
         if local:
             owners[name] = local
     return owners

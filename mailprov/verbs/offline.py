@@ -121,9 +121,9 @@ def _write(folder: Path, item: Item) -> None:
     if isinstance(item, File) and item.content is not None:
         text = "<secret>\n" if item.secret else item.content.decode()
     elif isinstance(item, Map) and item.rows is not None:
-        text = "".join(f"{row}\n" for row in sorted(item.rows.values()))
+        text = "".join(f"{row}\n" for row in sorted(item.rows.reveal().values()))
     elif isinstance(item, Accounts) and item.rows is not None:
-        lines = sorted(row.reveal() for row in item.rows.values())
+        lines = sorted(item.rows.reveal().values())
         fields = (line.split(":", 2) for line in lines)
         text = "".join(f"{name}:{'<secret>' if password else ''}:{rest}\n" for name, password, rest in fields)
     else:

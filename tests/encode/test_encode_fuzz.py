@@ -10,13 +10,28 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailprov import shell
-from mailprov.encode import Encoded, EncodeError, address, map_row, passwd_row, target, word
+from mailprov.encode import (
+    Addresses,
+    Encoded,
+    EncodeError,
+    address,
+    map_row,
+    map_rows,
+    own_rows,
+    passwd_row,
+    passwd_rows,
+    passwd_tail,
+    present_rows,
+    target,
+    word,
+)
 
 SPECIAL = ": \n\r\0%$\"'\\{}#|;`()/.-@!*?&<>[]~=,+_\t\v\f\x1b\x1c\x85\u2028\u202e\ufeffÄİ aA0"
 WHOLE = ["alice@example.com", "@example.com", "{SHA512-CRYPT}$6$salt$aaaa", "10.0.0.0/8", "2001:db8::/32", "OK", "/a/b"]
@@ -248,6 +263,83 @@ def test_errors_hold_no_secret() -> None:
     with pytest.raises(EncodeError) as caught:
         passwd_row("alice@example.com", canary, "managed")
     assert "canary" not in str(caught.value)
+
+
+# --- whole tables
+
+
+def same_as_one_by_one(table: Callable[[], list[str]], rows: Callable[[], list[str]]) -> None:
+    """Both make the same rows, or refuse in the same words."""
+    outcomes: list[object] = []
+    for make in (table, rows):
+        try:
+            outcomes.append(list(map(str, make())))
+        except EncodeError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
+SOUND = st.one_of(
+    st.sampled_from(
+        ["alice@example.com", "@example.com", "-a@x", "a.@x", ".@-", "a..b@x", "a@x.", "a@x\n", "\nb@x", ""]
+    ),
+    st.builds("{}@{}".format, st.text("ab.-_+\n", max_size=3), st.text("ab.-\n", max_size=3)),
+)
+KEYS = st.lists(st.one_of(SOUND, SOUND, TEXT), max_size=5)
+PASSWORDS = st.one_of(st.sampled_from(["", "{A}b", "{SHA512-CRYPT}$6$salt$aaaa", "{A}b\n", "{A}", "\n{A}b"]), TEXT)
+
+
+@given(KEYS)
+def test_addresses_are_what_each_of_them_is(texts: list[str]) -> None:
+    same_as_one_by_one(lambda: list(Addresses(tuple(texts)).texts), lambda: list(map(address, texts)))
+
+
+@given(KEYS)
+def test_rows_that_follow_from_their_keys_are_map_rows(texts: list[str]) -> None:
+    same_as_one_by_one(
+        lambda: present_rows(Addresses(tuple(texts))), lambda: [map_row(text, ("OK",)) for text in texts]
+    )
+    if all(encoded(address, text) is not None for text in texts):
+        same_as_one_by_one(
+            lambda: own_rows(Addresses(tuple(texts))), lambda: [map_row(text, (text,)) for text in texts]
+        )
+
+
+@given(st.dictionaries(st.one_of(SOUND, TEXT), st.lists(st.one_of(SOUND, TEXT, st.just("OK")), max_size=3).map(tuple)))
+def test_map_rows_are_what_each_of_them_is(table: dict[str, tuple[str, ...]]) -> None:
+    whole = encoded_rows(lambda: map_rows(table))
+    assert whole == encoded_rows(lambda: [map_row(key, values) for key, values in table.items()])
+
+
+@given(st.lists(st.tuples(st.one_of(SOUND, TEXT), PASSWORDS), max_size=4), st.sampled_from([(), (("a", "1"),)]))
+def test_passwd_rows_are_what_each_of_them_is(pairs: list[tuple[str, str]], extra: tuple[tuple[str, str], ...]) -> None:
+    def table() -> list[str]:
+        names = Addresses(tuple(name for name, _ in pairs))
+        return passwd_rows(names, [text for _, text in pairs], [passwd_tail("managed", extra)] * len(pairs))
+
+    whole = encoded_rows(table)
+    assert whole == encoded_rows(lambda: [passwd_row(name, text, "managed", extra) for name, text in pairs])
+
+
+def encoded_rows(make: Callable[[], list[str]]) -> list[str] | None:
+    """The rows as plain text; None where any is refused."""
+    try:
+        return list(map(str, make()))
+    except EncodeError:
+        return None
+
+
+@pytest.mark.parametrize("wrong", ["{PLAIN}canary-5ecret with blanks", "canary-5ecret", "{A}canary-5ecret\n"])
+def test_a_table_names_the_row_that_is_wrong_and_no_secret(wrong: str) -> None:
+    names = Addresses(("alice@example.com", "bob@example.com", "carol@example.com"))
+    with pytest.raises(EncodeError, match=r"bob@example\.com") as caught:
+        passwd_rows(names, ["", wrong, ""], [passwd_tail("initial")] * 3)
+    assert "canary" not in str(caught.value)
+
+
+def test_no_address_is_in_a_table_unseen() -> None:
+    with pytest.raises(EncodeError):
+        replace(Addresses(("alice@example.com",)), texts=("alice@example.com\nmallory@example.com",))
 
 
 def test_profiles_exist() -> None:

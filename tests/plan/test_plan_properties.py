@@ -20,6 +20,7 @@ from mailprov.errors import HostError, MailprovError
 from mailprov.host.fake import Call
 from mailprov.model import Effect, Facts, HostSpec, Plan, Reason, Secret, Spec
 from mailprov.plan import Sight, differences, live, questions, steps
+from mailprov.resources import rows
 from mailprov.roles import mailhost
 from mailprov.survey import survey
 from mailprov.transaction import Work, bundle
@@ -216,3 +217,22 @@ def test_nothing_is_removed_that_was_not_ours() -> None:
     foreign = live({"files": "regular file|644|root|root|/etc/theirs\n", "firewall": "0" * 64 + "  -\n"})
     assert all(difference.after is not None for difference in differences(desired, Sight(facts, foreign, None, "")))
     assert {question.section for question in questions(desired)} >= {"firewall", "services", "files"}
+
+
+def test_a_converged_host_is_compared_by_digests_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = declare(tmp_path, {"users": USERS, "domains": [{"name": "example.com"}, {"name": "other.example"}]})
+    host = SimulatedHost()
+    host.become(spec)
+
+    def asked(_: rows.Table) -> None:
+        raise AssertionError("a row was asked for")
+
+    monkeypatch.setattr(rows.Table, "reveal", asked)
+    assert host.plan(spec).empty
+
+
+def test_of_many_passwords_that_are_not_here_the_first_are_named(tmp_path: Path) -> None:
+    people = [{"address": f"{name}@example.com", "password": {"initial": {"env": "ABSENT"}}} for name in "gcbfade"]
+    made = SimulatedHost().plan(declare(tmp_path, {"users": people}))
+    named = ", ".join(f"{name}@example.com" for name in "abcde")
+    assert f"initial passwords are not here for {named}: creating these accounts will need them" in made.warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,10 +10,12 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
 from simulated_host import NOW, self_signed
 
-from mailprov.model import Effect
-from mailprov.resources import certificates, files, firewall, maps, packages, rows, services, system_users
+from mailprov.model import Effect, Secret
+from mailprov.resources import accounts, certificates, files, firewall, maps, packages, rows, services, system_users
 from mailprov.resources.certificates import Certificate, problems
 from mailprov.resources.files import File, text_file
 from mailprov.resources.services import Service
@@ -199,9 +202,80 @@ def test_a_user_line_that_is_none_is_no_user() -> None:
 
 
 def test_a_map_wants_the_database_that_was_compiled() -> None:
-    wanted = maps.table("/m", {"a@example.com": "a@example.com OK"})
+    wanted = maps.table("/m", ["a@example.com OK"])
     live = replace(wanted, database="1" * 64)
     assert maps.same(wanted, live, live)
     assert maps.same(wanted, live, None)
     assert not maps.same(wanted, live, replace(live, database="2" * 64))
     assert not maps.same(wanted, replace(live, database=""), None)
+
+
+# --- tables
+
+
+LINES = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["a@x:h:::managed:::", "a@x OK", "b@x b@x", "a@x:", "a@x ", "#a@x OK", "(line 1) OK", " ", "a:b c"]
+        ),
+        st.text(st.sampled_from('ab#@: \t\r\x0b\x0cä!~"$'), max_size=6),
+    ),
+    max_size=6,
+)
+
+
+@given(LINES, st.sampled_from([":", " "]), st.sampled_from(["\n", ""]))
+def test_a_plain_table_is_read_as_any_other(lines: list[str], separator: str, ending: str) -> None:
+    text = "\n".join(lines) + ending
+    # An empty line is no row and has no other effect than that no short cut is taken.
+    assert list(rows.parse(text, separator).values()) == list(rows.parse(f"{text}\n\n", separator).values())
+    assert dict(rows.Table(text, separator).reveal()) == rows.parse(text, separator)
+
+
+@given(st.dictionaries(st.text("ab@x.-", min_size=1, max_size=4), st.sampled_from(["OK", "b@x"])))
+def test_a_table_is_what_sort_and_sha256sum_make_of_it(wanted: dict[str, str]) -> None:
+    lines = [f"{key} {value}" for key, value in wanted.items()]
+    made = rows.table(lines, " ")
+    assert made.reveal() == dict(zip(wanted, lines, strict=True))
+    assert made.digest() == hashlib.sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()
+
+
+def test_a_large_table_has_the_digest_of_its_text() -> None:
+    lines = [f"user{n:06}@example.com OK" for n in range(50_000)]
+    text = "".join(f"{line}\n" for line in lines)
+    assert len(text) > 1 << 20
+    assert rows.table(reversed(lines), " ").digest() == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_table_never_shows_itself() -> None:
+    made = rows.table(["a@example.com:hunter2:::managed:::"], ":")
+    made.reveal()
+    item = replace(accounts.accounts("/a", [], lambda _: Secret("")), rows=made)
+    for text in (str(made), repr(made), f"{made}", str(item), repr(item)):
+        assert "hunter2" not in text
+
+
+def test_where_nothing_differs_no_row_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(_: rows.Table) -> None:
+        raise AssertionError("a row was asked for")
+
+    wanted = accounts.accounts("/a", ["a@example.com::::initial:::"], lambda _: Secret(""))
+    table = maps.table("/m", ["a@example.com OK"])
+    monkeypatch.setattr(rows.Table, "reveal", asked)
+    assert accounts.same(wanted, accounts.Accounts("/a", wanted.digest), None)
+    assert maps.same(table, maps.Map("/m", table.digest, database="1" * 64), None)
+    assert wanted.fingerprint == accounts.Accounts("/a", wanted.digest).fingerprint
+
+
+QUOTAS = st.dictionaries(st.sampled_from("abc"), st.sampled_from([None, 1, 2]))
+
+
+@given(QUOTAS, QUOTAS)
+def test_whose_quota_falls(before: dict[str, int | None], after: dict[str, int | None]) -> None:
+    def table(quotas: dict[str, int | None]) -> accounts.Accounts:
+        extra = {name: "" if size is None else f"userdb_quota_rule=*:bytes={size}" for name, size in quotas.items()}
+        return accounts.accounts("/a", [f"{name}@x::::initial:::{text}" for name, text in extra.items()], Secret)
+
+    both = [(name, before[name], after[name]) for name in before.keys() & after.keys()]
+    falls = {f"{name}@x" for name, was, will in both if will is not None and (was is None or will < was)}
+    assert set(accounts.shrinking(table(before), table(after))) == falls

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from simulated_host import declare
 
-from mailprov.model import Facts, HostSpec, Secret, Spec, Tls
+from mailprov.encode import map_row
+from mailprov.model import Alias, Domain, Facts, HostSpec, Password, Secret, Spec, Tls, User
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.certificates import Certificate
 from mailprov.resources.files import File
@@ -98,10 +101,8 @@ def test_tables(name: str, version: str, spec: Spec) -> None:
     found = mailhost.desired(spec, spec.hosts["mail1"], FACTS[version], lambda user: Secret(""))
     made: dict[str, list[str]] = {}
     for item in found.values():
-        if isinstance(item, Map):
-            made[item.path] = [str(row) for row in (item.rows or {}).values()]
-        elif isinstance(item, Accounts):
-            made[item.path] = [str(row.reveal()) for row in (item.rows or {}).values()]
+        if isinstance(item, Map | Accounts):
+            made[item.path] = sorted(item.rows.reveal().values() if item.rows else ())
         elif isinstance(item, File) and item.path.endswith("/denied"):
             made[item.path] = (item.content or b"").decode().splitlines()
     path = GOLDEN / name / f"tables-{version}.yaml"
@@ -262,3 +263,44 @@ def test_nothing_in_a_template_is_left_unfilled() -> None:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"\{\{|\{%|<secret>|None|Undefined", text), path
+
+
+# --- maps, against their definition address by address
+
+PEOPLE = [f"{name}@{domain}" for name in "abc" for domain in ("one.example", "two.example")]
+ELSEWHERE = [*PEOPLE, "x@one.example", "y@two.example", "Z@elsewhere.example"]
+
+
+def user_at(address: str, aliases: tuple[str, ...] = ()) -> User:
+    return User(address, Password("initial", "env X"), aliases=aliases)
+
+
+@given(
+    st.dictionaries(st.sampled_from(PEOPLE), st.lists(st.sampled_from(["m@one.example", "n@two.example"]), max_size=2)),
+    st.dictionaries(
+        st.sampled_from(["x@one.example", "y@two.example", "z@one.example"]),
+        st.lists(st.sampled_from(ELSEWHERE), min_size=1, max_size=3, unique=True),
+    ),
+    st.sampled_from([None, "a@one.example"]),
+)
+def test_maps_are_as_defined(
+    people: dict[str, list[str]], declared: dict[str, list[str]], catch_all: str | None
+) -> None:
+    users = [user_at(address, tuple(aliases)) for address, aliases in sorted(people.items())]
+    aliases = [Alias(address, tuple(to)) for address, to in declared.items()]
+    domains = [Domain("one.example", (), catch_all), Domain("two.example", ())]
+    made = {found.path.rpartition("/")[2]: found for found in postfix.maps(domains, users, aliases)}
+    rows = {name: dict(found.rows.reveal()) if found.rows else {} for name, found in made.items()}
+    assert rows["mailboxes"] == {user.address: f"{user.address} OK" for user in users}
+    leads = {alias: (user.address,) for user in users for alias in user.aliases} | {a.address: a.to for a in aliases}
+    targets = {user.address: (user.address,) for user in users if catch_all and "@one." in user.address} | leads
+    targets |= {"@one.example": (catch_all,)} if catch_all else {}
+    assert rows["aliases"] == {name: map_row(name, to) for name, to in targets.items()}
+    reaches = {a.address: a.to for a in aliases} | {a: (user.address,) for user in users for a in user.aliases}
+    owners = {user.address: {user.address} for user in users}
+    for name in reaches:
+        reached = {name}
+        while more := {to for seen in reached for to in reaches.get(seen, ())} - reached:
+            reached |= more
+        owners |= {name: reached & people.keys()} if reached & people.keys() else {}
+    assert rows["logins"] == {name: map_row(name, tuple(sorted(to))) for name, to in owners.items()}

@@ -16,8 +16,8 @@ from shell_sandbox import Sandbox, me
 from simulated_host import HASH, without_own_passwords
 
 from mailprov.encode import map_row, passwd_row
-from mailprov.model import Secret
-from mailprov.resources import rows
+from mailprov.model import Action, Change, Reason, Secret
+from mailprov.resources import accounts, rows
 from mailprov.resources.accounts import owns_password, with_password
 
 EXAMPLES = settings().max_examples // 4  # each starts a shell
@@ -99,6 +99,11 @@ def delta(before: dict[str, str], after: dict[str, str]) -> bytes:
     return rows.delta(rows.difference(before, after).detail(), after)
 
 
+def digest(table: dict[str, str]) -> str:
+    """Of the table that must come out."""
+    return rows.table(table.values(), "").digest()
+
+
 def live_file(lines: list[str], ending: str) -> bytes:
     return "\n".join(lines).encode("utf-8", "surrogateescape") + (ending.encode() if lines else b"")
 
@@ -141,7 +146,7 @@ def test_a_map_becomes_what_is_declared(
     desired = {name: map_row(name, values) for name, values in after.items()}
     payload = delta(rows.parse(seen(live, passwords=False), " "), desired)
     with tempfile.TemporaryDirectory() as folder:
-        status, said, made = merge(Path(folder), live, payload, "merge_map", rows.digest(desired.values()))
+        status, said, made = merge(Path(folder), live, payload, "merge_map", digest(desired))
     assert (status, said) == (0, "")
     assert made == "".join(f"{row}\n" for row in sorted(desired.values())).encode()
 
@@ -172,7 +177,7 @@ def test_a_passwd_file_becomes_what_is_declared(
         for name, row in desired.items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        status, said, made = merge(Path(folder), live, delta(old, sent), "merge", ":", rows.digest(desired.values()))
+        status, said, made = merge(Path(folder), live, delta(old, sent), "merge", ":", digest(desired))
     assert (status, said) == (0, "")
     # What the host holds now: every row as declared, and a password in every one.
     made_rows = rows.parse(made.decode("ascii"), ":")
@@ -191,14 +196,14 @@ def test_a_passwd_file_becomes_what_is_declared(
 def test_what_moved_since_the_plan_is_not_flattened(tmp_path: Path) -> None:
     desired = account_rows({"a@example.com": (True, ())})
     live = f"{desired['a@example.com']}\nb@example.com:x:::managed:::\n".encode()
-    status, said, _ = merge(tmp_path, live, b"", "merge", ":", rows.digest(desired.values()))
+    status, said, _ = merge(tmp_path, live, b"", "merge", ":", digest(desired))
     assert status == 1
     assert "other rows than planned" in said
 
 
 def test_a_table_that_is_not_there_yet(tmp_path: Path) -> None:
     desired = account_rows({"a@example.com": (True, ())})
-    status, _, made = merge(tmp_path, None, delta({}, desired), "merge", ":", rows.digest(desired.values()))
+    status, _, made = merge(tmp_path, None, delta({}, desired), "merge", ":", digest(desired))
     assert (status, made.decode()) == (0, desired["a@example.com"] + "\n")
 
 
@@ -207,7 +212,7 @@ def test_passwords_hold_every_character_of_their_alphabet(tmp_path: Path) -> Non
     live = f"a@example.com:{own}:::initial:::\n".encode()
     desired = account_rows({"a@example.com": (False, (("allow_nets", "::/0"),))})
     payload = delta(rows.parse(seen(live, passwords=True), ":"), desired)
-    status, _, made = merge(tmp_path, live, payload, "merge", ":", rows.digest(desired.values()))
+    status, _, made = merge(tmp_path, live, payload, "merge", ":", digest(desired))
     assert (status, made.decode()) == (0, f"a@example.com:{own}:::initial:::allow_nets=::/0\n")
 
 
@@ -233,6 +238,21 @@ def test_an_undo_where_nothing_was(tmp_path: Path) -> None:
     assert sandbox.call("put", "1", str(path), "640", *me()).returncode == 0
     assert sandbox.call("former_accounts", "1", str(path)).returncode == 0
     assert not path.exists()
+
+
+def test_sessions_of_closed_accounts_end_however_many_are_closed(tmp_path: Path) -> None:
+    gone = accounts.Accounts("/a", "", rows=rows.table([], ":"))
+    names = [f"account-{n}.of-a-large-place@example.com" for n in range(20_000)]
+    change = Change(gone.key, Action.UPDATE, Reason.PENDING, gone, gone, "", tuple(f"- {name}" for name in names))
+    [_, step] = accounts.steps([change])
+    sandbox = Sandbox(tmp_path)
+    (sandbox.transaction / "new" / "2").write_bytes(step.payload or b"")
+    online = [names[7], names[19_999], names[7], "account-7", "other@example.com"]
+    who = "".join(f"{name} imap 1 (192.0.2.7)\\n" for name in ("username", *online))
+    programs = f"""sleep() {{ :; }}; doveadm() {{ case $1 in who) printf '{who}' ;; kick) echo "$2" ;; esac; }}"""
+    done = sandbox.call(*("2" if word == "@" else word for word in step.do), before=programs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == sorted({names[7], names[19_999]})
 
 
 @pytest.mark.parametrize("separator", [":", " "])

@@ -1,0 +1,134 @@
+"""What a plan for many users takes on this side, without a host: CPU seconds and memory of whole processes.
+
+    python benchmarks/many_users.py [--users 100000] [--rounds 5]
+
+The host of this trial is what is declared; then one user's quota changes. Needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+from staff_list import DECLARED, staff_list
+
+from mailprov import spec
+from mailprov.manifest import head
+from mailprov.model import Facts, Item, Plan, State
+from mailprov.passwords import initial_hash
+from mailprov.plan import Sight, differences, plan, prints, steps
+from mailprov.render import prepare
+from mailprov.resources.accounts import Accounts
+from mailprov.resources.certificates import Certificate, clock
+from mailprov.resources.maps import Map
+from mailprov.roles import mailhost
+
+FACTS = Facts("0" * 32, "12", "x86_64", 1_900_000_000, (22,), "2.3.19.1", 9_000_000)
+
+
+def trial(file: Path) -> dict[str, tuple[float, float]]:
+    """CPU seconds of each part, and the peak of the process's memory (MiB) at its end."""
+    found: dict[str, tuple[float, float]] = {}
+
+    def measured(part: str, work: Callable[..., Any], *given: object) -> Any:
+        begun = process_time()
+        made = work(*given)
+        found[part] = (process_time() - begun, peak())
+        return made
+
+    found["start Python"] = (process_time(), peak())
+    declared = measured("load the declaration", lambda: spec.load(file, environ={}, now=datetime.now(UTC)))
+    host = next(iter(declared.hosts.values()))
+    measured("compile the templates", prepare)
+    desired = measured("make the desired state", mailhost.desired, declared, host, FACTS, initial_hash)
+    sight = Sight(FACTS, seen(desired), None, "")
+    compared = measured("compare: all as declared", compare, sight, desired, "")
+    expect(not compared.changes, f"the host is as declared ({', '.join(str(c.key) for c in compared.changes)})")
+    rows = accounts(desired).rows
+    there = replace(accounts(desired), digest="0" * 64, rows=None, initial=None)
+    text = "".join(f"{row}\n" for row in rows.reveal().values()) if rows else ""
+    text = text.replace("bytes=1073741824", "bytes=1", 1)
+    moved = Sight(FACTS, {**sight.live, there.key: there}, None, "")
+    made = measured("compare: one account differs", compare, moved, desired, text)
+    expect([change.detail for change in made.changes] == [("~ user0@example.com",)], "one account differs")
+    measured("its steps", steps, made)
+    return found
+
+
+def seen(desired: State) -> State:
+    """The host, as it is read where it is as declared."""
+
+    def live(item: Item) -> Item:
+        if isinstance(item, Accounts):
+            return replace(item, rows=None, initial=None)
+        if isinstance(item, Certificate):
+            until = clock(FACTS.clock) + timedelta(days=300)
+            return replace(item, issued="self", matches=True, key_mode="600", not_after=until)
+        return replace(item, rows=None, database="1" * 64) if isinstance(item, Map) else item
+
+    return {key: live(item) for key, item in desired.items()}
+
+
+def accounts(desired: State) -> Accounts:
+    """The passwd-file."""
+    return next(item for item in desired.values() if isinstance(item, Accounts))
+
+
+def compare(sight: Sight, desired: State, shown: str) -> Plan:
+    """The plan; `shown` is what the host shows of the passwd-file when that differs."""
+    differing = differences(desired, sight)
+    found = plan("mail.example.com", sight, desired, differing, {"closer0": shown} if shown else {})
+    head(desired, "transaction")
+    prints(sight.live)
+    return found
+
+
+def expect(holds: bool, what: str) -> None:
+    """End with a message where something else was measured than is said."""
+    if not holds:
+        raise SystemExit(f"not so: {what}")
+
+
+def peak() -> float:
+    """The most memory that this process has had, in MiB; not ru_maxrss, which begins with that of the parent."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def main() -> None:
+    """Run the trial in a process of its own a few times; print the best of each part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--trial", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.trial:
+        print(json.dumps(trial(chosen.trial)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "mail.yaml").write_text(DECLARED, encoding="utf-8")
+        Path(folder, "staff.csv").write_text(staff_list(chosen.users), encoding="utf-8")
+        command = (sys.executable, __file__, "--trial", f"{folder}/mail.yaml")
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment |= {"PYTHONPYCACHEPREFIX": f"{folder}/cache"}
+        rounds: list[dict[str, tuple[float, float]]] = []
+        for _ in range(chosen.rounds + 1):  # the first one compiles Python's byte-code
+            done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+            rounds.append(json.loads(done.stdout))
+    print(f"{chosen.users:,} users, the best of {chosen.rounds} processes  CPU seconds  peak, MiB")
+    for part in rounds[0]:
+        cpu, memory = (min(each[part][n] for each in rounds[1:]) for n in (0, 1))
+        print(f"  {part:<46} {cpu:11.3f} {memory:10.0f}")
+
+
+if __name__ == "__main__":
+    main()
