@@ -25,7 +25,7 @@ from mailprov.verbs.session import host
 def explain(asked: str, file: Path, form: str) -> Exit:
     """Show the settings of HOST, or those at or below HOST.KEY. Raises MailprovError where there is no such thing."""
     found = spec.explained(file, environ=os.environ, now=datetime.now(UTC))
-    name, key = _split(asked, found)
+    name, key = _split(asked.rstrip("."), found)
     shown = found.settings[name]
     if key:
         shown = below(shown, key)
