@@ -47,6 +47,9 @@ def groups(main: Part, hosts: Mapping[str, Origin], defaults: Layer, desk: Desk,
     reader = _GroupReader(main, desk)
     clear = reader.read_names(hosts)
     group_of = reader.group_of(hosts, references)
+    own_hosts: dict[str, list[str]] = {}
+    for host, group in group_of.items():
+        own_hosts.setdefault(group, []).append(host)
     chains = reader.chains()
     merged: dict[str, Layer] = {}
     members: dict[str, list[str]] = {name: [] for name in reader.nodes}
@@ -57,7 +60,7 @@ def groups(main: Part, hosts: Mapping[str, Origin], defaults: Layer, desk: Desk,
                 own = layers.layer(main, ("groups", above), reader.nodes[above], f"group {above}", desk)
                 merged[above] = laid(below, own)
             below = merged[above]
-            members[above] += (host for host, group in group_of.items() if group == name)
+            members[above] += own_hosts.get(name, ())
     reader.tell_empty(chains)
     return Groups(defaults, merged, group_of, {name: tuple(found) for name, found in members.items()}, clear)
 

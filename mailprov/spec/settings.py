@@ -14,6 +14,8 @@ from mailprov.spec.said import ALLOW, BECOME_PASSWORD, CERTIFICATE, SOURCES, Key
 HIDDEN: Final = Secret("")
 """stands for a secret that was not read"""
 
+_OTHER_SOURCES: Final = (*(f"tls.{name}" for name in SOURCES), "tls.on_host.certificate", "tls.on_host.key")
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -38,7 +40,7 @@ def settings(settled: Layer) -> tuple[Setting, ...]:
 def keys(found: tuple[Setting, ...]) -> tuple[str, ...]:
     """Every key that may be asked for: those of `found`, the mappings that they are in, and all that names a source."""
     every = dict.fromkeys(setting.key for setting in found)
-    every |= dict.fromkeys(f"tls.{name}" for name in SOURCES)
+    every |= dict.fromkeys(_OTHER_SOURCES)
     steps = {key: key.split(".") for key in every}
     return tuple(dict.fromkeys(".".join(each[:n]) for each in steps.values() for n in range(1, len(each) + 1)))
 
@@ -46,7 +48,7 @@ def keys(found: tuple[Setting, ...]) -> tuple[str, ...]:
 def below(found: tuple[Setting, ...], asked: str) -> tuple[Setting, ...]:
     """Those of `found` at or below the key `asked`. One source of a certificate stands for any other."""
     exact = tuple(each for each in found if f"{each.key}.".startswith(f"{asked}."))
-    if not exact and asked.startswith(tuple(f"tls.{name}" for name in SOURCES)):
+    if not exact and asked in _OTHER_SOURCES:
         return tuple(each for each in found if each.key.startswith("tls.") and each.key != "tls.min_version")
     return exact
 

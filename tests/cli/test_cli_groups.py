@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mailprov import planfile
 from mailprov.cli import run
 from mailprov.errors import MailprovError
 from mailprov.model import Spec
@@ -89,6 +90,13 @@ def test_limit_to_nothing_is_an_error(name: str, said: str, mailprov: Run) -> No
     assert (status, out, said in err) == (1, "", True)
 
 
+def test_a_kept_plan_for_some_hosts_of_a_group_is_not_for_the_group(mailprov: Run, tmp_path: Path) -> None:
+    (tmp_path / "plan").write_text(planfile.dump(str(tmp_path / "mail.yaml"), True, ()), encoding="utf-8")
+    status, out, err = mailprov("apply", "plan", "--yes", "--limit", "edge")
+    assert (status, out) == (1, "")
+    assert "the plan is not for all of these hosts" in err
+
+
 def test_a_verb_for_one_host_takes_no_group(mailprov: Run, tmp_path: Path) -> None:
     for verb in ("trust", "explain"):
         status, out, err = mailprov(verb, "edge")
@@ -154,6 +162,7 @@ def test_explain_a_host_as_a_program_reads_it(mailprov: Run) -> None:
     [
         ("mail1.servces", 1, "mail1: a host has no `servces`\n  to do: did you mean `services`?"),
         ("mail1.ssh.prot", 1, "did you mean `ssh.port`?"),
+        ("mail1.tls.certificates", 1, "did you mean `tls.certificate`?"),
         ("mail1.zzz", 1, "known are: address, hostname, ssh, become, become_password, tls, services, firewall"),
         ("mial1.ssh.port", 1, "no host is called `mial1`\n  to do: did you mean `mail1`?"),
         ("", 1, "no host is called ``"),
