@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mailprov import probe, transaction
-from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError
+from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError, UndecidedError
 from mailprov.host import Host
 from mailprov.model import Key
 from mailprov.plan import live, prints
@@ -94,7 +94,7 @@ def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:
     if outcome.verdict == "reverted":
         return RevertedError(f"{begun}; the host was put back as it was", where=where, why=why, cure="mend the cause")
     what, cure = _UNDECIDED.get(outcome.verdict, _UNDECIDED["unknown"])
-    return HostError(what, where=where, why=why, cure=cure)
+    return (HostError if outcome.verdict == "blocked" else UndecidedError)(what, where=where, why=why, cure=cure)
 
 
 _UNDECIDED: Mapping[str, tuple[str, str]] = {

@@ -70,6 +70,15 @@ def formatted(function: F) -> F:
     )
 
 
+def sharded(function: F) -> F:
+    """--shard and --executor, for verbs whose work several machines may share."""
+    text = "The K-th of N parts of the hosts, for N machines that share the work."
+    where = "Who does the work: threads here, or the workers of a Dask cluster, dask://HOST:PORT."
+    shard = click.option("--shard", default="", metavar="K/N", help=text)
+    executor = click.option("--executor", default="threads", show_default=True, metavar="WHERE", help=where)
+    return shard(executor(function))
+
+
 @cli.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("mail.yaml"), show_default=True)
 def init(output: Path) -> Exit:
@@ -185,8 +194,16 @@ def trust(host: str, file: Path, yes: bool, replace: bool) -> Exit:
 @click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plan here, for `mailprov apply PLAN`.")
+@sharded
 def plan(
-    file: Path, limit: tuple[str, ...], form: str, details: bool, detailed_exitcode: bool, out: Path | None
+    file: Path,
+    limit: tuple[str, ...],
+    form: str,
+    details: bool,
+    detailed_exitcode: bool,
+    out: Path | None,
+    shard: str,
+    executor: str,
 ) -> Exit:
     """Show what an apply would change, why, and what it does to live sessions. Changes nothing.
 
@@ -194,7 +211,7 @@ def plan(
     """
     from mailprov.verbs import plan as verb
 
-    return verb.plan(file, limit, form, out, details=details, detailed_exitcode=detailed_exitcode)
+    return verb.plan(file, limit, verb.How(form, out, shard, executor, details, detailed_exitcode))
 
 
 @cli.command()
@@ -206,15 +223,38 @@ def plan(
 @click.option("--allow-many", is_flag=True, help="Many accounts may change at once (5 and 30 %, or more).")
 @click.option("--allow-closing", is_flag=True, help="Ports that are open may be closed.")
 @click.option("--allow-shrinking", is_flag=True, help="Quotas may fall below what is used.")
-def apply(plan: Path | None, file: Path, limit: tuple[str, ...], details: bool, yes: bool, **allowed: bool) -> Exit:
+@click.option("--canary", type=click.IntRange(0), default=1, show_default=True, help="So many hosts go first.")
+@click.option("--batch", default="20%", show_default=True, metavar="N|N%", help="So many hosts follow at a time.")
+@click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True, help="More failed hosts end it.")
+@formatted
+@sharded
+def apply(
+    plan: Path | None,
+    file: Path,
+    limit: tuple[str, ...],
+    details: bool,
+    yes: bool,
+    canary: int,
+    batch: str,
+    max_failures: int,
+    form: str,
+    shard: str,
+    executor: str,
+    **allowed: bool,
+) -> Exit:
     """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
 
     PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved.
+
+    Several hosts are changed batch by batch, the canary first. A host that cannot be reached counts as failed. Hosts
+    that are done stay done: run it again to go on.
     """
+    from mailprov.rollout import Pace
     from mailprov.verbs import apply as verb
 
     flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
-    return verb.apply(file, limit, plan, verb.Consent(yes, flags, details))
+    how = verb.How(verb.Consent(yes, flags, details), Pace(canary, batch, max_failures), form, shard, executor)
+    return verb.apply(file, limit, plan, how)
 
 
 @cli.command()

@@ -103,6 +103,10 @@ class HostError(MailprovError):
     """The host could be reached, but cannot be read or changed as asked."""
 
 
+class UndecidedError(HostError):
+    """The work was handed over, and the host has not said how it ended, or has not ended it yet."""
+
+
 class StalePlanError(MailprovError):
     """The host is no longer what the plan was made from; nothing was touched."""
 

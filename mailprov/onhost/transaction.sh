@@ -292,7 +292,7 @@ uptime_hundredths() {
 verdict() { # applied|reverted|failed
     # Staged copies may hold secrets; they are in place by now, or not wanted.
     rm -rf "${T:?}/new" "${T:?}/etc" "${T:?}/spare"
-    journal "verdict $1" && close "$1"
+    journal "verdict $1" && patiently unsealed close "$1"
 }
 
 # May be cut off at any place, and is done again then.
@@ -360,7 +360,7 @@ finish() {
 settle() {
     ! shutting_down || return 0 # the next boot does it
     final=$(sed -nE 's/^[0-9]+ verdict (applied|reverted|failed)$/\1/p' "$T/journal" | tail -n 1)
-    [ -z "$final" ] || { close "$final"; return; }
+    [ -z "$final" ] || { patiently unsealed close "$final"; return; }
     happened begin || [ -z "$(ls -A "$T/old")" ] || { echo "$T/journal is not whole"; return 1; }
     journal "settle${BOOT:+ $BOOT}"
     run unmask_running

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mailprov.model import Plan
+from mailprov.rollout import FAILURES, Result
 
 if TYPE_CHECKING:
     from mailprov.verify import Check  # a plan's report needs no mail protocols
@@ -18,6 +19,23 @@ def plans(made: Sequence[Plan]) -> str:
     """Every host's plan; "changed" says whether any has changes."""
     document = {"format": FORMAT, "changed": any(not plan.empty for plan in made), "hosts": [_plan(p) for p in made]}
     return json.dumps(document, indent=2)
+
+
+def rollout(results: Sequence[Result]) -> str:
+    """What became of each host; "failed" says whether any has failed."""
+    failed = any(result.verdict in FAILURES for result in results)
+    return json.dumps({"format": FORMAT, "failed": failed, "hosts": [_result(each) for each in results]}, indent=2)
+
+
+def _result(made: Result) -> dict[str, object]:
+    error = made.error
+    return {
+        "host": made.host,
+        "verdict": made.verdict.value,
+        "changes": made.changes,
+        "seconds": round(made.seconds, 3),
+        "error": {"what": error.what, "why": error.why, "cure": error.cure} if error else None,
+    }
 
 
 def _plan(made: Plan) -> dict[str, object]:

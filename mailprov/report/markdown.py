@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mailprov.model import Plan, Reason
 from mailprov.report import effects, printable, text
+from mailprov.rollout import Result
 
 if TYPE_CHECKING:
     from mailprov.verify import Check  # a plan's report needs no mail protocols
@@ -51,6 +52,16 @@ def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
         )
         parts.append(f"### {_cell(host)}\n\n| | listener | step | |\n|---|---|---|---|\n" + "\n".join(rows))
     return "\n\n".join(parts)
+
+
+def rollout(results: Sequence[Result]) -> str:
+    """What became of each host."""
+    rows = (
+        f"| {_cell(result.host)} | {result.verdict.value} | {result.changes} | {result.seconds:.1f} s "
+        f"| {_cell(result.error.what) if result.error else ''} |"
+        for result in results
+    )
+    return "### mailprov apply\n\n| host | verdict | changes | time | |\n|---|---|--:|--:|---|\n" + "\n".join(rows)
 
 
 def _cell(value: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailprov.model import Action, Change, Plan, Reason
 from mailprov.report import effects, printable
 from mailprov.resources import accounts, maps
+from mailprov.rollout import FAILURES, Result, Verdict
 
 if TYPE_CHECKING:
     from mailprov.verify import Check  # a plan's report needs no mail protocols
@@ -28,10 +29,30 @@ _MARK: Mapping[Action, tuple[str, str]] = {
 _TABLES = (accounts.KIND, maps.KIND)
 
 
+def plans(made: Sequence[Plan], *, details: bool = False) -> list[Line]:
+    """Every host's plan; hosts whose plans are the same in every line share them."""
+    alike: dict[tuple[str, tuple[Line, ...]], list[str]] = {}
+    for each in made:
+        alike.setdefault((_system(each), tuple(_body(each, details))), []).append(each.host)
+    parts = [(Line(f"{_some(hosts)}{system}", "head"), *body) for (system, body), hosts in alike.items()]
+    return [line for part in parts for line in part]
+
+
+def _some(hosts: Sequence[str], most: int = 12) -> str:
+    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most:,} more" if len(hosts) > most else "")
+
+
 def plan(made: Plan, *, details: bool = False) -> list[Line]:
     """A plan: a line a change, with the diff of each changed file; `details` adds new files and every name."""
-    lines = [Line(f"{made.host}  (Debian {made.facts.release}, Dovecot {made.facts.dovecot})", "head")]
-    lines += [Line(f"  ! {printable(warning)}", "warn") for warning in made.warnings]
+    return [Line(f"{made.host}{_system(made)}", "head"), *_body(made, details)]
+
+
+def _system(made: Plan) -> str:
+    return f"  (Debian {made.facts.release}, Dovecot {made.facts.dovecot})"
+
+
+def _body(made: Plan, details: bool) -> list[Line]:
+    lines = [Line(f"  ! {printable(warning)}", "warn") for warning in made.warnings]
     if made.empty:
         return [*lines, Line("  no changes: the host is as declared", "good")]
     width = min(48, max(len(printable(str(change.key))) for change in made.changes))
@@ -72,6 +93,24 @@ def total(plans: Sequence[Plan]) -> Line:
 
 def _hosts(count: int) -> str:
     return f"{count} host{'' if count == 1 else 's'}"
+
+
+def rollout(results: Sequence[Result]) -> list[Line]:
+    """What became of a fleet: how many hosts of each verdict, each failure by name, and what to do next."""
+    lines = []
+    for verdict in Verdict:
+        of_it = [result for result in results if result.verdict is verdict]
+        if of_it:
+            style = "bad" if verdict in FAILURES else "warn" if verdict is Verdict.WAITING else "good"
+            names = _some([result.host for result in of_it], 40 if verdict in FAILURES else 12)
+            lines.append(Line(f"  {verdict.value:<9} {len(of_it):>5,}  {names}", style))
+    failed = [result for result in results if result.verdict in FAILURES]
+    for result in failed[:20]:
+        what = result.error.what if result.error else ""
+        lines.append(Line(f"    {result.host}: {printable(what)}", "bad"))
+    if failed:
+        lines.append(Line("  hosts that are done stay done: mend the cause, and run this again to go on", "head"))
+    return lines
 
 
 def verification(checks: Sequence[Check], *, details: bool = False) -> list[Line]:

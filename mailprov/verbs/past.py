@@ -23,8 +23,8 @@ from mailprov.survey import ask
 from mailprov.survey import script as whole
 from mailprov.transaction import Work
 from mailprov.verbs import console
-from mailprov.verbs.apply import progress, transaction_name, who
 from mailprov.verbs.session import each, session
+from mailprov.verbs.transact import progress, transaction_name, who
 
 T = TypeVar("T")
 

@@ -4,80 +4,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from mailprov.errors import Exit, MailprovError
-from mailprov.model import HostSpec, Plan, Spec
-from mailprov.plan import prints
+from mailprov.model import Plan
+from mailprov.planfile import Kept, dump
 from mailprov.report import text
-from mailprov.survey import Survey, prepare, survey
+from mailprov.rollout import Result
 from mailprov.verbs import console
-from mailprov.verbs.session import hosts, load, session, worst
-
-AT_ONCE = 16
-"""how many hosts are looked at at the same time"""
+from mailprov.verbs.runner import THREADS, Runner
+from mailprov.verbs.session import hosts, load, share, worst
 
 
-def plan(
-    file: Path, limit: Sequence[str], form: str, out: Path | None, *, details: bool, detailed_exitcode: bool
-) -> Exit:
-    """Look at each host and report what differs; keep the plan in `out`; exit 2 on request when something differs."""
+@dataclass(frozen=True, slots=True)
+class How:
+    """The report's `form` ("text", "json" or "markdown"), where the plan is kept, which hosts, who looks at them."""
+
+    form: str = "text"
+    out: Path | None = None
+    shard: str = ""
+    executor: str = THREADS
+    details: bool = False
+    detailed_exitcode: bool = False
+
+
+def plan(file: Path, limit: Sequence[str], how: How) -> Exit:
+    """Look at each host and report what differs; keep the plan; exit 2 on request when something differs."""
     spec = load(file)
-    chosen = hosts(spec, limit)
+    chosen = share(hosts(spec, limit), how.shard)
     with console.doing(f"looking at {len(chosen)} host{'s' if len(chosen) != 1 else ''}"):
-        found = look(spec, chosen)
-    looked = [result for result in found if isinstance(result, Looked)]
+        found = Runner(file, how.executor, spec=spec).look(chosen)
+    looked = [result for result in found if not isinstance(result, MailprovError)]
     failures = [result for result in found if isinstance(result, MailprovError)]
-    plans = [result.survey.plan for result in looked]
+    plans = [result.plan for result in looked]
     if plans:
-        report(plans, form, details)
+        report(plans, how.form, how.details)
     for failure in failures:
         console.say(f"Error: {failure}", "bad")
     if failures:
         return worst(failures, len(chosen))
-    if out is not None:
-        keep(out, file, len(chosen) < len(spec.hosts), looked)
-    return Exit.CHANGES if detailed_exitcode and any(not made.empty for made in plans) else Exit.DONE
+    if how.out is not None:
+        keep(how.out, file, len(chosen) < len(spec.hosts), looked)
+    return Exit.CHANGES if how.detailed_exitcode and any(not made.empty for made in plans) else Exit.DONE
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What was found on a host, and the key that it proved to have."""
-
-    survey: Survey
-    identity: str
-
-
-def look(spec: Spec, chosen: Sequence[HostSpec]) -> list[Looked | MailprovError]:
-    """A survey of each host, or why there is none, in the order of `chosen`."""
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        looking = pool.map(lambda declared: _look(spec, declared), chosen)
-        prepare(chosen)
-        return list(looking)
-
-
-def _look(spec: Spec, declared: HostSpec) -> Looked | MailprovError:
-    try:
-        with session(declared) as host:
-            return Looked(survey(spec, declared, host), host.identity)
-    except MailprovError as error:
-        error.where = error.where or declared.name
-        return error
-
-
-def keep(out: Path, file: Path, partial: bool, looked: Sequence[Looked]) -> None:
+def keep(out: Path, file: Path, partial: bool, looked: Sequence[Kept]) -> None:
     """Write the plan for a later `mailprov apply PLAN`, readable by its owner only: it names accounts."""
-    from mailprov import planfile
-
-    kept = [
-        planfile.Kept(found.survey.plan, found.identity, prints(found.survey.plan.desired), found.survey.seen)
-        for found in looked
-    ]
-    text = planfile.dump(str(file.resolve()), partial, kept)
+    text = dump(str(file.resolve()), partial, looked)
     new = out.with_name(out.name + ".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
@@ -98,6 +74,18 @@ def report(plans: Sequence[Plan], form: str, details: bool) -> None:
 
         click.echo(markdown.plans(plans))
     else:
-        for made in plans:
-            console.show(text.plan(made, details=details))
-        console.show([text.total(plans)])
+        console.show([*text.plans(plans, details=details), text.total(plans)])
+
+
+def tell_results(results: Sequence[Result], form: str) -> None:
+    """Print what became of each host; one host in text has been told already."""
+    if form == "json":
+        from mailprov.report import json
+
+        click.echo(json.rollout(results))
+    elif form == "markdown":
+        from mailprov.report import markdown
+
+        click.echo(markdown.rollout(results))
+    elif len(results) > 1:
+        console.show(text.rollout(results))

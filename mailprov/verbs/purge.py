@@ -13,8 +13,8 @@ from mailprov.report import printable
 from mailprov.report.text import Line
 from mailprov.survey import ask
 from mailprov.verbs import console
-from mailprov.verbs.apply import transaction_name, who
 from mailprov.verbs.session import each
+from mailprov.verbs.transact import transaction_name, who
 
 
 def purge(file: Path, limit: Sequence[str], addresses: Sequence[str], count: int | None) -> Exit:

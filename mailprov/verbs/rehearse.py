@@ -57,7 +57,8 @@ def one(spec: Spec, standin: HostSpec) -> None:
     """Apply, verify and plan again on one disposable host. Raises what these raise, and HostError for a plan that is
     not empty after the apply."""
     with session(standin) as host:
-        apply.one(spec, standin, host, apply.Consent(yes=True, flags=frozenset(FLAGS)))
+        found = survey(spec, standin, host)
+        apply.one(found, spec, standin, host, apply.Consent(yes=True, flags=frozenset(FLAGS)))
     checks = verify.one(spec, standin, verify.How(), live=True)
     verify.require(standin.name, checks)
     with session(standin) as host:

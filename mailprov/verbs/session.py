@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,6 +62,19 @@ def meant(name: str, known: Sequence[str]) -> str:
     """What somebody who wrote `name` may have meant, or all that is `known`."""
     near = get_close_matches(name, known, 1)
     return f"did you mean `{near[0]}`?" if near else f"declared are: {', '.join(known)}"
+
+
+def share(chosen: Sequence[HostSpec], shard: str) -> tuple[HostSpec, ...]:
+    """The `shard`-th part of the hosts, given as "K/N": all N parts together are all of them; "" is all.
+
+    Raises MailprovError for anything else.
+    """
+    if not shard:
+        return tuple(chosen)
+    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", shard)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise MailprovError(f"`{shard}` is no shard", where="--shard", cure="write K/N, with K from 1 to N: 1/4")
+    return tuple(chosen[int(found[1]) - 1 :: int(found[2])])
 
 
 @contextmanager

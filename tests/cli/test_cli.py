@@ -99,6 +99,7 @@ CODES = {
     "SpecError": 3,
     "ConnectError": 1,
     "HostError": 1,
+    "UndecidedError": 1,
     "StalePlanError": 4,
     "ConsentError": 5,
     "RevertedError": 6,

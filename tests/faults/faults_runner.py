@@ -14,7 +14,7 @@ from typing import Any
 
 from mailprov import cli, transaction
 from mailprov.roles import firewall
-from mailprov.verbs import apply, past
+from mailprov.verbs import past, transact
 
 _STOP = r"""
 journal() {
@@ -52,18 +52,18 @@ def patch(options: dict[str, Any], set_: Set = setattr) -> None:
     """Change this process as a test asks."""
     script, work, ruleset = transaction.script, transaction.Work, firewall.ruleset
     set_(transaction, "script", lambda: stopping(script(), options.get("canary", True)))
-    for module in (apply, past):
+    for module in (transact, past):
         set_(module, "Work", functools.partial(work, confirm_seconds=options.get("confirm", 60)))
     set_(transaction, "APT_PATIENCE_SECONDS", options.get("apt", 60))
     if options.get("cut_ssh"):
         set_(firewall, "ruleset", lambda *words: ruleset(*words).replace("tcp dport 22 accept", "tcp dport 22 drop"))
     if options.get("refuse"):
-        set_(apply.Confirmation, "give", _refuse)
+        set_(transact.Confirmation, "give", _refuse)
 
 
-def _refuse(confirmation: apply.Confirmation, _leaf: str) -> None:
-    with apply.session(confirmation.declared) as fresh:
-        apply.answer(fresh, confirmation.transaction, "a test refuses")
+def _refuse(confirmation: transact.Confirmation, _leaf: str) -> None:
+    with transact.session(confirmation.declared) as fresh:
+        transact.answer(fresh, confirmation.transaction, "a test refuses")
 
 
 if __name__ == "__main__":

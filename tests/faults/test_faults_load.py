@@ -19,7 +19,7 @@ APPLIES = int(os.environ.get("MAILPROV_LOAD_APPLIES", "300" if WHOLE else "10"))
 pytestmark = [
     pytest.mark.host,
     pytest.mark.timeout(3 * 3600),
-    pytest.mark.xdist_group("faults-load" if WHOLE else "faults-b"),
+    pytest.mark.xdist_group("faults-load"),
 ]
 
 _CONSENTS = ("--allow-removals", "--allow-closing")

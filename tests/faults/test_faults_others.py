@@ -16,7 +16,7 @@ from faults_trial import Known, Ward
 from mailprov import transaction
 from mailprov.lab.layers import Layer
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1800), pytest.mark.xdist_group("faults-b")]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(1800), pytest.mark.xdist_group("faults-others")]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ _KILL = f"for unit in $({_UNIT}); do systemctl kill --kill-who=all --signal=KILL
 
 def _cases() -> Iterator[object]:
     for victim in TIMES:
-        group = f"faults-random-{victim}" if WHOLE else "faults-b"
+        group = f"faults-random-{victim}" if WHOLE else "faults-random"
         yield pytest.param(victim, marks=pytest.mark.xdist_group(group))
 
 

@@ -1,0 +1,91 @@
+"""How a change goes through a fleet: a canary, then batch by batch, until all is done or too much has failed (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mailprov.errors import MailprovError
+
+
+class Verdict(StrEnum):
+    """What became of one host."""
+
+    UNCHANGED = "unchanged"
+    APPLIED = "applied"
+    REVERTED = "reverted"
+    """applied, and put back as it was"""
+    FAILED = "failed"
+    """nothing that it serves was touched, or it could not be reached at all"""
+    UNKNOWN = "unknown"
+    """the work was handed over, and the host has not said how it ended"""
+    WAITING = "waiting"
+    """not begun, because too much had failed before"""
+
+
+FAILURES = frozenset({Verdict.REVERTED, Verdict.FAILED, Verdict.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One host's verdict; how many changes were asked for; how long it took (seconds); and the error, if any."""
+
+    host: str
+    verdict: Verdict
+    changes: int = 0
+    seconds: float = 0.0
+    error: MailprovError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`canary` hosts first, then `batch` ("5" hosts, or "20%" of them) at a time.
+
+    After a batch with which more than `max_failures` hosts have failed, nothing more is begun.
+    """
+
+    canary: int = 1
+    batch: str = "20%"
+    max_failures: int = 0
+
+
+def size(batch: str, total: int) -> int:
+    """How many hosts of `total` are in one batch: at least one. Raises MailprovError for what is neither N nor N%."""
+    found = re.fullmatch(r"([0-9]{1,6})(%?)", batch)
+    if found is None or int(found[1]) == 0 or (found[2] and int(found[1]) > 100):
+        raise MailprovError(f"`{batch}` is no size of a batch", where="--batch", cure="give a number, or 1% to 100%")
+    return max(1, total * int(found[1]) // 100) if found[2] else int(found[1])
+
+
+def batches(hosts: Sequence[str], pace: Pace) -> tuple[tuple[str, ...], ...]:
+    """The hosts in the order in which they are changed. Raises MailprovError for a wrong size."""
+    step, first = size(pace.batch, len(hosts)), min(pace.canary, len(hosts))
+    rest = hosts[first:]
+    parts = [hosts[:first], *(rest[place : place + step] for place in range(0, len(rest), step))]
+    return tuple(tuple(part) for part in parts if part)
+
+
+def roll_out(
+    hosts: Sequence[str],
+    pace: Pace,
+    before: Mapping[str, Result],
+    change: Callable[[tuple[str, ...]], Iterable[Result]],
+) -> dict[str, Result]:
+    """Change `hosts`; `change` does one batch and gives its results. `before` holds what is decided already.
+
+    Returns every host's result, those of `before` too.
+    """
+    results = dict(before)
+    for batch in batches(hosts, pace):
+        if failures(results.values()) > pace.max_failures:
+            results |= {host: Result(host, Verdict.WAITING) for host in batch}
+        else:
+            results |= {result.host: result for result in change(batch)}
+    return results
+
+
+def failures(results: Iterable[Result]) -> int:
+    """How many hosts have failed."""
+    return sum(result.verdict in FAILURES for result in results)
