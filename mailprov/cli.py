@@ -44,7 +44,8 @@ def cli() -> None:
 
 def declaration(function: F) -> F:
     """-f and --limit, for every verb that acts on the declared hosts."""
-    limit = click.option("--limit", multiple=True, metavar="HOST", help="Only this host (may be given again).")
+    words = "Only this host, or the hosts of this group (may be given again)."
+    limit = click.option("--limit", multiple=True, metavar="NAME", help=words)
     return in_file(limit(function))
 
 
@@ -94,6 +95,20 @@ def validate(file: Path, limit: tuple[str, ...]) -> Exit:
     from mailprov.verbs import offline
 
     return offline.validate(file, limit)
+
+
+@cli.command()
+@click.argument("host", metavar="HOST[.KEY]")
+@in_file
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(host: str, file: Path, form: str) -> Exit:
+    """Show what a host gets, and from where: each value, its level and its place, and what it overrides.
+
+    No host is asked, and secrets are left out. KEY narrows it: mailprov explain mail1.services.pop3
+    """
+    from mailprov.verbs import explain as verb
+
+    return verb.explain(host, file, form)
 
 
 @cli.command()

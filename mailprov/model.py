@@ -235,6 +235,7 @@ class Spec:
     aliases: Sequence[Alias]
     warnings: tuple[str, ...] = ()
     """things that are allowed and probably not meant, each with its place"""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each with its hosts
 
     def domains_of(self, host: str) -> tuple[Domain, ...]:
         """The domains that `host` serves, in name order."""

@@ -23,6 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.S)
 
 
+_SERVED = ("tls", "services", "firewall")
+_TOLD_ELSEWHERE = {"hosts.NAME": _SERVED, "groups.NAME": (*_SERVED, "ssh", "become_password")}
+"""mappings whose keys another table has"""
+
+
 def help_pages() -> str:
     """`mailprov --help`, and that of each verb, 80 columns wide."""
     return "\n" + "\n".join(_help_page(*words) for words in [(), *_verbs(cli)]) + "\n"
@@ -67,7 +72,7 @@ def _rows(shape: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, node in shape.get("properties", {}).items():
         inner = _resolved(node)
         yield _row(f"{path}.{name}", inner, required=name in shape.get("required", ()))
-        if path not in ("hosts.NAME",) or name not in ("tls", "services", "firewall"):
+        if name not in _TOLD_ELSEWHERE.get(path, ()):
             yield from _rows(inner, f"{path}.{name}")
 
 
@@ -102,7 +107,7 @@ def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
     target: Any = schema.document()
     for step in node["$ref"].removeprefix("#/").split("/"):
         target = target[step]
-    return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    return {**_resolved(target), **{key: value for key, value in node.items() if key != "$ref"}}
 
 
 def _flow(value: Any) -> str:

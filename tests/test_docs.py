@@ -245,6 +245,16 @@ def mailprov(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_explanation_in_the_page_about_yaml_is_real(tmp_path: Path) -> None:
+    page = text(ROOT / "docs/yaml.md")
+    (quoted,) = re.findall(r"<!-- quoted: explain -->\n```text\n(.*?)^```$", page, re.M | re.S)
+    (asked,) = re.findall(r"`mailprov explain (\S+)` says:", page)
+    (declared,) = (body for body in re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S) if "parent: europe" in body)
+    (tmp_path / "mail.yaml").write_text(declared, encoding="utf-8")
+    done = mailprov("explain", asked, cwd=tmp_path)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", quoted)
+
+
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LabHost, Path]]:
     """A host to which the quickstart was applied, and the folder with its declaration."""

@@ -9,6 +9,7 @@ any further, and an address counts as declared even where its user has faults, s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -17,10 +18,20 @@ from mailprov.errors import Origin, SpecError
 from mailprov.model import Spec
 from mailprov.spec import meaning, people, staff
 from mailprov.spec.desk import Desk
-from mailprov.spec.hosts import hosts
+from mailprov.spec.hosts import Host, hosts
 from mailprov.spec.part import Part, parts
+from mailprov.spec.settings import Setting, settings
 
-__all__ = ["load"]
+__all__ = ["Explained", "explained", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A valid declaration, and how each of its hosts came to be."""
+
+    spec: Spec
+    settings: Mapping[str, tuple[Setting, ...]]
+    """host → what it got, key by key"""
 
 
 def load(path: Path, *, environ: Mapping[str, str], now: datetime) -> Spec:
@@ -30,17 +41,33 @@ def load(path: Path, *, environ: Mapping[str, str], now: datetime) -> Spec:
     `~` are looked up in `environ`, and certificates are judged at the moment `now`.
     Raises SpecError with every complaint, in file order, each with its place.
     """
+    return _loaded(path, environ, now)[0]
+
+
+def explained(path: Path, *, environ: Mapping[str, str], now: datetime) -> Explained:
+    """The declaration as `load` reads it, with the places that each host's settings came from.
+
+    Raises as `load` does.
+    """
+    spec, machines = _loaded(path, environ, now)
+    return Explained(spec, {name: settings(host.settled) for name, host in machines.items()})
+
+
+def _loaded(path: Path, environ: Mapping[str, str], now: datetime) -> tuple[Spec, Mapping[str, Host]]:
     desk = Desk()
     files, complete = parts(path, environ, desk)
-    spec = _spec(files, now, desk, complete=complete)
+    spec, machines = _spec(files, now, desk, complete=complete)
     _tell_slips(files, desk)
     if desk.complaints:
         raise SpecError(desk.complaints)
-    return spec
+    return spec, machines
 
 
-def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -> Spec:
-    machines, names = hosts(files, now, desk)
+def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -> tuple[Spec, Mapping[str, Host]]:
+    # what an unreadable file would have declared must not be called undeclared
+    references = desk if complete else Desk()
+    found = hosts(files, now, desk, references)
+    machines, names = found.hosts, found.names
     if complete and not any(part.mapping("hosts") or not part.usable("hosts") for part in files):
         cure = "add one: hosts: {mail1: {address: 192.0.2.10, hostname: mail.example.com}}"
         desk.complain(files[0].origin("hosts"), "no host is declared", cure)
@@ -50,8 +77,6 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -
     lists = staff.users(files, desk)
     claims = meaning.claimed(chain(user_claims, alias_claims, lists.claims), desk)
     meaning.check_distinct(machines.values(), desk)
-    # what an unreadable file would have declared must not be called undeclared
-    references = desk if complete else Desk()
     if all(part.usable("domains") for part in files):
         meaning.check_domains(claims, domains, references)
     leads = references if lists.complete else Desk()
@@ -64,7 +89,9 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -
         if name not in served:
             desk.warn(host.spec.origin or Origin("", 1, 1), f"the host `{name}` serves no domain", "declare `domains`")
     specs = {name: host.spec for name, host in machines.items()}
-    return Spec(specs, domains, (*users, *lists.users), tuple(aliases), desk.warnings())
+    everybody = (*users, *lists.users)
+    spec = Spec(specs, domains, everybody, tuple(aliases), desk.warnings(), found.groups.members)
+    return spec, machines
 
 
 def _tell_slips(files: Sequence[Part], desk: Desk) -> None:

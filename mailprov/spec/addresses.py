@@ -189,10 +189,11 @@ def covers(names: Sequence[str], hostname: str) -> bool:
     return hostname in names or (parent.count(".") > 0 and f"*.{parent}" in names)
 
 
-def host_key(text: str) -> str:
-    """The name of a host in this declaration, as it is. Raises Wrong."""
+def key(text: str, kind: str = "host") -> str:
+    """The name of a host or of a group in this declaration, as it is. Raises Wrong."""
     if not _HOST_KEY.fullmatch(text) or ".." in text:
-        raise Wrong(f'"{brief(text)}" is not allowed as a host\'s name', "for example mail1: letters, digits, . _ -")
+        what = f'"{brief(text)}" is not allowed as a {kind}\'s name'
+        raise Wrong(what, "for example mail1: letters, digits, . _ -")
     return text
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from itertools import islice
 from typing import Final
 
 from mailprov.errors import Complaint, Origin, SpecError
@@ -25,6 +28,17 @@ def brief(text: str, limit: int = 80) -> str:
     if not clean.isprintable():
         clean = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in clean)
     return clean if len(text) <= limit else clean[: limit - 1] + "…"
+
+
+def meant(text: str, known: Iterable[str]) -> str:
+    """ "did you mean …?", where something known is close. Only the first few thousand are compared."""
+    close = get_close_matches(text, list(islice(known, 5000)), 1, 0.7)
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def abridged(circle: Sequence[str]) -> list[str]:
+    """The stations of a circle, not too many for a message."""
+    return list(circle) if len(circle) <= 12 else [*circle[:6], "…", *circle[-5:]]
 
 
 class Desk:

@@ -1,47 +1,99 @@
-"""Hosts: their YAML, laid over the top level's defaults → HostSpec."""
+"""Hosts: their YAML, laid over their group's and the top level's → HostSpec."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mailprov.errors import Origin
-from mailprov.model import Firewall, HostSpec, Secret, Ssh, Tls
+from mailprov.model import Firewall, HostSpec, Secret, Tls
 from mailprov.spec import addresses, layers, values
 from mailprov.spec.desk import Desk, Wrong
 from mailprov.spec.files import MAX_PEM
-from mailprov.spec.layers import MAIL_PORTS, Layer, Source
+from mailprov.spec.groups import Groups, groups
 from mailprov.spec.part import Part
+from mailprov.spec.said import (
+    ALLOW,
+    BECOME,
+    BECOME_PASSWORD,
+    DEFAULT,
+    DEFAULTS,
+    HOST,
+    MAIL_PORTS,
+    MANAGE,
+    MIN_VERSION,
+    TOP,
+    Key,
+    Layer,
+    Said,
+    Source,
+    laid,
+)
 
 if TYPE_CHECKING:
     from mailprov.spec.certificates import Examined
 
-_DEFAULT_SSH: Final = Ssh()
+_ADDRESS: Final[Key] = ("address",)
+_HOSTNAME: Final[Key] = ("hostname",)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host that can be understood, and the merged layer it was made from."""
+    """A host that can be understood, the merged layer it was made from, and what was made of it."""
 
     spec: HostSpec
     layer: Layer
+    settled: Layer
+    """the same layer with the values that the host got in the end: `mailprov explain` shows these"""
 
 
-def hosts(parts: Iterable[Part], now: datetime, desk: Desk) -> tuple[dict[str, Host], frozenset[str]]:
-    """Every host that can be understood, and the names of all hosts, those with faults included."""
-    every = list(parts)
-    defaults = layers.layer(every[0], (), every[0].document.root, desk)
-    reader = _HostReader(defaults, _Certificates(now, desk), desk)
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """What a declaration says about machines."""
+
+    hosts: Mapping[str, Host]
+    """those that can be understood"""
+    names: frozenset[str]
+    """of all hosts, those with faults included"""
+    groups: Groups
+
+
+def hosts(parts: Sequence[Part], now: datetime, desk: Desk, references: Desk) -> Hosts:
+    """Every host and every group. What is wrong goes to the `desk`, names that nobody declared to `references`."""
+    main = parts[0]
+    defaults = laid(DEFAULTS, layers.layer(main, (), main.document.root, TOP, desk))
+    nodes = _declared(parts, desk)
+    grouped = groups(
+        main,
+        {name: part.origin("hosts", name, of_key=True) for name, (part, _) in nodes.items()},
+        defaults,
+        desk,
+        references,
+    )
+    reader = _HostReader(_Certificates(now, desk), desk)
     found: dict[str, Host] = {}
+    for name, (part, node) in nodes.items():
+        if node is None or isinstance(node, Mapping):
+            host = reader.host(part, name, node or {}, grouped.below(name))
+            if host is not None:
+                found[name] = host
+    for each in (defaults, *grouped.layers.values()):
+        reader.certificates.tls(each, ())  # what no host uses is looked at, too
+    reader.tell_unused_passwords(grouped)
+    return Hosts(found, frozenset(nodes), grouped)
+
+
+def _declared(parts: Iterable[Part], desk: Desk) -> dict[str, tuple[Part, Any]]:
+    """Every host's name with the file it stands in and what stands there."""
+    found: dict[str, tuple[Part, Any]] = {}
     places: dict[str, tuple[str, Origin]] = {}
-    for part in every:
+    for part in parts:
         for name, node in part.mapping("hosts").items():
             place = part.origin("hosts", name, of_key=True)
             try:
-                addresses.host_key(name)
+                addresses.key(name)
             except Wrong as wrong:
                 desk.refuse(place, wrong)
                 continue
@@ -49,31 +101,25 @@ def hosts(parts: Iterable[Part], now: datetime, desk: Desk) -> tuple[dict[str, H
                 desk.complain(place, f"the host `{name}` is declared already at {known[1]}", "keep one of them")
                 continue
             places[name.lower()] = name, place
-            if node is None or isinstance(node, Mapping):
-                host = reader.host(part, name, node or {})
-                if host is not None:
-                    found[name] = host
-    if defaults.source is not None and not any(host.layer.source is defaults.source for host in found.values()):
-        reader.certificates.tls(defaults, ())
-    return found, frozenset(name for name, _ in places.values())
+            found[name] = part, node
+    return found
 
 
 class _HostReader:
-    def __init__(self, defaults: Layer, certificates: _Certificates, desk: Desk) -> None:
-        self.defaults = defaults
+    def __init__(self, certificates: _Certificates, desk: Desk) -> None:
         self.certificates = certificates
         self.desk = desk
+        self.passwords: dict[Origin, Secret | None] = {}
+        """place of each source that was asked → what it held"""
 
-    def host(self, part: Part, name: str, node: Mapping[str, Any]) -> Host | None:
+    def host(self, part: Part, name: str, node: Mapping[str, Any], below: Layer) -> Host | None:
         """The host `name`; None where it cannot be understood, which is complained about."""
         path = ("hosts", name)
-        merged = layers.laid(self.defaults, layers.layer(part, path, node, self.desk))
+        merged = laid(below, layers.layer(part, path, node, HOST, self.desk))
         node = part.sound(node, *path)
-        hostname = self._hostname(part, name, node)
-        tls = self.certificates.tls(merged, (hostname,) if hostname else ())
-        address = self._text(part, node, (*path, "address"), addresses.endpoint) or _address(name)
-        ssh = self._ssh(part, (*path, "ssh"), node.get("ssh", {}))
-        password = self._become_password(part, path, node)
+        hostname, address = self._hostname(part, name, node), self._address(part, name, node)
+        tls = self.certificates.tls(merged, (hostname.value,) if hostname else ())
+        password, note = self._become_password(merged)
         origin = part.origin(*path, of_key=True)
         if hostname is None or not merged.sound or not part.usable(*path):
             return None
@@ -83,15 +129,30 @@ class _HostReader:
                 self.desk.complain(origin, what, "declare `tls`: certificate with key, self_signed, or on_host")
             if merged.source is not None or any(port for port, _ in merged.ports.values()):
                 return None
-            tls = Tls("self_signed", merged.min_version or "TLSv1.2")
-        become, services = bool(node.get("become", False)), layers.services(merged)
+            tls = Tls("self_signed", merged.value(*MIN_VERSION))
+        services = layers.services(merged)
         opened = {port for _, _, port in services.ports()}
         # a default rule for a mail listener that this host does not have is for the other hosts
-        rules = tuple(rule for rule, _ in merged.allow or () if rule.port in opened or rule.port not in MAIL_PORTS)
-        firewall = Firewall(bool(merged.manage), rules)
-        return Host(HostSpec(name, address, hostname, ssh, become, tls, services, firewall, password, origin), merged)
+        rules = tuple(rule for rule, _ in merged.allow if rule.port in opened or rule.port not in MAIL_PORTS)
+        settled = laid(
+            Layer(settings={_ADDRESS: (address,), _HOSTNAME: (hostname,)}),
+            merged.settled(BECOME_PASSWORD, password, note).settled(ALLOW, rules, _left_out(merged, rules)),
+        )
+        spec = HostSpec(
+            name,
+            address.value,
+            hostname.value,
+            layers.ssh(settled),
+            settled.value(*BECOME),
+            tls,
+            services,
+            Firewall(settled.value(*MANAGE), settled.value(*ALLOW)),
+            settled.value(*BECOME_PASSWORD),
+            origin,
+        )
+        return Host(spec, merged, settled)
 
-    def _hostname(self, part: Part, name: str, node: Mapping[str, Any]) -> str | None:
+    def _hostname(self, part: Part, name: str, node: Mapping[str, Any]) -> Said | None:
         given = node.get("hostname")
         if given is None and not part.usable("hosts", name, "hostname"):
             return None
@@ -101,50 +162,53 @@ class _HostReader:
             self.desk.complain(place, what, f"give it one: hostname: {name}.example.com")
             return None
         try:
-            return addresses.hostname(given if given is not None else name)
+            found = addresses.hostname(given if given is not None else name)
         except Wrong as wrong:
             self.desk.refuse(place, wrong)
             return None
+        return Said(found, HOST, place) if given is not None else Said(found, DEFAULT, note="the host's name")
 
-    def _text(self, part: Part, node: Mapping[str, Any], path: layers.Path, reader: Any) -> Any:
-        """What `reader` makes of the text at `path`, whose last step is its key in `node`; None where there is none."""
-        text = node.get(str(path[-1]))
-        if text is None:
-            return None
+    def _address(self, part: Part, name: str, node: Mapping[str, Any]) -> Said:
+        place = part.origin("hosts", name, "address")
         try:
-            return reader(text)
-        except Wrong as wrong:
-            self.desk.refuse(part.origin(*path), wrong)
-            return None
-
-    def _ssh(self, part: Part, path: layers.Path, node: Mapping[str, Any]) -> Ssh:
-        def text(key: str, reader: Any) -> Any:
-            return self._text(part, node, (*path, key), reader)
-
-        def file(text: str) -> Path:
-            return part.surroundings.path(text)
-
-        return Ssh(
-            text("user", addresses.login),
-            int(node["port"]) if "port" in node else None,
-            text("identity_file", file),
-            text("known_hosts", file),
-            text("jump", addresses.jump),
-            float(node.get("connect_timeout", _DEFAULT_SSH.connect_timeout)),
-        )
-
-    def _become_password(self, part: Part, path: layers.Path, node: Mapping[str, Any]) -> Secret | None:
-        if "become_password" not in node:
-            return None
-        place = part.origin(*path, "become_password")
-        if not node.get("become", False):
-            self.desk.warn(place, "this password is not used, since `become` is false", "write `become: true`")
-            return None
-        try:
-            return Secret(part.surroundings.line(node["become_password"]))
+            if node.get("address") is not None:
+                return Said(addresses.endpoint(node["address"]), HOST, place)
         except Wrong as wrong:
             self.desk.refuse(place, wrong)
+        return Said(_address(name), DEFAULT, note="the host's name")
+
+    def _become_password(self, merged: Layer) -> tuple[Secret | None, str]:
+        """sudo's password, and what there is to know about it."""
+        said = merged.settings[BECOME_PASSWORD][-1]
+        if said.value is None or said.origin is None:
+            return None, ""
+        if not merged.value(*BECOME):
+            if said.level == HOST:
+                what = "this password is not used, since `become` is false"
+                self.desk.warn(said.origin, what, "write `become: true`")
+            return None, "not used, since `become` is false"
+        if said.origin not in self.passwords:
+            self.passwords[said.origin] = self._secret(said.value)
+        return self.passwords[said.origin], said.note
+
+    def _secret(self, source: Source) -> Secret | None:
+        try:
+            return Secret(source.part.surroundings.line(source.node))
+        except Wrong as wrong:
+            self.desk.refuse(source.origin, wrong)
             return None
+
+    def tell_unused_passwords(self, grouped: Groups) -> None:
+        """Warn of a group's password that none of its hosts uses."""
+        for name, members in grouped.members.items():
+            said = grouped.layers[name].settings[BECOME_PASSWORD][-1]
+            if members and said.level == f"group {name}" and said.origin and said.origin not in self.passwords:
+                self.desk.warn(said.origin, f"no host of the group `{name}` uses this password", "write `become: true`")
+
+
+def _left_out(merged: Layer, rules: Sequence[Any]) -> str:
+    left = [str(rule.port) for rule, _ in merged.allow if rule not in rules]
+    return f"without the rules for {', '.join(left)}: this host does not listen there" if left else ""
 
 
 def _address(name: str) -> str:
@@ -181,7 +245,7 @@ class _Certificates:
                 what = f"this certificate is for {named}, not for {hostname}"
                 place = source.part.origin(*source.path, "certificate")
                 self.desk.complain(place, what, f"get one that names {hostname}, or change the host's `hostname`")
-        return replace(tls, min_version=merged.min_version or "TLSv1.2")
+        return replace(tls, min_version=merged.value(*MIN_VERSION))
 
     def _read(self, source: Source) -> tuple[Tls, tuple[str, ...]] | None:
         if "self_signed" in source.node:

@@ -1,137 +1,146 @@
-"""`tls`, `services` and `firewall`: the top level's defaults, a host's overrides, and the two laid together.
+"""What one level of a declaration says: the top level, a group or a host; each the same keys, read the same way.
 
 Mappings merge deeply, lists replace, and a certificate source replaces the whole source below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from collections.abc import Callable, Mapping
+from pathlib import Path as FilePath
+from typing import Any, Final
 
 from mailprov.errors import Origin
-from mailprov.model import Allow, Listener, Network, Services
+from mailprov.model import Allow, Listener, Network, Services, Ssh
 from mailprov.spec import addresses
 from mailprov.spec.desk import Desk, Wrong
+from mailprov.spec.files import described
 from mailprov.spec.part import Part
-from mailprov.spec.places import Seq
+from mailprov.spec.places import Map, Seq
+from mailprov.spec.said import (
+    ALLOW,
+    BECOME,
+    BECOME_PASSWORD,
+    CERTIFICATE,
+    MANAGE,
+    MIN_VERSION,
+    SOURCES,
+    STANDARD,
+    TOP,
+    Key,
+    Layer,
+    Path,
+    Said,
+    Source,
+)
 
-STANDARD: Final[dict[tuple[str, str], int]] = {
-    ("pop3", "starttls"): 110,
-    ("pop3", "tls"): 995,
-    ("imap", "starttls"): 143,
-    ("imap", "tls"): 993,
-    ("submission", "starttls"): 587,
-    ("submission", "tls"): 465,
-    ("smtp", "port"): 25,
-}
-"""RFC 8314 §3 and §7, RFC 6409 §3.1, RFC 5321 §4.5.4.2"""
-
-MAIL_PORTS: Final = {port: protocol for (protocol, _), port in STANDARD.items()}
-"""standard port → protocol"""
-
-Path = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a certificate comes from: the `tls` mapping that says so, and the file and place where it stands."""
-
-    part: Part
-    path: Path
-    node: Mapping[str, Any]
-
-    @property
-    def origin(self) -> Origin:
-        """Where the source stands."""
-        return self.part.origin(*self.path)
+_SERVED: Final = ("tls", "services", "firewall")
+_REACHED: Final = ("ssh", "become", "become_password")
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What one level says; what it leaves out is None, or not in the mapping."""
-
-    sound: bool = True
-    """false where its shape was complained about: then silence means nothing"""
-    source: Source | None = None
-    min_version: Literal["TLSv1.2", "TLSv1.3"] | None = None
-    ports: Mapping[tuple[str, str], tuple[int | None, Origin]] = field(default_factory=dict)
-    """(protocol, kind) → port, None where it is closed on purpose, and where that stands"""
-    manage: bool | None = None
-    allow: tuple[tuple[Allow, Origin], ...] | None = None
-
-
-def layer(part: Part, path: Path, node: Mapping[str, Any], desk: Desk) -> Layer:
-    """What the mapping `node` at `path` says about tls, services and firewall."""
-    known = {key: node[key] for key in ("tls", "services") if key in node and part.usable(*path, key)}
-    sound = all(part.usable(*path, key) for key in ("tls", "services", "firewall"))
-    tls = known.get("tls", {})
-    source = Source(part, (*path, "tls"), tls) if tls.keys() & {"certificate", "self_signed", "on_host"} else None
-    firewall = node.get("firewall", {})
-    if not isinstance(firewall, Mapping):
-        firewall = {}
-    allow = None
-    if isinstance(firewall.get("allow"), Seq):
-        allow = _allowed(part, (*path, "firewall", "allow"), firewall["allow"], desk)
-    ports = _ports(part, (*path, "services"), known.get("services", {}))
-    return Layer(sound, source, tls.get("min_version"), ports, firewall.get("manage"), allow)
+def layer(part: Part, path: Path, node: Mapping[str, Any], level: str, desk: Desk) -> Layer:
+    """What the mapping `node` at `path` says: about serving mail and, below the top level, about reaching the host."""
+    reader = _LevelReader(part, path, level, desk)
+    keys = _SERVED if level == TOP else (*_SERVED, *_REACHED)
+    known = {key: node[key] for key in keys if key in node and part.usable(*path, key)}
+    reader.tls(known.get("tls", {}))
+    reader.services(known.get("services", {}))
+    firewall = node.get("firewall")
+    reader.firewall(firewall if isinstance(firewall, Map) else Map())
+    reader.connection(known)
+    return Layer(all(part.usable(*path, key) for key in keys), reader.found)
 
 
-def laid(below: Layer, above: Layer) -> Layer:
-    """`above` over `below`."""
-    return Layer(
-        below.sound and above.sound,
-        above.source or below.source,
-        above.min_version or below.min_version,
-        {**below.ports, **above.ports},
-        below.manage if above.manage is None else above.manage,
-        below.allow if above.allow is None else above.allow,
-    )
+class _LevelReader:
+    def __init__(self, part: Part, path: Path, level: str, desk: Desk) -> None:
+        self.part = part
+        self.path = path
+        self.level = level
+        self.desk = desk
+        self.found: dict[Key, tuple[Said, ...]] = {}
 
+    def _say(self, key: Key, value: Any, *place: str | int, note: str = "") -> None:
+        self.found[key] = (Said(value, self.level, self.part.origin(*self.path, *(place or key)), note),)
 
-def _ports(part: Part, path: Path, node: Mapping[str, Any]) -> dict[tuple[str, str], tuple[int | None, Origin]]:
-    found: dict[tuple[str, str], tuple[int | None, Origin]] = {}
-    for protocol, kind in STANDARD:
-        if protocol not in node:
-            continue
-        value = node[protocol]
-        if isinstance(value, bool):
-            port = STANDARD[protocol, kind] if value else None
-            found[protocol, kind] = port, part.origin(*path, protocol)
-        elif kind in value:
-            port = None if value[kind] is False else int(value[kind])
-            found[protocol, kind] = port, part.origin(*path, protocol, kind)
-    return found
+    def tls(self, node: Mapping[str, Any]) -> None:
+        if node.keys() & {*SOURCES}:
+            self._say(CERTIFICATE, Source(self.part, (*self.path, "tls"), node), "tls")
+        if "min_version" in node:
+            self._say(MIN_VERSION, node["min_version"])
 
+    def services(self, node: Mapping[str, Any]) -> None:
+        for (protocol, kind), standard in STANDARD.items():
+            if protocol not in node:
+                continue
+            value, key = node[protocol], ("services", protocol, kind)
+            if isinstance(value, bool):
+                self._say(key, standard if value else None, "services", protocol)
+            elif kind in value:
+                self._say(key, None if value[kind] is False else int(value[kind]))
 
-def _allowed(part: Part, path: Path, nodes: list[Any], desk: Desk) -> tuple[tuple[Allow, Origin], ...]:
-    found: dict[int, tuple[Allow, Origin]] = {}
-    for number, node in enumerate(nodes):
-        if not part.usable(*path, number):
-            continue
-        place = part.origin(*path, number, "port")
-        port = int(node["port"])
-        sources: list[Network] = []
-        for index, text in enumerate(node.get("from", ())):
-            try:
-                sources.append(addresses.network(text))
-            except Wrong as wrong:
-                desk.refuse(part.origin(*path, number, "from", index), wrong)
-        if port in found:
-            what = f"port {port} has a rule already, at {found[port][1]}"
-            desk.complain(place, what, "list all its networks in one rule")
-            continue
-        found[port] = Allow(port, addresses.merged(sources)), place
-    return tuple(found.values())
+    def firewall(self, node: Mapping[str, Any]) -> None:
+        if "manage" in node and self.part.usable(*self.path, "firewall", "manage"):
+            self._say(MANAGE, node["manage"])
+        if isinstance(node.get("allow"), Seq):
+            self._say(ALLOW, self._allowed((*self.path, "firewall", "allow"), node["allow"]))
+
+    def _allowed(self, path: Path, nodes: list[Any]) -> tuple[tuple[Allow, Origin], ...]:
+        found: dict[int, tuple[Allow, Origin]] = {}
+        for number, node in enumerate(nodes):
+            if not self.part.usable(*path, number):
+                continue
+            place = self.part.origin(*path, number, "port")
+            port = int(node["port"])
+            sources: list[Network] = []
+            for index, text in enumerate(node.get("from", ())):
+                try:
+                    sources.append(addresses.network(text))
+                except Wrong as wrong:
+                    self.desk.refuse(self.part.origin(*path, number, "from", index), wrong)
+            if port in found:
+                what = f"port {port} has a rule already, at {found[port][1]}"
+                self.desk.complain(place, what, "list all its networks in one rule")
+                continue
+            found[port] = Allow(port, addresses.merged(sources)), place
+        return tuple(found.values())
+
+    def connection(self, known: Mapping[str, Any]) -> None:
+        ssh = known.get("ssh", {})
+        file = self.part.surroundings.path
+        readers: dict[str, Callable[[Any], Any]] = {
+            "user": addresses.login,
+            "port": int,
+            "identity_file": file,
+            "known_hosts": file,
+            "jump": addresses.jump,
+            "connect_timeout": float,
+        }
+        for key, read in readers.items():
+            if key in ssh:
+                self._read(("ssh", key), ssh[key], read)
+        if "become" in known:
+            self._say(BECOME, known["become"])
+        if "become_password" in known:
+            node, path = known["become_password"], (*self.path, *BECOME_PASSWORD)
+            self._say(BECOME_PASSWORD, Source(self.part, path, node), note=described(node))
+
+    def _read(self, key: Key, given: Any, read: Callable[[Any], FilePath | str | float]) -> None:
+        try:
+            self._say(key, read(given))
+        except Wrong as wrong:
+            self.desk.refuse(self.part.origin(*self.path, *key), wrong)
 
 
 def services(merged: Layer) -> Services:
     """The listeners of a merged layer."""
 
-    def port(protocol: str, kind: str) -> int | None:
-        return merged.ports.get((protocol, kind), (None, None))[0]
-
     def listener(protocol: str) -> Listener:
-        return Listener(port(protocol, "starttls"), port(protocol, "tls"))
+        return Listener(merged.value("services", protocol, "starttls"), merged.value("services", protocol, "tls"))
 
-    return Services(listener("pop3"), listener("imap"), listener("submission"), port("smtp", "port"))
+    return Services(
+        listener("pop3"), listener("imap"), listener("submission"), merged.value("services", "smtp", "port")
+    )
+
+
+def ssh(merged: Layer) -> Ssh:
+    """How to reach the host of a merged layer."""
+    return Ssh(**{key: merged.value("ssh", key) for key in Ssh.__slots__})

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
 from mailprov.errors import Origin
 from mailprov.model import Alias, Domain, User, domain_of
 from mailprov.spec import addresses
-from mailprov.spec.desk import Desk, Wrong, brief
+from mailprov.spec.desk import Desk, Wrong, abridged, brief, meant
 from mailprov.spec.hosts import Host
-from mailprov.spec.layers import MAIL_PORTS, STANDARD
 from mailprov.spec.people import CatchAll, Claim
+from mailprov.spec.said import MAIL_PORTS, STANDARD
 
 MAX_TARGETS: Final = 1000
 """Postfix's virtual_alias_expansion_limit (postconf(5))"""
@@ -55,7 +54,7 @@ def check_domains(claims: Claims, domains: Mapping[str, Domain], desk: Desk) -> 
         if name not in domains:
             strays.setdefault(name, []).append(_claim(claim))
     for number, (name, stray) in enumerate(strays.items()):
-        cure = _meant(name, domains) if number < 100 else ""
+        cure = meant(name, domains) if number < 100 else ""
         desk.complain(
             stray[0].origin,
             f"the domain {name} is not declared{_further(stray)}",
@@ -93,7 +92,7 @@ def with_catch_alls(
             desk.refuse(each.origin, wrong)
             continue
         if domain_of(target) in domains and addresses.without_extension(target) not in claims:
-            desk.complain(each.origin, f"nobody has the address {target}", _meant(target, claims) or "declare it")
+            desk.complain(each.origin, f"nobody has the address {target}", meant(target, claims) or "declare it")
             continue
         domain = domains[each.domain]
         complete[each.domain] = Domain(domain.name, domain.hosts, target, domain.origin)
@@ -113,7 +112,7 @@ def check_served(domains: Mapping[str, Domain], hosts: Collection[str], desk: De
                 served.add(host)
             elif domain.origin is not None:
                 what = f"{domain.name} is to be served by `{brief(host)}`, which is not declared"
-                desk.complain(domain.origin, what, _meant(host, hosts) or "add it to `hosts`")
+                desk.complain(domain.origin, what, meant(host, hosts) or "add it to `hosts`")
     return served
 
 
@@ -133,15 +132,11 @@ def check_targets(aliases: Sequence[Alias], domains: Mapping[str, Domain], claim
                 desk.warn(origin, f"nobody has the address {target}; the catch-all of {domain.name} gets the mail")
                 continue
             unknown += 1
-            cure = _meant(target, claims) if unknown <= 20 else ""
+            cure = meant(target, claims) if unknown <= 20 else ""
             desk.complain(origin, f"{alias.address} leads to {target}, an address nobody has", cure or "declare it")
     for cycle in islice(_cycles(aliases, domains, claims), MAX_CYCLES):
-        what = "these aliases lead in a circle: " + " → ".join(_abridged(cycle))
+        what = "these aliases lead in a circle: " + " → ".join(abridged(cycle))
         desk.complain(_claim(claims[cycle[0]]).origin, what, "let one of them lead to a mailbox")
-
-
-def _abridged(cycle: Sequence[str]) -> list[str]:
-    return list(cycle) if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]
 
 
 def _cycles(aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims) -> Iterator[tuple[str, ...]]:
@@ -212,9 +207,9 @@ def _check_rules(hosts: Sequence[Host], desk: Desk) -> None:
     opened: dict[Origin, tuple[int, bool, bool]] = {}
     for host in hosts:
         ports = {port for _, _, port in host.spec.services.ports()}
-        for rule, origin in host.layer.allow or ():
+        for rule, origin in host.layer.allow:
             _, served, managed = opened.get(origin, (0, False, False))
-            opened[origin] = rule.port, served or rule.port in ports, managed or bool(host.layer.manage)
+            opened[origin] = rule.port, served or rule.port in ports, managed or host.spec.firewall.manage
     for origin, (port, served, managed) in opened.items():
         if port in MAIL_PORTS and not served:
             what = f"a rule for port {port}, which no listener opens"
@@ -232,9 +227,3 @@ def check_distinct(hosts: Iterable[Host], desk: Desk) -> None:
         if first is not host and spec.origin is not None:
             what = f"`{spec.name}` and `{first.spec.name}` ({first.spec.origin}) have the same address {spec.address}"
             desk.complain(spec.origin, what, "declare each machine once")
-
-
-def _meant(text: str, known: Iterable[str]) -> str:
-    """ "did you mean …?", where something known is close. Only the first few thousand are compared."""
-    close = get_close_matches(text, list(islice(known, 5000)), 1, 0.7)
-    return f"did you mean `{close[0]}`?" if close else ""

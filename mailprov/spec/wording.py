@@ -24,7 +24,7 @@ _KINDS: Final = {
     "integer": "a whole number",
     "number": "a number",
 }
-_MAIN_ONLY: Final = frozenset({"tls", "services", "firewall", "include"})
+_MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "include"})
 _CURES: Final = {
     ("quota", "type"): "give the number a unit: 2GiB, 500MB",
     ("protocols", "minItems"): "leave the key out to allow all of them, or delete the user",
@@ -38,6 +38,11 @@ _UNKNOWN: Final = {
     ("listener", "plain"): "mail is never served without TLS; give `starttls` or `tls` a port",
     ("listener", "cleartext"): "mail is never served without TLS; give `starttls` or `tls` a port",
     ("listener", "port"): "say which kind it is: `starttls` or `tls`",
+    ("host", "group"): "the group names its hosts: groups: {NAME: {hosts: […]}}",
+    ("host", "groups"): "the group names its hosts: groups: {NAME: {hosts: […]}}",
+    ("group", "groups"): "a group names the one that it belongs to: `parent`",
+    ("group", "address"): "this is a host's own; write it there",
+    ("group", "hostname"): "this is a host's own; write it there",
     ("user", "csv"): "a staff list is an item of its own: - from_csv: staff.csv",
     ("user", "from-csv"): "a staff list is an item of its own: - from_csv: staff.csv",
     ("user", "fromcsv"): "a staff list is an item of its own: - from_csv: staff.csv",

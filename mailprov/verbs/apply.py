@@ -53,9 +53,10 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit
     """Plan (or take the plan that was kept), ask, and change host by host, batch by batch; exit 7 when some failed."""
     plan = planfile.load(kept.read_text(encoding="utf-8"), str(kept)) if kept else None
     spec = load(Path(plan.declaration) if plan else file)
+    wanted = {host.name for host in hosts(spec, limit)}
     # A kept plan is applied to its own hosts and to no other.
-    parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in limit} if plan else {}
-    if plan and (not parts or set(limit) - parts.keys()):
+    parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in wanted} if plan else {}
+    if plan and (not parts or (limit and wanted - parts.keys())):
         held = ", ".join(part.plan.host for part in plan.hosts) or "no host"
         raise MailprovError("the plan is not for all of these hosts", where=str(kept), why=f"it is for {held}")
     chosen = share(hosts(spec, list(parts) or limit), how.shard)

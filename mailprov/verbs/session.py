@@ -26,13 +26,42 @@ def load(file: Path) -> Spec:
 
 
 def hosts(spec: Spec, limit: Sequence[str]) -> tuple[HostSpec, ...]:
-    """The declared hosts, in name order, or those that `limit` names. Raises MailprovError for an unknown one."""
+    """The declared hosts, in name order, or those that `limit` names or has the groups of.
+
+    Raises MailprovError for an unknown name, and for a group without hosts.
+    """
+    chosen = chosen_names(spec, limit)
+    return tuple(host for name, host in sorted(spec.hosts.items()) if not limit or name in chosen)
+
+
+def chosen_names(spec: Spec, limit: Sequence[str]) -> frozenset[str]:
+    """The names of the hosts that `limit` means, each a host or a group. Raises as `hosts` does."""
+    found: set[str] = set()
     for name in limit:
-        if name not in spec.hosts:
-            near = get_close_matches(name, spec.hosts, 1)
-            cure = f"did you mean `{near[0]}`?" if near else f"declared are: {', '.join(spec.hosts)}"
-            raise MailprovError(f"no host is called `{name}`", where="--limit", cure=cure)
-    return tuple(host for name, host in sorted(spec.hosts.items()) if not limit or name in limit)
+        if name not in spec.hosts and not spec.groups.get(name):
+            if name in spec.groups:
+                raise MailprovError(f"the group `{name}` has no hosts", where="--limit", cure="name another")
+            kind = "host or group" if spec.groups else "host"
+            raise MailprovError(
+                f"no {kind} is called `{name}`", where="--limit", cure=meant(name, (*spec.hosts, *spec.groups))
+            )
+        found.update((name,) if name in spec.hosts else spec.groups[name])
+    return frozenset(found)
+
+
+def host(spec: Spec, name: str) -> HostSpec:
+    """The one declared host of that name. Raises MailprovError where there is none."""
+    if name in spec.hosts:
+        return spec.hosts[name]
+    if members := spec.groups.get(name):
+        raise MailprovError(f"`{name}` is a group", cure=f"name one of its hosts: {', '.join(members)}")
+    raise MailprovError(f"no host is called `{name}`", cure=meant(name, tuple(spec.hosts)))
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """What somebody who wrote `name` may have meant, or all that is `known`."""
+    near = get_close_matches(name, known, 1)
+    return f"did you mean `{near[0]}`?" if near else f"declared are: {', '.join(known)}"
 
 
 def share(chosen: Sequence[HostSpec], shard: str) -> tuple[HostSpec, ...]:
@@ -53,11 +82,11 @@ def session(declared: HostSpec) -> Iterator[Host]:
     """A session with a host, ended when the block is."""
     from mailprov.host.door import open_host
 
-    host = open_host(declared, ask=_ask if console.interactive() else None)
+    opened = open_host(declared, ask=_ask if console.interactive() else None)
     try:
-        yield host
+        yield opened
     finally:
-        host.close()
+        opened.close()
 
 
 def each(file: Path, limit: Sequence[str], verb: Callable[[Spec, HostSpec, Host], None]) -> Exit:
@@ -67,8 +96,8 @@ def each(file: Path, limit: Sequence[str], verb: Callable[[Spec, HostSpec, Host]
     failures: list[MailprovError] = []
     for declared in chosen:
         try:
-            with session(declared) as host:
-                verb(spec, declared, host)
+            with session(declared) as opened:
+                verb(spec, declared, opened)
         except MailprovError as error:
             error.where = error.where or declared.name
             failures.append(error)

@@ -11,12 +11,12 @@ from mailprov.errors import ConsentError, Exit, MailprovError
 from mailprov.host import known_hosts, ssh
 from mailprov.host.sshconfig import load_config
 from mailprov.verbs import console
-from mailprov.verbs.session import hosts, load
+from mailprov.verbs.session import host, load
 
 
 def trust(name: str, file: Path, *, yes: bool, replace: bool) -> Exit:
     """Show what keys the host has, and record them once somebody says that they are right."""
-    declared = hosts(load(file), [name])[0]
+    declared = host(load(file), name)
     if declared.address == "local":
         raise MailprovError("this machine is reached without SSH", where=name, cure="there is nothing to trust")
     found = ssh.scan(declared, config=load_config(environ=os.environ))

@@ -84,6 +84,9 @@ FIELDS: dict[str, tuple[str, str]] = {
     "min_version": ("self_signed: {}", "self_signed: {}, min_version: TEXT"),
     "allow": ("services:", "firewall: {manage: true, allow: [{port: 9100, from: [TEXT]}]}\nservices:"),
     "include": ("services:", "include: [TEXT]\nservices:"),
+    "group": ("services:", "groups: {TEXT: {hosts: [mail.example.com]}}\nservices:"),
+    "group's host": ("services:", "groups: {edge: {hosts: [TEXT]}}\nservices:"),
+    "group's parent": ("services:", "groups: {edge: {parent: TEXT}}\nservices:"),
 }
 
 
@@ -135,7 +138,7 @@ KEYS = st.sampled_from(
             "to",
         ),
         *("certificate", "key", "self_signed", "on_host", "min_version", "pop3", "smtp", "starttls", "port", "allow"),
-        *("from", "manage", "user", "jump", "mail.example.com", "m2"),
+        *("from", "manage", "user", "jump", "parent", "mail.example.com", "m2"),
     ]
 )
 STRUCTURES = st.recursive(
@@ -143,7 +146,7 @@ STRUCTURES = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
     max_leaves=15,
 )
-TOP = ("hosts", "domains", "users", "aliases", "tls", "services", "firewall", "include")
+TOP = ("hosts", "groups", "domains", "users", "aliases", "tls", "services", "firewall", "include")
 
 
 @fuzz(150)

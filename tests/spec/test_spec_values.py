@@ -127,7 +127,7 @@ def test_targets() -> None:
         addresses.hostname,
         addresses.mailbox,
         lambda text: addresses.target(text, {"example.com"}),
-        addresses.host_key,
+        addresses.key,
         addresses.login,
         values.host_path,
     ],
