@@ -119,7 +119,8 @@ _BOOT = "stat -c %Y /proc/1"
 def _reboot(case: Case) -> None:
     booted = case.patient.sh(_BOOT)
     case.patient.sh("systemctl --no-block reboot; touch /run/fault/go")
-    deadline = time.monotonic() + 120
+    # Dovecot is asked to leave its live sessions alone: systemd waits 90 seconds for them before it ends them.
+    deadline = time.monotonic() + 240
     while True:
         time.sleep(0.3)
         with suppress(LabError):  # it is off, or half up

@@ -59,8 +59,8 @@ def read() -> list[Row]:
 _HEAD = """\
 # The fault matrix
 
-Each case is one apply to a real booted host ({release}), with one fault at one event of the transaction's journal. The
-journal of an undisturbed apply gives the events, so that a new step is covered by itself. After each case:
+Each case is one apply to a real booted host ({release}), with one fault at one event of the transaction's
+journal. The journal of an undisturbed apply gives the events, so that a new step is covered by itself. After each case:
 
 - every managed item, who listens, failed and enabled units, and what lies in `/etc` are compared with the two good
   states: the host is wholly `old` or wholly `new`;
@@ -91,6 +91,11 @@ def page(rows: Sequence[Row], release: str) -> str:
     for name in applies:
         text += _figures(SCENARIOS[name].title, [row for row in rows if row["apply"] == name])
     text += _figures("all", rows)
+    missing = [scenario.title for name, scenario in SCENARIOS.items() if name not in applies and not scenario.bare]
+    if missing:
+        text += "\nNot in this table, since they were not run to the end:\n\n" + "".join(
+            f"- {one}\n" for one in missing
+        )
     text += "\n## The faults\n\n| | fault |\n|---|---|\n"
     used = [name for name in FAULTS if any(row["fault"] == name for row in rows)]
     text += "".join(f"| {name} | {FAULTS[name].title} |\n" for name in used)
