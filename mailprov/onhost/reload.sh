@@ -42,10 +42,11 @@ dovecot_processes() { # PATTERN: the /proc/PID/cmdline of its own whose name (as
         xargs -r grep -lzE "^dovecot/($1)\$" 2>/dev/null
 }
 
-# The kernel itself lets them in again after four seconds, whatever becomes of this process.
+# The kernel itself lets them in again after four seconds, whatever becomes of this process. Postfix's clients wait too:
+# where its smtpd finds no auth to ask as it starts, it gives up, and Postfix leaves that port alone for a minute.
 hold_back() {
     command -v nft >/dev/null || return 0
-    ports=$(ss -Hltnp | awk '/"dovecot"/ { sub(/.*:/, "", $4); print $4 " timeout 4s" }' | sort -u | paste -s -d, -)
+    ports=$(ss -Hltnp | awk '/"(dovecot|master)"/ { sub(/.*:/, "", $4); print $4 " timeout 4s" }' | sort -u | paste -s -d, -)
     nft -f - <<EOF
 table inet mailprov_hold {
     set ports {
