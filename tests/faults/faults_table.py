@@ -75,7 +75,7 @@ beginning and each station; every other fault at each station and at the first s
 of the step that decides what such a fault does to it. (`MAILPROV_FAULTS=every make faults` tries each at each step.)
 The canary runs where a fault can meet it; elsewhere it is left out, since it touches nothing that stays.
 
-`make faults` runs all of it and writes this page. `make test` runs a part of it.
+`make faults` runs all of it and writes this page.
 
 ## Figures
 

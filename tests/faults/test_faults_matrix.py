@@ -1,8 +1,8 @@
 """The fault matrix: at each event of each apply's journal, each fault; the host ends old or new, and goes on.
 
-A short run (`make test`) tries each fault at a few events; MAILPROV_FAULTS=all tries all of them (`make faults`;
-"every": each fault at each step), and MAILPROV_FAULTS_EVENTS="do 6,health" just these. A whole run that was stopped
-goes on where it was: what each case found is kept in .faults/, for this very code.
+A short run (`pytest tests/faults`) tries each fault at a few events; MAILPROV_FAULTS=all tries all of them (`make
+faults`; "every": each fault at each step), and MAILPROV_FAULTS_EVENTS="do 6,health" just these. A whole run that was
+stopped goes on where it was: what each case found is kept in .faults/, for this very code.
 """
 
 from __future__ import annotations
