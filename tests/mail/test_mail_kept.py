@@ -20,7 +20,6 @@ def add_a_user(declared: dict[str, Any]) -> None:
 def change_everything(declared: dict[str, Any]) -> None:
     add_a_user(declared)
     declared["services"]["imap"] = {"tls": 993}
-    declared["tls"]["min_version"] = "TLSv1.3"
     declared["firewall"] = {"manage": True, "allow": [{"port": 9100}]}
 
 
