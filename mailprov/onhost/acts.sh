@@ -194,6 +194,8 @@ activate() { # NAME start|reload|restart
         systemctl daemon-reload
     else
         [ "$2" != start ] || ! wrapped "$1" || systemctl stop "$1.service"
+        # Dovecot has sockets in Postfix's folders, which a Postfix that never ran may not have made yet.
+        [ "$1" != dovecot ] || [ ! -x /usr/sbin/postfix ] || [ -d /var/spool/postfix/private ] || postfix check
         case "$1 $2" in 'dovecot reload') reload_dovecot ;; *) systemctl "$2" "$1.service" ;; esac && running "$1"
     fi && paid "$1"
 }
