@@ -13,8 +13,8 @@ answer() { # SECTION FUNCTION [WORD...]
 
 facts() {
     read -r machine </etc/machine-id
-    echo "uid $(id -u)
-machine $machine"
+    echo "uid $(id -u)"
+    echo "machine $machine"
     echo "architecture $(uname -m)"
     echo "clock $(date +%s)"
     echo "ssh ${SSH_CONNECTION-}"

@@ -24,7 +24,7 @@ from mailprov.survey import Survey, survey
 from mailprov.verbs import console
 from mailprov.verbs import plan as looking
 from mailprov.verbs.runner import THREADS, Runner
-from mailprov.verbs.session import hosts, load, session, share, worst
+from mailprov.verbs.session import chosen_names, hosts, load, session, share, worst
 from mailprov.verbs.transact import transact
 from mailprov.verbs.work import bound, verdict
 
@@ -53,7 +53,7 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit
     """Plan (or take the plan that was kept), ask, and change host by host, batch by batch; exit 7 when some failed."""
     plan = planfile.load(kept.read_text(encoding="utf-8"), str(kept)) if kept else None
     spec = load(Path(plan.declaration) if plan else file)
-    wanted = {host.name for host in hosts(spec, limit)}
+    wanted = chosen_names(spec, limit)
     # A kept plan is applied to its own hosts and to no other.
     parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in wanted} if plan else {}
     if plan and (not parts or (limit and wanted - parts.keys())):
@@ -114,12 +114,12 @@ def _fleet(runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planf
     if not parts:
         with console.doing(f"looking at {len(chosen)} hosts"):
             found = runner.look(chosen)
-        for declared, seen in zip(chosen, found, strict=True):
-            if isinstance(seen, MailprovError):
-                console.say(f"Error: {seen}", "bad")
-                decided[declared.name] = Result(declared.name, Verdict.FAILED, error=seen)
-            else:
-                parts = {**parts, declared.name: seen}
+        seen = {declared.name: each for declared, each in zip(chosen, found, strict=True)}
+        parts = {name: each for name, each in seen.items() if not isinstance(each, MailprovError)}
+        for name, error in seen.items():
+            if isinstance(error, MailprovError):
+                console.say(f"Error: {error}", "bad")
+                decided[name] = Result(name, Verdict.FAILED, error=error)
     plans = [parts[declared.name].plan for declared in chosen if declared.name in parts]
     console.show(text.plans(plans, details=how.consent.details), err=how.form != "text")
     changed = [plan for plan in plans if not plan.empty]

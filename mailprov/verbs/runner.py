@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mailprov import planfile
 from mailprov.errors import MailprovError
 from mailprov.model import HostSpec, Spec
 from mailprov.planfile import Kept
 from mailprov.rollout import Result
 from mailprov.survey import prepare
 from mailprov.verbs import work
+from mailprov.verbs.session import host, load
 
 T = TypeVar("T")
 
@@ -84,16 +86,12 @@ def executor(where: str, most: int) -> Iterator[Executor]:
 
 def _light(part: Kept) -> Kept:
     """Without what the declaration and the host hold: a worker takes that from them again."""
-    from mailprov import planfile
-
     return planfile.load(planfile.dump("", False, [part]), "").hosts[0]
 
 
 def _read(file: str, name: str) -> tuple[Spec, HostSpec]:
-    from mailprov.verbs.session import hosts, load
-
     spec = load(Path(file))
-    return spec, hosts(spec, (name,))[0]
+    return spec, host(spec, name)
 
 
 def _look_there(file: str, name: str) -> Kept | MailprovError:
