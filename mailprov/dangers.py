@@ -45,7 +45,7 @@ def _accounts(change: Change, before: int) -> list[Danger]:
     touched = len(removed) + sum(line.startswith("~ ") for line in change.detail)
     found = []
     if removed:
-        found.append(Danger("removals", f"closes {len(removed):,} account{_s(removed)}: {_some(removed)}"))
+        found.append(Danger("removals", f"closes {len(removed):,} account{_s(removed)}: {rows.some(removed)}"))
     if touched >= LEAST and touched > SHARE * before:
         found.append(Danger("many", f"touches {touched:,} of {before:,} accounts"))
     return found
@@ -56,13 +56,7 @@ def _quotas(change: Change, usage: Mapping[str, int]) -> list[Danger]:
     rows_ = after.reveal() if after else {}
     limits = {name: accounts.quota(rows_[name]) for name in usage if name in rows_}
     over = sorted(name for name, limit in limits.items() if limit is not None and usage[name] > limit)
-    return [Danger("shrinking", f"sets quotas below what is used: {_some(over)}")] if over else []
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[: rows.SHOWN]) + (
-        f" and {len(names) - rows.SHOWN:,} more" if len(names) > rows.SHOWN else ""
-    )
+    return [Danger("shrinking", f"sets quotas below what is used: {rows.some(over)}")] if over else []
 
 
 def _s(things: Sequence[object]) -> str:

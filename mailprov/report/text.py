@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mailprov.model import Action, Change, Plan, Reason
 from mailprov.report import effects, printable
-from mailprov.resources import accounts, maps
+from mailprov.resources import accounts, maps, rows
 from mailprov.rollout import FAILURES, Result, Verdict
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _MARK: Mapping[Action, tuple[str, str]] = {
     Action.REMOVE: ("-", "remove"),
 }
 _TABLES = (accounts.KIND, maps.KIND)
+HOSTS = 12
+"""how many hosts of a fleet are named together"""
 
 
 def plans(made: Sequence[Plan], *, details: bool = False) -> list[Line]:
@@ -34,12 +36,8 @@ def plans(made: Sequence[Plan], *, details: bool = False) -> list[Line]:
     alike: dict[tuple[str, tuple[Line, ...]], list[str]] = {}
     for each in made:
         alike.setdefault((_system(each), tuple(_body(each, details))), []).append(each.host)
-    parts = [(Line(f"{_some(hosts)}{system}", "head"), *body) for (system, body), hosts in alike.items()]
+    parts = [(Line(f"{rows.some(hosts, HOSTS)}{system}", "head"), *body) for (system, body), hosts in alike.items()]
     return [line for part in parts for line in part]
-
-
-def _some(hosts: Sequence[str], most: int = 12) -> str:
-    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most:,} more" if len(hosts) > most else "")
 
 
 def plan(made: Plan, *, details: bool = False) -> list[Line]:
@@ -102,7 +100,7 @@ def rollout(results: Sequence[Result]) -> list[Line]:
         of_it = [result for result in results if result.verdict is verdict]
         if of_it:
             style = "bad" if verdict in FAILURES else "warn" if verdict is Verdict.WAITING else "good"
-            names = _some([result.host for result in of_it], 40 if verdict in FAILURES else 12)
+            names = rows.some([result.host for result in of_it], 40 if verdict in FAILURES else HOSTS)
             lines.append(Line(f"  {verdict.value:<9} {len(of_it):>5,}  {names}", style))
     failed = [result for result in results if result.verdict in FAILURES]
     for result in failed[:20]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailprov.model import Secret
@@ -14,6 +14,11 @@ SHOWN = 20
 
 _SLICE = 1 << 20
 """characters that are turned into bytes at once: not a whole table, which may be large"""
+
+
+def some(names: Sequence[str], most: int = SHOWN) -> str:
+    """The first of `names`, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.report import effects, text
 from mailprov.report.text import Line
+from mailprov.resources import rows
 from mailprov.rollout import Pace, Result, Verdict, failures, roll_out
 from mailprov.survey import Survey, survey
 from mailprov.verbs import console
@@ -129,15 +130,11 @@ def _fleet(runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planf
     declared_by_name = {declared.name: declared for declared in chosen}
 
     def change(batch: tuple[str, ...]) -> list[Result]:
-        console.say(f"now {_names(batch)}", "head")
+        console.say(f"now {rows.some(batch, 8)}", "head")
         return runner.change([declared_by_name[name] for name in batch], parts)
 
     results = roll_out([plan.host for plan in changed], how.pace, decided, change)
     return [results[declared.name] for declared in chosen]
-
-
-def _names(batch: Sequence[str]) -> str:
-    return ", ".join(batch[:8]) + (f" and {len(batch) - 8} more" if len(batch) > 8 else "")
 
 
 def _agree(plans: Sequence[Plan], consent: Consent, question: str) -> None:
