@@ -382,9 +382,14 @@ locked() { # FUNCTION
     if [ "$1$BOOT" = settle ]; then flock -w 60 9; else flock -n 9; fi || { [ "$1" = settle ] || turned_away; return; }
     cat "$T/meta" >"$STATE/holder"
     "$1"
+    ended=$?
+    : >"$STATE/holder"
+    return $ended
 }
 
 turned_away() {
+    # Who took the lock a moment ago may not have said yet who it is.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do [ ! -s "$STATE/holder" ] || break; sleep 0.1; done
     journal "says $(tr -cd '\40-\176' <"$STATE/holder")"
     unbegun locked
 }
