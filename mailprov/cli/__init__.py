@@ -1,0 +1,73 @@
+"""The command line: each verb's options, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mailprov import __version__
+from mailprov.cli import desk, hosts, people
+from mailprov.cli.root import cli
+from mailprov.errors import Exit, MailprovError
+
+__all__ = ["cli", "main", "run"]
+
+VERBS = (desk, hosts, people)
+"""modules whose import gives `cli` its verbs"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a verb and leave with its exit code; every error is a message here, never a traceback."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """The exit code of one command line."""
+    try:
+        status = cli.main(arguments, standalone_mode=False, prog_name="mailprov")
+        return int(status) if isinstance(status, int) else int(Exit.DONE)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        usage = f"\n{context.get_usage()}\nTry `{context.command_path} --help`." if context else ""
+        _say(error.format_message() + usage)
+    except MailprovError as error:
+        _say(str(error))
+        return int(error.exit)
+    except BrokenPipeError:
+        sys.stderr.close()
+    except OSError as error:
+        _say(f"{error.filename or 'this machine'}: {error.strerror or error}")
+    except Exception as error:  # the last line of defence: a mistake of ours is an error message too
+        _say(_mistake(error))
+    return int(Exit.ERROR)
+
+
+def _say(text: str) -> None:
+    from mailprov.report import printable
+
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    click.echo(click.style("Error: ", fg="red") + lines, err=True, color=None if _coloured() else False)
+
+
+def _coloured() -> bool:
+    from mailprov.verbs.console import coloured
+
+    return coloured(sys.stderr)
+
+
+def _mistake(error: Exception) -> str:
+    """Where a mistake of ours is, without the values that were at hand: those may be secret."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return (
+        f"mailprov {__version__} has a mistake: {type(error).__name__}\n  where: {where}\n"
+        "  to do: please report this line; nothing else is needed"
+    )

@@ -1,0 +1,182 @@
+"""Verbs about hosts: what they are in, what would change, the change, and its check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mailprov.cli.options import declaration, formatted, in_file, sharded
+from mailprov.cli.root import cli
+from mailprov.errors import Exit
+
+
+@cli.command()
+@click.argument("host")
+@in_file
+@click.option("--yes", is_flag=True, help="Record without asking: only when the fingerprint is known to be right.")
+@click.option("--replace", is_flag=True, help="Record even where another key is known for this host.")
+def trust(host: str, file: Path, yes: bool, replace: bool) -> Exit:
+    """Show a host's SSH fingerprints, and record them when you say so.
+
+    Compare them with what the host itself says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
+    """
+    from mailprov.verbs import trust as verb
+
+    return verb.trust(host, file, yes=yes, replace=replace)
+
+
+@cli.command()
+@declaration
+@formatted
+@click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the plan here, for `mailprov apply PLAN`.")
+@sharded
+def plan(
+    file: Path,
+    limit: tuple[str, ...],
+    form: str,
+    details: bool,
+    detailed_exitcode: bool,
+    out: Path | None,
+    shard: str,
+    executor: str,
+) -> Exit:
+    """Show what an apply would change, why, and what it does to live sessions. Changes nothing.
+
+    "pending": the declaration moved since the last apply. "drift": the host moved.
+    """
+    from mailprov.verbs import plan as verb
+
+    return verb.plan(file, limit, verb.How(form, out, shard, executor, details, detailed_exitcode))
+
+
+@cli.command()
+@click.argument("plan", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@declaration
+@click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
+@click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
+@click.option("--allow-removals", is_flag=True, help="Accounts may be closed (their mail is kept).")
+@click.option("--allow-many", is_flag=True, help="Many accounts may change at once (5 and 30 %, or more).")
+@click.option("--allow-closing", is_flag=True, help="Ports that are open may be closed.")
+@click.option("--allow-shrinking", is_flag=True, help="Quotas may fall below what is used.")
+@click.option("--canary", type=click.IntRange(0), default=1, show_default=True, help="So many hosts go first.")
+@click.option("--batch", default="20%", show_default=True, metavar="N|N%", help="So many hosts follow at a time.")
+@click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True, help="More failed hosts end it.")
+@formatted
+@sharded
+def apply(
+    plan: Path | None,
+    file: Path,
+    limit: tuple[str, ...],
+    details: bool,
+    yes: bool,
+    canary: int,
+    batch: str,
+    max_failures: int,
+    form: str,
+    shard: str,
+    executor: str,
+    **allowed: bool,
+) -> Exit:
+    """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
+
+    PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved.
+
+    Several hosts are changed batch by batch, the canary first. A host that cannot be reached counts as failed. Hosts
+    that are done stay done: run it again to go on.
+    """
+    from mailprov.rollout import Pace
+    from mailprov.verbs import apply as verb
+
+    flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
+    how = verb.How(verb.Consent(yes, flags, details), Pace(canary, batch, max_failures), form, shard, executor)
+    return verb.apply(file, limit, plan, how)
+
+
+@cli.command()
+@declaration
+@formatted
+@click.option("--user", metavar="ADDRESS", help="Log in as this account instead of one made for the check.")
+@click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
+@click.option("--no-login", is_flag=True, help="Only look at the listeners: no account, nothing sent, no SSH.")
+@click.option("--ca", type=click.Path(path_type=Path, exists=True), help="A PEM bundle of further root certificates.")
+@click.option("--details", is_flag=True, help="Show every step and its time.")
+def verify(
+    file: Path,
+    limit: tuple[str, ...],
+    form: str,
+    user: str | None,
+    password_env: str | None,
+    no_login: bool,
+    ca: Path | None,
+    details: bool,
+) -> Exit:
+    """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
+
+    Makes a test account for the check and removes it afterwards, or uses yours (--user).
+    """
+    from mailprov.verbs import verify as verb
+
+    return verb.verify(file, limit, form, verb.How(user, password_env, no_login, ca, details))
+
+
+@cli.command()
+@declaration
+def status(file: Path, limit: tuple[str, ...]) -> Exit:
+    """Show what each host is in: at rest, at work, cut off, or owing a reload. Changes nothing."""
+    from mailprov.verbs import past
+
+    return past.status(file, limit)
+
+
+@cli.command()
+@declaration
+def history(file: Path, limit: tuple[str, ...]) -> Exit:
+    """Show who applied what to each host, when, from which commit, and how it ended."""
+    from mailprov.verbs import past
+
+    return past.show_history(file, limit)
+
+
+@cli.command()
+@declaration
+@click.option("--to", "target", metavar="APPLY", help="Back to before this apply (a name that `history` shows).")
+@click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
+def rollback(file: Path, limit: tuple[str, ...], target: str | None, yes: bool) -> Exit:
+    """Put hosts back as they were before the last apply, or before an earlier one of the last 10.
+
+    Mail, installed packages, and passwords that users have changed since are left as they are.
+    """
+    from mailprov.verbs import past
+
+    return past.rollback(file, limit, target, yes=yes)
+
+
+@cli.command()
+@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+@declaration
+@click.option("--delete", "count", type=int, metavar="N", help="Delete them: N must be how many mailboxes that are.")
+def purge(addresses: tuple[str, ...], file: Path, limit: tuple[str, ...], count: int | None) -> Exit:
+    """Show mail that closed accounts have left on the hosts; delete it only when told how many mailboxes that are.
+
+    Nothing else deletes mail. It cannot be taken back, and it is written into the host's history.
+    """
+    from mailprov.verbs import purge as verb
+
+    return verb.purge(file, limit, addresses, count)
+
+
+@cli.command()
+@declaration
+@click.option("--release", type=click.Choice(["bullseye", "bookworm", "trixie"]), default="bookworm", show_default=True)
+@click.option("--keep", is_flag=True, help="Leave the hosts running until Enter or Ctrl-C.")
+def rehearse(file: Path, limit: tuple[str, ...], release: str, keep: bool) -> Exit:
+    """Boot a disposable Debian host for each declared one; apply, verify, plan again, and throw them away.
+
+    Needs Linux, root and systemd-nspawn on this machine. The declared hosts are not touched.
+    """
+    from mailprov.verbs import rehearse as verb
+
+    return verb.rehearse(file, limit, release, keep=keep)

@@ -1,0 +1,48 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def declaration(function: F) -> F:
+    """-f and --limit, for every verb that acts on the declared hosts."""
+    words = "Only this host, or the hosts of this group (may be given again)."
+    limit = click.option("--limit", multiple=True, metavar="NAME", help=words)
+    return in_file(limit(function))
+
+
+def in_file(function: F) -> F:
+    """-f, for every verb that reads the declaration."""
+    return click.option(
+        "-f",
+        "--file",
+        "file",
+        type=click.Path(path_type=Path),
+        default=Path("mail.yaml"),
+        show_default=True,
+        help="The declaration.",
+    )(function)
+
+
+def formatted(function: F) -> F:
+    """--format, for every verb that reports."""
+    choice = click.Choice(["text", "json", "markdown"])
+    return click.option("--format", "form", type=choice, default="text", show_default=True, help="The report's form.")(
+        function
+    )
+
+
+def sharded(function: F) -> F:
+    """--shard and --executor, for verbs whose work several machines may share."""
+    text = "The K-th of N parts of the hosts, for N machines that share the work."
+    where = "Who does the work: threads here, or the workers of a Dask cluster, dask://HOST:PORT."
+    shard = click.option("--shard", default="", metavar="K/N", help=text)
+    executor = click.option("--executor", default="threads", show_default=True, metavar="WHERE", help=where)
+    return shard(executor(function))
