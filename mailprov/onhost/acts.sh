@@ -27,13 +27,15 @@ install_packages() { # NAME...
     done
     apt_install "$@"
     status=$?
-    unmask_running
+    unmask
     return $status
 }
 
-unmask_running() {
+# The mask of one that ran has served its time; what apt did not bring needs none.
+unmask() {
     for name in dovecot postfix; do
         [ ! -L "/run/systemd/system/$name.service" ] || systemctl unmask -q --runtime "$name.service"
+        [ -e "/lib/systemd/system/$name.service" ] || systemctl unmask -q "$name.service"
     done
 }
 

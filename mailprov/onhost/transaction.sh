@@ -363,7 +363,7 @@ settle() {
     [ -z "$final" ] || { patiently unsealed close "$final"; return; }
     happened begin || [ -z "$(ls -A "$T/old")" ] || { echo "$T/journal is not whole"; return 1; }
     journal "settle${BOOT:+ $BOOT}"
-    run unmask_running
+    run unmask
     run let_in
     if happened confirmed && ! happened revert; then
         finish

@@ -146,10 +146,14 @@ def test_a_firewall_that_cuts_ssh_off_is_taken_back(patient: Patient, known: Kno
     converges(patient, known)
 
 
-_HOLD_APT = (
-    "use Fcntl; open(F, '>>', '/var/lib/dpkg/lock-frontend') or die; "
-    "fcntl(F, F_SETLK, pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0)) or die $!; sleep shift"
-)
+_HOLD_APT = r"""
+use Fcntl;
+open(my $file, '>>', '/var/lib/dpkg/lock-frontend') or die $!;
+my $lock = pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0);
+fcntl($file, F_SETLKW, $lock) or die $!;
+open(my $held, '>', '/run/apt-held') or die $!;
+sleep shift;
+"""
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(600, 1), (5, 0)])
@@ -160,7 +164,10 @@ def test_apt_is_busy(ward: Ward, layers: Callable[[Scenario], Layer], seconds: i
     try:
         old = patient.state(bare.after)
         patient.sh(
-            'systemd-run -q --unit=busy --property=Type=exec perl -e "$1" "$2"; sleep 1', _HOLD_APT, str(seconds)
+            'printf %s "$1" >/run/hold-apt; systemd-run -q --unit=busy perl /run/hold-apt "$2"; '
+            "until [ -e /run/apt-held ]; do sleep 0.1; done",
+            _HOLD_APT,
+            str(seconds),
         )
         ended, said = patient.here(bare.after, "apply", "--yes", apt=3 if status else 60)
         assert ended == status, said
