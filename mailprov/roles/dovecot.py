@@ -7,6 +7,7 @@ from functools import cache
 from operator import attrgetter
 
 from mailprov.encode import Addresses, Encoded, PasswdTail, passwd_rows, passwd_tail, word
+from mailprov.errors import HostError
 from mailprov.model import PROTOCOLS, Facts, HostSpec, Item, Password, Protocol_, Secret, User
 from mailprov.render import Render, render
 from mailprov.resources.accounts import MODE, accounts
@@ -18,6 +19,9 @@ from mailprov.roles import tls
 
 FOLDER = "/etc/dovecot/mailprov"
 MAIL = "/var/vmail"
+
+# Debian 11's: its `ssl_min_protocol` ends at TLSv1.2, and doveconf lets the other value pass.
+_NO_TLS13_MINIMUM = "2.3.13"
 
 # What Dovecot's auth calls the protocol that asks it (%s, %{protocol}); Postfix's submission asks as "smtp".
 _AUTH_SERVICE = {"pop3": "pop3", "imap": "imap", "submission": "smtp"}
@@ -57,7 +61,13 @@ def packages(host: HostSpec) -> tuple[Package, ...]:
 
 
 def configuration(host: HostSpec, facts: Facts, render: Render = render) -> str:
-    """dovecot.conf in the syntax of the version that the host has or would install."""
+    """dovecot.conf in the syntax of the version that the host has or would install.
+
+    Raises HostError where that version does not know what is declared.
+    """
+    if host.tls.min_version == "TLSv1.3" and facts.dovecot.startswith(_NO_TLS13_MINIMUM):
+        cure = "declare `tls.min_version: TLSv1.2` for this host, or give it a newer Debian"
+        raise HostError(f"Dovecot {facts.dovecot} cannot require TLS 1.3", where=host.name, cure=cure)
     protocols = tuple(word(name) for name in ("imap", "pop3") if _open(host, name))
     listeners = {"imap": host.services.imap, "pop3": host.services.pop3}
     logins = tuple((name, listeners[name].starttls or 0, listeners[name].tls or 0) for name in protocols)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from simulated_host import declare
 
 from mailprov.encode import map_row
+from mailprov.errors import HostError
 from mailprov.model import Alias, Domain, Facts, HostSpec, Password, Secret, Spec, Tls, User
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.certificates import Certificate
@@ -189,6 +190,12 @@ def test_the_oldest_tls_version(tmp_path: Path, facts: Facts, minimum: str) -> N
     assert set(main["smtpd_tls_protocols"].split(", ")) == refused
     assert main["smtpd_tls_mandatory_protocols"] == main["smtpd_tls_protocols"]
     assert settings(dovecot.configuration(declared, facts))["ssl_min_protocol"] == minimum
+
+
+def test_debian_11_cannot_require_tls_1_3(tmp_path: Path) -> None:
+    declared = host(tmp_path, tls={"self_signed": {}, "min_version": "TLSv1.3"})
+    with pytest.raises(HostError, match=r"Dovecot 2\.3\.13 cannot require TLS 1\.3"):
+        dovecot.configuration(declared, replace(FACTS["2.3"], dovecot="2.3.13"))
 
 
 def test_relaying_needs_a_login(tmp_path: Path) -> None:
