@@ -125,7 +125,7 @@ class Work:
 
 def script() -> str:
     """The host's script: transaction.sh with the functions that it uses."""
-    parts = (onhost.text(name) for name in ("acts.sh", "reload.sh", "checks.sh"))
+    parts = (onhost.text(name) for name in ("acts.sh", "reload.sh", "checks.sh", "history.sh"))
     return onhost.text("transaction.sh").replace("# @LIBRARY@\n", "\n".join(parts))
 
 

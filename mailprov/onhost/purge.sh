@@ -1,5 +1,5 @@
 # Delete the mail of accounts that are closed: sh -c THIS mailprov NAME META ADDRESS...
-# It cannot be taken back. POSIX sh.
+# It cannot be taken back. POSIX sh; history.sh goes before it.
 # shellcheck disable=SC2015
 set -u
 umask 077
@@ -14,12 +14,6 @@ closed() { # ADDRESS: whether it has mail here, and no account
     [ -d "/var/vmail/${1##*@}/${1%@*}" ] && [ ! -L "/var/vmail/${1##*@}" ]
 }
 
-remember() { # WORDS...: a line of the history
-    last=$(tail -n 1 "$STATE/history" | sha256sum)
-    { cat "$STATE/history" && echo "${last%% *} $(date +%s) $*"; } >"$STATE/history.new" && sync -- "$STATE/history.new" &&
-        mv -f -- "$STATE/history.new" "$STATE/history"
-}
-
 [ -f "$ACCOUNTS" ] && [ -f "$STATE/history" ] || { echo 'mailprov has not been applied to this host' >&2; exit 1; }
 exec 9>>"$STATE/lock"
 flock -n 9 && [ ! -e "$STATE/open" ] || { echo "an apply is at work, or cut off: $(cat "$STATE/holder")" >&2; exit 8; }
@@ -28,10 +22,12 @@ shift 2
 for address in "$@"; do
     closed "$address" || { echo "$address is not closed, or has no mail" >&2; exit 1; }
 done
+printf '%s\n' "$meta" >"$STATE/holder"
 # First the record, so that no deletion is without one.
-remember "$name" purged "$meta" || exit 1
+chain "$name" purged "$meta" || exit 1
 for address in "$@"; do
     doveadm kick "$address" >/dev/null 2>&1
     rm -rf -- "/var/vmail/${address##*@}/${address%@*}" || exit 1
     echo "$address"
 done
+: >"$STATE/holder"

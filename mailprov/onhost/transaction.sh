@@ -304,14 +304,10 @@ close() { # VERDICT
 
 is_open() { [ "$(cat "$STATE/open" 2>/dev/null)" = "${T##*/}" ]; }
 
-# One line a transaction, each with the hash of the one before it: a gap shows.
 remember() { # VERDICT
     touch "$STATE/history"
     ! grep -q "^[0-9a-f]* [0-9]* ${T##*/} " "$STATE/history" || return 0
-    last=$(tail -n 1 "$STATE/history" | sha256sum)
-    {
-        cat "$STATE/history" && echo "${last%% *} $(date +%s) ${T##*/} $1 $(cat "$T/meta")"
-    } >"$STATE/history.new" && sync -- "$STATE/history.new" && mv -f -- "$STATE/history.new" "$STATE/history"
+    chain "${T##*/}" "$1" "$(cat "$T/meta")"
 }
 
 prune() { # those that never began (but for one that is still coming in), and the oldest

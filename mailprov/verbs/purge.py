@@ -33,7 +33,8 @@ def _purge(declared: HostSpec, host: Host, addresses: Sequence[str], count: int 
         return
     leftovers.agree(wanted, count, declared.name)
     words = (transaction_name(), who(f"purged {len(wanted)}"), *(one.address for one in wanted))
-    completed = host.run(("sh", "-c", onhost.text("purge.sh"), "mailprov", *words), timeout=600)
+    work = onhost.text("history.sh") + onhost.text("purge.sh")
+    completed = host.run(("sh", "-c", work, "mailprov", *words), timeout=600)
     said = completed.stderr.decode("utf-8", "replace").strip()[:400]
     if completed.status == int(Exit.LOCKED):
         raise LockedError("another apply is at work on this host", where=declared.name, why=said)
