@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 if not TYPE_CHECKING and "invoke" not in sys.modules:
@@ -37,6 +38,7 @@ from mailprov.host.credentials import Ask, Credential, credentials
 from mailprov.host.exchange import Channel
 from mailprov.host.known_hosts import HostKey
 from mailprov.host.lines import printable
+from mailprov.host.manners import patiently, turn
 from mailprov.host.session import SshHost
 from mailprov.host.sshconfig import SshConfig, Target, route
 from mailprov.host.wire import Wire, dial
@@ -88,7 +90,7 @@ def scan(spec: HostSpec, *, config: SshConfig, ask: Ask | None = None) -> Scan:
     try:
         for kinds in SCANNED:
             try:
-                link = _handshake(target, _reach(target, before, links), kinds)
+                link = patiently(partial(_meet, target, before, links, kinds))
             except _NoCommonAlgorithm as error:
                 missing = error
                 continue
@@ -141,15 +143,21 @@ def _open(way: Sequence[Target], ask: Ask | None) -> tuple[_Link, ...]:
         for position, target in enumerate(way):
             known = _known(target)
             kinds = known.kinds(*target.known_as)
-            link = _handshake(target, _reach(target, way[:position], links), (*kinds, *KEY_KINDS))
-            links.append(link)
-            _check(target, known, link)
-            _log_in(target, link.transport, ask)
+            wanted = (*kinds, *KEY_KINDS)
+            with turn(target.host, target.port):
+                link = patiently(partial(_meet, target, way[:position], links, wanted))
+                links.append(link)
+                _check(target, known, link)
+                _log_in(target, link.transport, ask)
             link.transport.set_keepalive(KEEPALIVE)
         return tuple(links)
     except BaseException:
         _close(links)
         raise
+
+
+def _meet(target: Target, before: Sequence[Target], links: Sequence[_Link], kinds: Sequence[str]) -> _Link:
+    return _handshake(target, _reach(target, before, links), kinds)
 
 
 def _known(target: Target) -> known_hosts.KnownHosts:

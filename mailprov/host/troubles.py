@@ -10,6 +10,7 @@ from typing import Literal
 from mailprov.errors import ConnectError
 from mailprov.host.known_hosts import Entry, HostKey
 from mailprov.host.lines import excerpt, printable
+from mailprov.host.manners import TurnedAwayError
 from mailprov.host.sshconfig import Target
 
 
@@ -117,11 +118,11 @@ def no_handshake(target: Target, head: bytes, error: str, how: Ending) -> Connec
             why=f"{said}; {printable(error, 300)}",
             cure="update the SSH server, or look for what garbles the connection on its way",
         )
-    return _closed(target, "during the handshake", f"{said}; {printable(error, 300)}" if error else said)
+    return _closed(target, "during the handshake", f"{said}; {printable(error, 300)}" if error else said, ConnectError)
 
 
-def _closed(target: Target, when: str, said: str) -> ConnectError:
-    return ConnectError(
+def _closed(target: Target, when: str, said: str, kind: type[ConnectError] = TurnedAwayError) -> ConnectError:
+    return kind(
         f"the SSH server closed the connection {when}",
         where=target.where,
         why=said,
