@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mailprov import planfile
-from mailprov.errors import MailprovError
+from mailprov.errors import HostError, MailprovError
 from mailprov.model import HostSpec, Spec
 from mailprov.planfile import Kept
+from mailprov.resources.rows import some
 from mailprov.rollout import Result
 from mailprov.survey import prepare
 from mailprov.verbs import work
@@ -41,7 +42,7 @@ class Runner:
 
     def look(self, chosen: Sequence[HostSpec]) -> list[Kept | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
-        return self._each(_look_there, work.look, [(declared,) for declared in chosen], LOOKS)
+        return told_apart(self._each(_look_there, work.look, [(declared,) for declared in chosen], LOOKS))
 
     def change(self, chosen: Sequence[HostSpec], parts: Mapping[str, Kept]) -> list[Result]:
         """Carry out each host's plan. Raises MailprovError for `where`."""
@@ -60,6 +61,26 @@ class Runner:
                 path = str(self.file.resolve())
                 futures = [pool.submit(there, path, words[0].name, *map(_light, words[1:])) for words in calls]
             return [future.result() for future in futures]
+
+
+def told_apart(found: Sequence[Kept | MailprovError]) -> list[Kept | MailprovError]:
+    """What was found, with an error in place of each plan for a machine that other hosts are, too."""
+    names: dict[str, list[str]] = {}
+    for one in found:
+        if not isinstance(one, MailprovError):
+            names.setdefault(one.plan.facts.machine_id, []).append(one.plan.host)
+
+    def checked(one: Kept | MailprovError) -> Kept | MailprovError:
+        if isinstance(one, MailprovError) or len(same := names[one.plan.facts.machine_id]) == 1:
+            return one
+        return HostError(
+            f"this is the same machine as {some([name for name in same if name != one.plan.host], 3)}",
+            where=one.plan.host,
+            why=f"they have one machine-id: {one.plan.facts.machine_id}",
+            cure="declare each machine once; on a copied machine: rm /etc/machine-id && systemd-machine-id-setup",
+        )
+
+    return [checked(one) for one in found]
 
 
 @contextmanager

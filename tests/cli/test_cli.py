@@ -364,6 +364,19 @@ def test_limit(mailprov: Run, simulated: SimulatedHost) -> None:
     assert (status, "did you mean `mail1`?" in err) == (1, True)
 
 
+def test_two_names_for_one_machine(mailprov: Run, simulated: SimulatedHost, tmp_path: Path) -> None:
+    """Two addresses of one machine look like two hosts: found by what the machine says that it is."""
+    twice = "".join(f"  mail{n}: {{address: 192.0.2.{n}, hostname: {n}.example.com}}\n" for n in (1, 2))
+    file = tmp_path / "mail.yaml"
+    text = re.sub(r"^hosts:.*?(?=^\S)", f"hosts:\n{twice}", file.read_text(encoding="utf-8"), flags=re.M | re.S)
+    file.write_text(text, encoding="utf-8")
+    status, out, err = mailprov("plan")
+    assert (status, out) == (7, "")
+    assert "mail1: this is the same machine as mail2" in err and "mail2: this is the same machine as mail1" in err
+    assert mailprov("apply", "--yes")[0] == 7
+    assert mailprov("plan", "--limit", "mail1")[0] == 0
+
+
 def test_apply_asks_or_stops(mailprov: Run, simulated: SimulatedHost) -> None:
     status, _, err = mailprov("apply")
     assert status == 5
