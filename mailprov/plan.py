@@ -141,7 +141,9 @@ def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
     asked: list[Question] = []
     for place, difference in enumerate(found):
         closer = CLOSER.get(difference.key.kind)
-        question = closer.closer(_known(difference)) if closer and difference.before is not None else None
+        if closer is None or difference.before is None:
+            continue
+        question = closer.closer(_known(difference), difference.after)
         if question is not None:
             asked.append(Question(f"closer{place}", question.function, question.words))
     return tuple(asked)
@@ -173,7 +175,7 @@ def plan(
         before, after = _known(difference), difference.after
         text = closer.get(f"closer{place}")
         if text is not None:
-            before = CLOSER[difference.key.kind].closely(before, text)
+            before = CLOSER[difference.key.kind].closely(before, after, text)
         action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
         summary, detail = resource.describe(before, after)
         effects = resource.effects(before, after)

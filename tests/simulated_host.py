@@ -155,7 +155,7 @@ class SimulatedHost:
             "firewall": lambda: f"{sha256(self.table)}  -\n",
             "manifest": lambda: self.kept,
             "content": lambda path: self.entries[path].content,
-            "rows": lambda path: without_own_passwords(self.entries[path].content),
+            "rows": lambda path, *parts: every_part(without_own_passwords(self.entries[path].content), len(parts) - 1),
         }
         return functions[function](*words) if function in functions else self.said.get(function, "")
 
@@ -302,6 +302,12 @@ class SimulatedHost:
                 line = with_password(line, own.get(address) or item.initial(address))
             lines.append(line)
         return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def every_part(text: str, parts: int) -> str:
+    """As if all parts of a table differed, which is always a right answer."""
+    rows = (f"{number} {row}\n" for number, row in enumerate(text.splitlines(), 1))
+    return " ".join(map(str, range(parts))) + "\n" + "".join(rows)
 
 
 def without_own_passwords(text: str) -> str:

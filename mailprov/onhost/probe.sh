@@ -123,8 +123,44 @@ content() { # PATH
     [ -f "$1" ] && head -c 1048576 -- "$1"
 }
 
-rows() { # PATH: a passwd-file without the passwords that belong to their users, or a map
-    [ -f "$1" ] && awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1"
+# Of a table, those parts that have not the digests told: their numbers, then their rows, each after its line's number.
+# A table is a map, or a passwd-file without the passwords that belong to their users.
+rows() { # PATH SEPARATOR DIGEST...
+    [ -f "$1" ] || return 0
+    path=$1 separator=$2
+    shift 2
+    apart=0
+    [ $# = 1 ] || apart=$(
+        parted "$path" "$separator" $# '' |
+            awk -v told="$*" 'BEGIN { split(told, digest, " ") } $2 != digest[$1 + 1] { print $1 }'
+    )
+    apart=$(echo $apart)
+    echo "$apart"
+    parted "$path" "$separator" $# "$apart"
+}
+
+# A row's part is told by the Adler-32 of its key (RFC 1950, section 8.2): the rows of these parts, or every part's digest.
+parted() { # PATH SEPARATOR HOW_MANY PARTS
+    awk -F: -v OFS=: -v separator="$2" -v many="$3" -v parts="$4" '
+        BEGIN {
+            for (byte = 1; byte < 256; byte++) value[sprintf("%c", byte)] = byte
+            for (part = 0; part < many; part++) digest[part] = "echo " part " $(sha256sum)"
+            if (parts == "") for (part in digest) printf "" | digest[part]
+        }
+        separator == ":" && $5 == "initial" { $2 = "" }
+        {
+            end = index($0, separator)
+            end = end ? end - 1 : length($0)
+            low = 1
+            high = 0
+            for (at = 1; many > 1 && at <= end; at++) {
+                low = (low + value[substr($0, at, 1)]) % 65521
+                high = (high + low) % 65521
+            }
+            part = (low + high) % many
+            if (parts == "") print | digest[part]
+            else if (index(" " parts " ", " " part " ")) print NR " " $0
+        }' "$1"
 }
 
 leftovers() { # mail whose account is closed: its bytes, its messages, its address

@@ -43,8 +43,8 @@ class Resource(Protocol[T]):
 class Closer(Protocol[T]):
     """A resource that can show how an item differs, at the price of one more answer."""
 
-    def closer(self, live: T) -> Question | None:
+    def closer(self, live: T, desired: T | None) -> Question | None:
         """What more to ask about an item that differs; None: nothing."""
 
-    def closely(self, live: T, text: str) -> T:
+    def closely(self, live: T, desired: T | None, text: str) -> T:
         """`live` with the answer to `closer` in it."""

@@ -25,7 +25,7 @@ class Accounts:
     path: str
     digest: str
     attributes: tuple[str, str, str] = MODE
-    rows: rows.Table | None = field(default=None, repr=False, compare=False)
+    rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
     initial: Callable[[str], Secret] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -63,14 +63,14 @@ def same(desired: Accounts, live: Accounts, applied: Accounts | None) -> bool:
     return desired == live
 
 
-def closer(live: Accounts) -> Question | None:
+def closer(live: Accounts, desired: Accounts | None) -> Question | None:
     """The rows, where they may differ."""
-    return Question("rows", "rows", (live.path,))
+    return rows.question(live.path, ":", desired.rows if desired else None)
 
 
-def closely(live: Accounts, text: str) -> Accounts:
+def closely(live: Accounts, desired: Accounts | None, text: str) -> Accounts:
     """With its rows."""
-    return replace(live, rows=rows.Table(text, ":"))
+    return replace(live, rows=rows.answered(text, ":", desired.rows if desired else None))
 
 
 def describe(before: Accounts | None, after: Accounts | None) -> tuple[str, tuple[str, ...]]:

@@ -80,12 +80,12 @@ def same(desired: File, live: File, applied: File | None) -> bool:
     return desired == live
 
 
-def closer(live: File) -> Question | None:
+def closer(live: File, desired: File | None) -> Question | None:
     """A file's content; not that of a secret one."""
     return Question("content", "content", (live.path,)) if live.type == "file" and not live.secret else None
 
 
-def closely(live: File, text: str) -> File:
+def closely(live: File, desired: File | None, text: str) -> File:
     """With its content."""
     return replace(live, content=text.encode())
 

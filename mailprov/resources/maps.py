@@ -23,7 +23,7 @@ class Map:
     digest: str
     attributes: tuple[str, str, str] = MODE
     database: str = ""
-    rows: rows.Table | None = field(default=None, repr=False, compare=False)
+    rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> Key:
@@ -65,14 +65,14 @@ def same(desired: Map, live: Map, applied: Map | None) -> bool:
     return compiled and (desired.digest, desired.attributes) == (live.digest, live.attributes)
 
 
-def closer(live: Map) -> Question | None:
+def closer(live: Map, desired: Map | None) -> Question | None:
     """The rows."""
-    return Question("rows", "rows", (live.path,))
+    return rows.question(live.path, " ", desired.rows if desired else None)
 
 
-def closely(live: Map, text: str) -> Map:
+def closely(live: Map, desired: Map | None, text: str) -> Map:
     """With its rows."""
-    return replace(live, rows=rows.Table(text, " "))
+    return replace(live, rows=rows.answered(text, " ", desired.rows if desired else None))
 
 
 def describe(before: Map | None, after: Map | None) -> tuple[str, tuple[str, ...]]:

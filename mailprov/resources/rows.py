@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mailprov.model import Secret
+from mailprov.model import Question, Secret
 
 SHOWN = 20
 """how many changed rows a plan names; the rest is counted"""
@@ -49,12 +50,12 @@ class Difference:
 class Table:
     """A whole table, kept as one text that never shows itself: where nothing differs nobody asks for its rows."""
 
-    __slots__ = ("_rows", "_separator", "_text")
+    __slots__ = ("_rows", "_text", "separator")
 
     def __init__(self, text: str, separator: str) -> None:
         """`separator` is what stands behind a row's key."""
         self._text = Secret(text)
-        self._separator = separator
+        self.separator = separator
         self._rows: Mapping[str, str] | None = None
 
     def digest(self) -> str:
@@ -67,17 +68,73 @@ class Table:
     def reveal(self) -> Mapping[str, str]:
         """The rows by key, as `parse` finds them. Call it only where rows are compared or written."""
         if self._rows is None:
-            self._rows = parse(self._text.reveal(), self._separator)
+            self._rows = parse(self._text.reveal(), self.separator)
         return self._rows
+
+    def lines(self) -> list[str]:
+        """The lines of the text."""
+        return self._text.reveal().split("\n")[:-1]
 
     def __repr__(self) -> str:
         return "<rows>"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The rows of a live table by key, which never show themselves."""
+
+    rows: Mapping[str, str] = field(repr=False)
+
+    def reveal(self) -> Mapping[str, str]:
+        """The rows. Call it only where rows are compared."""
+        return self.rows
 
 
 def table(lines: Iterable[str], separator: str) -> Table:
     """The table of these rows in byte order: its digest is what `sort | sha256sum` gives in the C locale."""
     ordered = sorted(lines)  # every line is ASCII, so this is byte order
     return Table("\n".join((*ordered, "")), separator)
+
+
+# --- what a host is asked of a table that differs
+
+ROWS_A_PART = 1_000
+MOST_PARTS = 64
+"""a large table is compared part by part, so that what travels grows with the change, not with the table"""
+
+
+def question(path: str, separator: str, desired: Table | Seen | None) -> Question:
+    """For those parts of a live table that are not as desired. The answer is what `answered` reads."""
+    digests = _digests(_parts(desired)) if isinstance(desired, Table) else ("-",)
+    return Question("rows", "rows", (path, separator, *digests))
+
+
+def answered(text: str, separator: str, desired: Table | Seen | None) -> Seen:
+    """The rows of the live table: those that the host told, and the desired ones of the parts that do not differ."""
+    told, _, body = text.partition("\n")
+    apart = frozenset(map(int, told.split()))
+    parts = _parts(desired) if isinstance(desired, Table) else []
+    same = (row for number, part in enumerate(parts) if number not in apart for row in part)
+    numbered = [line.partition(" ") for line in body.split("\n")[:-1]]
+    found = {row.partition(separator)[0]: row for row in same}
+    found |= _parse([row for _, _, row in numbered], separator, [int(number) for number, _, _ in numbered])
+    return Seen(found)
+
+
+def _parts(table: Table) -> list[list[str]]:
+    lines = table.lines()
+    parts: list[list[str]] = [[] for _ in range(max(1, min(MOST_PARTS, len(lines) // ROWS_A_PART)))]
+    for row in lines:
+        sums = zlib.adler32(row.partition(table.separator)[0].encode())
+        parts[((sums & 0xFFFF) + (sums >> 16)) % len(parts)].append(row)
+    return parts
+
+
+def _digests(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(hashlib.sha256("".join(f"{row}\n" for row in part).encode()).hexdigest() for part in parts)
+
+
+# --- differences
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> Difference:
@@ -125,12 +182,18 @@ def parse(text: str, separator: str) -> dict[str, str]:
     So no text that somebody wrote there is taken for a key, and shown: it may hold a password.
     """
     lines = text.split("\n")
-    if separator in _PLAIN and not lines[-1] and all(map(_PLAIN[separator].fullmatch, lines[:-1])):
-        plain = {row.partition(separator)[0]: row for row in lines[:-1]}
-        if len(plain) == len(lines) - 1:
+    if not lines[-1]:
+        lines.pop()
+    return _parse(lines, separator, range(1, len(lines) + 1))
+
+
+def _parse(lines: Sequence[str], separator: str, numbers: Sequence[int]) -> dict[str, str]:
+    if separator in _PLAIN and all(map(_PLAIN[separator].fullmatch, lines)):
+        plain = {row.partition(separator)[0]: row for row in lines}
+        if len(plain) == len(lines):
             return plain
     found: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in zip(numbers, lines, strict=True):
         row = line.rstrip(" \t\r")
         key, cut, _ = row.partition(separator)
         if cut and _KEY.fullmatch(key) and _PRINTABLE.fullmatch(row):

@@ -73,14 +73,6 @@ def test_accounts_and_their_own_passwords(folder: Path) -> None:
     assert digest() != before
 
 
-def test_rows_hold_no_password_of_ones_own(folder: Path) -> None:
-    [live] = accounts.read({"accounts": ask(folder, "accounts", "accounts")}).values()
-    text = ask(folder, "rows", "accounts")
-    assert text == MANAGED + OWN.replace(HASH, "")
-    found = accounts.closely(live, text)
-    assert sorted(found.rows.reveal() if found.rows else ()) == ["alice@example.com", "bob@example.com"]
-
-
 @pytest.mark.parametrize("name", ["missing", "folder", "link", "dangling"])
 def test_accounts_that_are_no_plain_file(folder: Path, name: str) -> None:
     assert not accounts.read({"accounts": ask(folder, "accounts", name)})

@@ -42,7 +42,7 @@ PATH = "/etc/postfix/main.cf"
 )
 def test_a_password_that_somebody_wrote_is_not_shown(line: str) -> None:
     after = text_file(PATH, "one = 1\n")
-    before = files.closely(replace(after, sha256="0" * 64), f"one = 1\n{line}\n")
+    before = files.closely(replace(after, sha256="0" * 64), None, f"one = 1\n{line}\n")
     _, detail = files.describe(before, after)
     assert any(row.startswith("-") and "<secret>" in row for row in detail)
     assert "hunter2" not in "".join(detail)
@@ -50,17 +50,17 @@ def test_a_password_that_somebody_wrote_is_not_shown(line: str) -> None:
 
 def test_lines_of_ours_are_shown_as_they_are() -> None:
     ours = "passwd_file_path = /etc/dovecot/mailprov/accounts\n"
-    before = files.closely(text_file(PATH, ""), f"{ours}one = 1\n")
+    before = files.closely(text_file(PATH, ""), None, f"{ours}one = 1\n")
     _, detail = files.describe(before, text_file(PATH, f"{ours}two = 2\n"))
     assert f" {ours.rstrip()}" in detail
 
 
 @pytest.mark.parametrize("secret", ["before", "after"])
 def test_a_secret_file_has_no_diff(secret: str) -> None:
-    before = replace(files.closely(text_file(PATH, ""), "hunter2\n"), secret=secret == "before")
+    before = replace(files.closely(text_file(PATH, ""), None, "hunter2\n"), secret=secret == "before")
     after = replace(text_file(PATH, "KEY\n"), secret=secret == "after")
     assert files.describe(before, after)[1] == ()
-    assert files.closer(replace(before, secret=True)) is None
+    assert files.closer(replace(before, secret=True), None) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_secret_file_has_no_diff(secret: str) -> None:
 )
 def test_what_a_setting_needs(before: str, after: str, effect: Effect) -> None:
     wanted = text_file(PATH, after, services=("postfix",), restart_settings=("inet_interfaces",))
-    found = files.closely(text_file(PATH, before), before)
+    found = files.closely(text_file(PATH, before), None, before)
     assert files.effects(found, wanted) == {"postfix": effect}
 
 
