@@ -3,8 +3,9 @@
     python benchmarks/compare.py [--cases plan-1 add-1 ...] [--rounds 5] [--hosts 20] [--out FILE] [--again]
 
 All tools declare the same mail servers; that they do is not assumed but asserted in every round. Each case is kept in
-the file as soon as it is done, and is not measured a second time unless `--again` says so. `python benchmarks/page.py`
-then writes docs/benchmarks.md. Needs what the lab needs (Linux, root, systemd-nspawn), and PyPI the first time.
+the file as soon as it is done. Run it again to go on: what was measured today, here and with the same versions, is not
+measured a second time, unless `--again` says so. `python benchmarks/page.py` then writes docs/benchmarks.md. Needs what
+the lab needs (Linux, root, systemd-nspawn), and PyPI the first time.
 """
 
 from __future__ import annotations
@@ -317,14 +318,13 @@ class Kept:
         here = {"machine": machine(), "versions": versions()}
         self._all: dict[str, Any] = {**here, "cases": {}}
         if file.exists():
-            self._all = json.loads(file.read_text())
-            if not again and any(self._all[part] != here[part] for part in here):
-                sys.exit(f"{file} is from another machine or other versions: say --again, or another --out")
-            self._all |= here
+            before = json.loads(file.read_text())
+            if all(before[part] == here[part] for part in here):
+                self._all = before
 
     def wants(self, name: str) -> bool:
         """Whether a case is still to be measured."""
-        return self._again or name not in self._all["cases"]
+        return self._again or self._all["cases"].get(name, {}).get("date") != f"{datetime.now(UTC):%Y-%m-%d}"
 
     def add(self, case: Case, measure: Callable[[], Found]) -> None:
         """Measure a case, and keep it at once."""
