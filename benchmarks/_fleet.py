@@ -31,6 +31,20 @@ _MIRROR = os.environ.get("MAILPROV_LAB_MIRROR") or "http://deb.debian.org/debian
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
+_INSTALL = """\
+set -e
+mkdir /srv/python
+cd /srv/python
+tar -x
+apt-get -q update
+DEBIAN_FRONTEND=noninteractive apt-get -q --yes --no-install-recommends install ./*.deb
+rm -r /srv/python
+# What apt's own daily job leaves behind, and tools look at before they read the lists again.
+mkdir -p /var/lib/apt/periodic
+touch /var/lib/apt/periodic/update-success-stamp
+"""
+
+
 def prepared(lab: Lab, *, installed: bool) -> Layer:
     """A Debian with Python, for Ansible; with `installed` the mail servers' packages are there, too."""
     host = lab.boot("first", RELEASE, packages=PACKAGES if installed else ())
@@ -38,8 +52,7 @@ def prepared(lab: Lab, *, installed: bool) -> Layer:
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for package in _packages(host.read("/var/lib/dpkg/status")):
             archive.add(package, package.name)
-    install = "mkdir /srv/python && cd /srv/python && tar -x && dpkg --install *.deb && rm -r /srv/python"
-    host.run(("sh", "-c", f"{install} && apt-get -q update"), stdin=packed.getvalue())
+    host.run(("sh", "-c", _INSTALL), stdin=packed.getvalue())
     host.stop()
     layer = host.snapshot()
     lab.discard(host)

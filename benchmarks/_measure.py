@@ -30,6 +30,7 @@ class Sample:
     memory: int
     status: int
     said: str
+    complained: str
 
 
 def run(
@@ -44,11 +45,11 @@ def run(
 
     `links` are the network interfaces that lead to its hosts. To be `watched` costs some time: not for timed runs.
     """
-    output = folder / "output"
-    with output.open("wb") as stream:
+    output, errors = folder / "output", folder / "errors"
+    with output.open("wb") as stdout, errors.open("wb") as stderr:
         before, begun = _traffic(links), time.perf_counter()
         process = subprocess.Popen(
-            doomed(command), cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            doomed(command), cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
         )
         watch = _Watch(process.pid) if watched else None
         _, status, used = os.wait4(process.pid, 0)
@@ -56,8 +57,8 @@ def run(
     process.returncode = os.waitstatus_to_exitcode(status)
     memory = watch.end() if watch else 0
     sent, received = (now - then for now, then in zip(_traffic(links), before, strict=True))
-    said = output.read_text(encoding="utf-8", errors="replace")
-    return Sample(wall, used.ru_utime + used.ru_stime, sent, received, memory, process.returncode, said)
+    said, complained = (file.read_text(encoding="utf-8", errors="replace") for file in (output, errors))
+    return Sample(wall, used.ru_utime + used.ru_stime, sent, received, memory, process.returncode, said, complained)
 
 
 def _traffic(links: Sequence[str]) -> tuple[int, int]:

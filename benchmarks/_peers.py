@@ -55,9 +55,13 @@ class Tool:
     change: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
 
-    def changes(self, sample: Sample) -> int:
-        """How many changes it says that it would make, or has made. SystemExit with its words where it failed."""
-        return _COUNTS[self.name](sample)
+    def changes(self, sample: Sample) -> list[str]:
+        """What it says that it would change, or has changed. SystemExit with its words where it failed."""
+        if sample.status:
+            raise SystemExit(
+                f"{self.name} ended with {sample.status}:\n{sample.said[-4000:]}\n{sample.complained[-4000:]}"
+            )
+        return list(_SAID[self.name](sample.said))
 
 
 def tools(folder: Path, members: Sequence[Member], how: Access) -> dict[str, Tool]:
@@ -111,40 +115,35 @@ def _version(folder: Path, package: str) -> str:
 # --- how each says what it did
 
 
-def _nothing(sample: Sample) -> int:
-    return 0 if sample.status == 0 else _failed(sample)
+def _nothing(_said: str) -> Iterator[str]:
+    return iter(())
 
 
-def _mailprov(sample: Sample) -> int:
-    if sample.status:
-        return _failed(sample)
-    # Progress is on stderr, before the report.
-    report = json.loads(sample.said[sample.said.index("{") :])
-    changes = (host["changes"] for host in report["hosts"])
-    return sum(each if isinstance(each, int) else len(each) for each in changes)
+def _mailprov(said: str) -> Iterator[str]:
+    for host in json.loads(said)["hosts"]:
+        changes = host["changes"]  # a plan names them, an apply counts them
+        yield from [str(each) for each in changes] if isinstance(changes, list) else ["a change"] * changes
 
 
-def _ansible(sample: Sample) -> int:
-    recap = re.findall(r"changed=(\d+) +unreachable=(\d+) +failed=(\d+)", sample.said)
-    if sample.status or not recap or any(int(lost) + int(failed) for _, lost, failed in recap):
-        return _failed(sample)
-    return sum(int(changed) for changed, _, _ in recap)
+def _ansible(said: str) -> Iterator[str]:
+    task = ""
+    for line in said.splitlines():
+        task = line if line.startswith(("TASK", "RUNNING HANDLER")) else task
+        if line.startswith(("changed: ", "failed: ", "fatal: ")):
+            yield f"{task} {line}"
+    recap = re.findall(r"ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", said)
+    if not recap or any(int(lost) + int(failed) for _, lost, failed in recap):
+        yield "no recap, or one with failures"
 
 
-def _pyinfra(sample: Sample) -> int:
-    if sample.status:
-        return _failed(sample)
-    report = json.loads(sample.said[sample.said.index('{"plan"') :])
+def _pyinfra(said: str) -> Iterator[str]:
+    report = json.loads(said)
     if report["results"] is None:
-        return sum(len(each["hosts_with_change"]) for each in report["plan"])
-    return sum(len(each["success"]) for each in report["results"]["operations"])
+        return (each["name"] for each in report["plan"] if each["hosts_with_change"])
+    return (each["name"] for each in report["results"]["operations"] if each["success"])
 
 
-def _failed(sample: Sample) -> int:
-    raise SystemExit(f"ended with {sample.status}:\n{sample.said[-4000:]}")
-
-
-_COUNTS = {BARE: _nothing, MAILPROV_: _mailprov, ANSIBLE: _ansible, PYINFRA: _pyinfra}
+_SAID = {BARE: _nothing, MAILPROV_: _mailprov, ANSIBLE: _ansible, PYINFRA: _pyinfra}
 
 
 # --- what Ansible and pyinfra are told

@@ -92,7 +92,7 @@ class Bench:
     def change(self, tool: Tool, *, watched: bool = False) -> Sample:
         """Let a tool change the hosts. SystemExit where it says that there was nothing to do."""
         sample = self.run(tool, tool.change, watched=watched)
-        expect(tool.changes(sample) > 0, f"{tool.name} changes the hosts", sample.said)
+        expect(bool(tool.changes(sample)), f"{tool.name} changes the hosts", sample)
         return sample
 
     def states(self) -> list[str]:
@@ -143,7 +143,7 @@ def looks(ready: Bench, case: Case, rounds: int) -> Found:
         for name in case.tools:
             tool = ready.tools[name]
             sample = ready.run(tool, tool.look, watched=number == 0)
-            expect(tool.changes(sample) == 0, f"{name} finds nothing to change", sample.said)
+            nothing(tool, sample)
             _note(found[name], sample, timed=number > 0)
     return found
 
@@ -159,7 +159,7 @@ def additions(ready: Bench, case: Case, rounds: int) -> Found:
             _note(found[name], sample, timed=number > 0)
             after = after or ready.states()
             same(ready.states(), after, name)
-            expect(after != before, "the user is there", "")
+            expect(after != before, "the user is there", sample)
             _staff(ready, case.users)
             ready.change(ready.tools[MAILPROV_])
             same(ready.states(), before, "mailprov, taking the user away")
@@ -204,7 +204,7 @@ def trips(ready: Bench, case: Case, _rounds: int) -> Found:
                 there = replace(member(host), address="127.0.0.1", port=line.port)
                 slow = declared_bench(ready.folder, ready.hosts, case.users, [there], how)
                 sample = slow.run(slow.tools[name], slow.tools[name].look)
-                expect(slow.tools[name].changes(sample) == 0, f"{name} finds nothing to change", sample.said)
+                nothing(slow.tools[name], sample)
                 seen = {"connections": [line.connections], "round_trips": [line.round_trips], "wall": [sample.wall]}
                 found[name] = seen
     bench(ready.folder, ready.hosts, case.users)
@@ -236,7 +236,7 @@ def starts(rounds: int) -> Found:
             for what, command in commands.items():
                 given = environment(Path(name) / "cache")
                 sample = run(command, folder=Path(name), environment=given, watched=number == 0)
-                expect(sample.status == 0, f"{what} works", sample.said)
+                expect(sample.status == 0, f"{what} works", sample)
                 _note(found[what], sample, timed=number > 0)
     return found
 
@@ -253,10 +253,16 @@ def _note(found: dict[str, list[float]], sample: Sample, *, timed: bool) -> None
             found[name].append(round(getattr(sample, name), 4))
 
 
-def expect(holds: bool, what: str, said: str) -> None:
+def nothing(tool: Tool, sample: Sample) -> None:
+    """End with what a tool would change where it should change nothing."""
+    if changes := tool.changes(sample):
+        sys.exit(f"not so: {tool.name} finds nothing to change\n" + "\n".join(changes))
+
+
+def expect(holds: bool, what: str, sample: Sample) -> None:
     """End with what was said where something else was measured than is claimed."""
     if not holds:
-        sys.exit(f"not so: {what}\n{said[-4000:]}")
+        sys.exit(f"not so: {what}\n{sample.said[-4000:]}\n{sample.complained[-4000:]}")
 
 
 def same(found: Sequence[str], wanted: Sequence[str], who: str) -> None:

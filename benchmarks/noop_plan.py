@@ -43,7 +43,7 @@ def main() -> None:
             for what, command in commands.items():
                 sample = run(command, folder=folder, environment=environment(folder / "cache"))
                 if sample.status:
-                    sys.exit(f"{what} ended with {sample.status}:\n{sample.said}")
+                    sys.exit(f"{what} ended with {sample.status}:\n{sample.complained}")
                 found[what].append(sample)
     print(f"{wanted.users} users, {wanted.release}, medians of {wanted.rounds} whole processes")
     walls = []

@@ -35,7 +35,7 @@ def main() -> None:
             given = environment(folder / "cache") | {"NEW_PASSWORD": "secret of the new user"}
             sample = run(command, folder=folder, environment=given)
             if sample.status:
-                sys.exit(f"mailprov ended with {sample.status}:\n{sample.said}")
+                sys.exit(f"mailprov ended with {sample.status}:\n{sample.complained}")
             return sample.wall
 
         apply("")
