@@ -30,8 +30,11 @@ format: ## format the sources
 docs: ## write anew what is generated in docs/ (help pages, keys of mail.yaml)
 	.venv/bin/python script/docs.py
 
-bench: ## measure; needs a lab, like the demo
-	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; .venv/bin/python "$$file"; done
+bench: ## measure mailprov beside its peers, into docs/benchmarks.md; takes an hour, and may be cut off and run again
+	script/setup
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	.venv/bin/python benchmarks/compare.py
+	.venv/bin/python benchmarks/page.py
 
 clean: ## remove what was built here, the environment included
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

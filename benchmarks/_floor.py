@@ -1,22 +1,38 @@
-"""The least that any tool must do: start Python, connect with paramiko, run one command, read its answer."""
+"""The least that any tool must do: start Python, connect with paramiko, run one command on each host, read its answer.
+
+_floor.py IDENTITY_FILE KNOWN_HOSTS ADDRESS[:PORT]...
+"""
 
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
 
+MOST = 32
+"""hosts at the same time"""
+
 
 def main() -> None:
-    """_floor.py ADDRESS IDENTITY_FILE KNOWN_HOSTS"""
-    address, identity, known_hosts = sys.argv[1:]
-    client = paramiko.SSHClient()
-    client.load_host_keys(known_hosts)
+    """Do that."""
+    identity, file, *places = sys.argv[1:]
+    known = paramiko.HostKeys(file)
     key = paramiko.Ed25519Key.from_private_key_file(identity)
-    client.connect(address, username="root", pkey=key, allow_agent=False, look_for_keys=False)
-    _, stdout, _ = client.exec_command("true")
-    stdout.read()
-    client.close()
+
+    def touch(place: str) -> None:
+        address, _, port = place.partition(":")
+        client = paramiko.SSHClient()
+        client.get_host_keys().update(known)
+        client.connect(
+            address, int(port or 22), username="root", pkey=key, allow_agent=False, look_for_keys=False, timeout=60
+        )
+        _, stdout, _ = client.exec_command("true")
+        stdout.read()
+        client.close()
+
+    with ThreadPoolExecutor(min(MOST, len(places))) as pool:
+        list(pool.map(touch, places))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,18 @@
 
     python benchmarks/one_user.py [--users 100] [--rounds 9] [--release bookworm]
 
-Needs what the lab needs: Linux, root, systemd-nspawn.
+Needs what the lab needs: Linux, root, systemd-nspawn. compare.py sets it beside other tools.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
-import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 
-from noop_plan import MAILPROV, PACKAGES, declaration
+from _measure import run
+from _trial import MAILPROV, PACKAGES, access, declare, employ, environment, member, options
 
 from mailprov.lab import Lab
 
@@ -24,30 +22,27 @@ NEW = "  - {address: new@example.com, password: {initial: {env: NEW_PASSWORD}}}\
 
 def main() -> None:
     """Boot, apply, then add the user and take it away again, and print the adding's median."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--release", default="bookworm")
-    wanted = parser.parse_args()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    with Lab() as lab, tempfile.TemporaryDirectory() as folder:
-        environment |= {"PYTHONPYCACHEPREFIX": folder, "NEW_PASSWORD": "secret of the new user"}
+    wanted = options(__doc__, rounds=9)
+    with Lab() as lab, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         host = lab.boot("bench", wanted.release, packages=PACKAGES)
-        without = declaration(host, wanted.users)
-        file = Path(folder, "mail.yaml")
+        how = access([host], folder)
+        employ(folder, wanted.users)
 
-        def apply(text: str) -> float:
-            file.write_text(text, encoding="utf-8")
-            begun = time.perf_counter()
+        def apply(more: str) -> float:
+            file = declare(folder, [member(host)], how, more=more)
             command = (*MAILPROV, "apply", "-f", str(file), "--yes", "--allow-removals", "--allow-closing")
-            subprocess.run(command, check=True, capture_output=True, env=environment)
-            return time.perf_counter() - begun
+            given = environment(folder / "cache") | {"NEW_PASSWORD": "secret of the new user"}
+            sample = run(command, folder=folder, environment=given)
+            if sample.status:
+                sys.exit(f"mailprov ended with {sample.status}:\n{sample.complained}")
+            return sample.wall
 
-        apply(without)
+        apply("")
         added = []
         for _ in range(wanted.rounds + 1):
-            added.append(apply(without.replace("\ntls:", f"\n{NEW}tls:")))
-            apply(without)
+            added.append(apply(NEW))
+            apply("")
     print(f"one user added to {wanted.users}, {wanted.release}, median of {wanted.rounds} whole processes")
     print(f"  mailprov apply, logged in and confirmed  {statistics.median(added[1:]):6.3f} s wall")
 

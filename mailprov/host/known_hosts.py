@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import fcntl
 import hashlib
 import hmac
 import os
 import re
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +22,9 @@ from mailprov.errors import ConnectError
 
 Marker = Literal["", "@revoked", "@cert-authority"]
 Verdict = Literal["known", "unknown", "changed", "revoked"]
+
+_PLAIN = re.compile(r"[^|!*?]+")
+"""names that stand for themselves"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,33 @@ class KnownHosts:
     """Every entry of the files that were read, in order."""
 
     entries: tuple[Entry, ...] = ()
+    _named: Mapping[str, Sequence[int]] = field(init=False, repr=False, compare=False)
+    """where the entries for each plain name are, by name"""
+    _others: Sequence[int] = field(init=False, repr=False, compare=False)
+    """where those are that only a look tells of which hosts they speak: patterns and hashes"""
+
+    def __post_init__(self) -> None:
+        # A fleet's file has a line for each of its hosts, and each of them is looked up: not by going through all.
+        named, others = defaultdict[str, list[int]](list), list[int]()
+        for at, entry in enumerate(self.entries):
+            if _PLAIN.fullmatch(entry.hosts):
+                for name in set(entry.hosts.lower().split(",")):
+                    named[name].append(at)
+            else:
+                others.append(at)
+        object.__setattr__(self, "_named", dict(named))
+        object.__setattr__(self, "_others", others)
 
     def of(self, host: str, port: int) -> tuple[Entry, ...]:
         """The entries for a host; where it has none under its port, those under its bare name, as ssh(1) does."""
-        exact = tuple(entry for entry in self.entries if entry.covers(name_of(host, port)))
+        exact = self._covering(name_of(host, port))
         if port == 22 or any(not entry.marker for entry in exact):
             return exact
-        return exact + tuple(entry for entry in self.entries if entry.covers(host) and entry not in exact)
+        return exact + tuple(entry for entry in self._covering(host) if entry not in exact)
+
+    def _covering(self, name: str) -> tuple[Entry, ...]:
+        found = [at for at in self._others if self.entries[at].covers(name)]
+        return tuple(self.entries[at] for at in sorted((*self._named.get(name.lower(), ()), *found)))
 
     def judge(self, host: str, port: int, key: HostKey) -> tuple[Verdict, tuple[Entry, ...]]:
         """What is to be thought of `key` shown by a host, and the entries that say so."""
@@ -129,19 +155,34 @@ def load(files: Sequence[Path], where: str = "") -> KnownHosts:
 
     Raises ConnectError for one that exists and cannot be read.
     """
+    there: list[tuple[Path, _State]] = []
+    file = Path()
+    try:
+        for file in files:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status = file.stat()
+                there.append((file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)))
+        return _loaded(tuple(there))
+    except OSError as error:
+        file = Path(error.filename or file)
+        raise ConnectError(
+            f"cannot read the known host keys in {file}",
+            where=where,
+            why=error.strerror or str(error),
+            cure="make the file readable, or name another one in ssh.known_hosts",
+        ) from error
+
+
+_State = tuple[int, int, int, int]
+"""device, inode, bytes and time of change of a file: what differs when it was written since"""
+
+
+@lru_cache(maxsize=4)
+def _loaded(files: tuple[tuple[Path, _State], ...]) -> KnownHosts:
     entries: list[Entry] = []
-    for file in files:
-        try:
+    for file, _ in files:
+        with contextlib.suppress(FileNotFoundError):
             entries += parse(file.read_text(errors="replace"), file)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise ConnectError(
-                f"cannot read the known host keys in {file}",
-                where=where,
-                why=error.strerror or str(error),
-                cure="make the file readable, or name another one in ssh.known_hosts",
-            ) from error
     return KnownHosts(tuple(entries))
 
 
@@ -236,15 +277,19 @@ def _rewrite(file: Path, text: bytes) -> None:
 
 
 def _hashed(hosts: str, name: str) -> bool:
-    parts = hosts.split("|")
-    if len(parts) != 4:
-        return False
-    try:
-        salt, digest = base64.b64decode(parts[2]), base64.b64decode(parts[3])
-    except (binascii.Error, ValueError):
-        return False
+    salt, digest = _salted(hosts)
     # SHA-1 is the format's own choice; it hides the name and protects no key.
-    return hmac.compare_digest(hmac.new(salt, name.lower().encode(), hashlib.sha1).digest(), digest)
+    return hmac.digest(salt, name.lower().encode(), "sha1") == digest
+
+
+@lru_cache(maxsize=1 << 16)
+def _salted(hosts: str) -> tuple[bytes, bytes]:
+    """The salt and the digest in a hashed name; no digest where it cannot be read."""
+    parts = hosts.split("|")
+    try:
+        return base64.b64decode(parts[2]), base64.b64decode(parts[3]) if len(parts) == 4 else b""
+    except (binascii.Error, ValueError, IndexError):
+        return b"", b""
 
 
 def _glob(pattern: str, name: str) -> bool:

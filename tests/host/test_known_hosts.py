@@ -102,6 +102,28 @@ def test_any_text_can_be_parsed(text: str) -> None:
     known(text).judge("a", 22, ED1)
 
 
+HOSTS = ("a.example", "b.example", "192.0.2.1")
+PATTERNS = (*HOSTS, "A.example", "*.example", "!a.example,*.example", "a.example,192.0.2.1", "[a.example]:2222", "?")
+
+
+@given(st.lists(st.sampled_from((*PATTERNS, hashed("a.example"))), max_size=8), st.sampled_from(HOSTS))
+def test_looking_up_a_host_is_asking_every_entry(hosts: list[str], host: str) -> None:
+    found = known("".join(line(each, HostKey("ssh-ed25519", bytes([n]))) for n, each in enumerate(hosts)))
+    assert found.of(host, 22) == tuple(entry for entry in found.entries if entry.covers(host))
+
+
+def test_a_file_that_was_written_since_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    assert load([file]).entries == ()
+    record(file, "a.example", 22, [ED1])
+    first = load([file])
+    assert (first.kinds("a.example", 22), load([file])) == (("ssh-ed25519",), first)
+    record(file, "a.example", 22, [ED2], replace=True)
+    assert [entry.key for entry in load([file]).entries] == [ED2]
+    file.unlink()
+    assert load([file]).entries == ()
+
+
 def test_loading_skips_missing_files(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(line("a", ED1))
