@@ -161,12 +161,16 @@ class HostSpec:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A mail domain (A-labels, lower case), the hosts that serve it, and where unknown addresses go."""
+    """A mail domain (A-labels, lower case), the hosts that serve it, and where unknown addresses go.
+
+    `hosted_by` is the id of the provider that has it instead (mailprov.providers): then no host serves it.
+    """
 
     name: str
     hosts: tuple[str, ...]
     catch_all: str | None = None
     origin: Origin | None = field(default=None, compare=False)
+    hosted_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
