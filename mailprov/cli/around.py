@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from mailprov.cli.options import in_file
 from mailprov.cli.root import cli
 from mailprov.errors import Exit
 
@@ -25,3 +28,31 @@ def providers(name: str, form: str) -> Exit:
     from mailprov.verbs import providers as verb
 
     return verb.providers(name, form)
+
+
+@cli.command()
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
+@in_file
+@click.option("--check", is_flag=True, help="Compare with what DNS says; exit 9 when something must be done.")
+@click.option("--zonefile", is_flag=True, help="Print the records as a part of a zone file.")
+@click.option("--resolver", default="", metavar="IP[:PORT]", help="Ask this resolver. Default: this machine's own.")
+@click.option("--web", default="", metavar="NAME", help="The web server with the files for setting up clients.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def dns(domains: tuple[str, ...], file: Path, check: bool, zonefile: bool, resolver: str, web: str, form: str) -> Exit:
+    """Show the DNS records that each declared domain needs (or each DOMAIN), or check those that are there.
+
+    MX, SPF and DMARC for mail between servers; SRV records (RFC 6186) by which mail clients find POP3, IMAP and
+    submission, also for what is not offered; the host's own address where it is declared. With --web: where clients
+    look for autoconfig and autodiscover files.
+
+    \b
+    --check says of each record that it is
+      ok         there, and right; preferences, weights and DMARC's policy are your choice
+      missing    not there ("optional": that does no harm)
+      different  there, and wrong
+      extra      there, with more that nobody declared
+      unknown    the resolver gave no answer
+    """
+    from mailprov.verbs import dns as verb
+
+    return verb.dns(file, domains, verb.How(check, zonefile, resolver, web, form))
