@@ -91,6 +91,7 @@ class Tls:
     certificate_path: str = ""
     key_path: str = ""
     origin: Origin | None = field(default=None, compare=False)
+    until: int | None = field(default=None, compare=False)  # when `chain` ends, in seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +433,13 @@ class Plan:
     managed: tuple[str, ...] = ()
     """every path that is mailprov's once this is applied"""
     dangers: tuple[Danger, ...] = ()
+    certificate_until: int | None = None
+    """when the certificate ends, in seconds since the epoch; None where that is not known yet"""
+
+    @property
+    def certificate_days(self) -> int | None:
+        """How many whole days the certificate has left by the host's clock; negative once it has ended."""
+        return None if self.certificate_until is None else (self.certificate_until - self.facts.clock) // 86400
 
     @property
     def empty(self) -> bool:

@@ -20,9 +20,13 @@ from mailprov.resources import certificates
 from mailprov.resources.accounts import Accounts, read_usage, shrinking
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.roles import mailhost
+from mailprov.roles.tls import paths
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
 _ANY = Facts("", "12", "", 0, (22,), "2.3", 0)
+
+SOON_DAYS = 21
+"""a certificate with fewer days left earns a warning"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,26 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     more = ask(host, probe.script(closer)).sections if closer else {}
     made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
     wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
-    return Survey(replace(made, dangers=wanted), asked, prints(sight.live))
+    made = replace(made, dangers=wanted, certificate_until=_until(declared, sight))
+    return Survey(_with_expiry(declared, made), asked, prints(sight.live))
+
+
+def _until(declared: HostSpec, sight: Sight) -> int | None:
+    """When the certificate ends that is declared, or that the host keeps."""
+    path = str(paths(declared).certificate)
+    item = sight.live.get(Key(certificates.KIND, path))
+    if declared.tls.source == "file" or not isinstance(item, Certificate) or item.not_after is None:
+        return declared.tls.until
+    return int(item.not_after.timestamp())
+
+
+def _with_expiry(declared: HostSpec, made: Plan) -> Plan:
+    """Warns of a certificate that ends soon and that this apply does not renew; of a file's its reader has warned."""
+    days = made.certificate_days
+    if declared.tls.source != "on_host" or days is None or days >= SOON_DAYS:
+        return made
+    what = f"the certificate has {days} day{'' if days == 1 else 's'} left: see that it is renewed on the host"
+    return replace(made, warnings=(*made.warnings, what))
 
 
 def prepare(chosen: Sequence[HostSpec]) -> None:

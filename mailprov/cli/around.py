@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.cli.options import in_file
+from mailprov.cli.options import declaration, in_file
 from mailprov.cli.root import cli
 from mailprov.errors import Exit
 
@@ -56,3 +56,20 @@ def dns(domains: tuple[str, ...], file: Path, check: bool, zonefile: bool, resol
     from mailprov.verbs import dns as verb
 
     return verb.dns(file, domains, verb.How(check, zonefile, resolver, web, form))
+
+
+@cli.command("check-certs")
+@declaration
+@click.option("--warn", "least", type=click.IntRange(0), default=21, show_default=True, metavar="DAYS")
+@click.option("--no-ssh", is_flag=True, help="Only look from outside: a certificate kept on the host is not compared.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def check_certs(file: Path, limit: tuple[str, ...], least: int, no_ssh: bool, form: str) -> Exit:
+    """Show how many days each served certificate has left; exit 9 when one has fewer than DAYS, for cron.
+
+    Looks at every declared listener as a client would, all at once, and sends no password. Also wrong (9): a
+    certificate that clients would refuse by its name or dates, and one that is not the declared one, as after a renewal
+    that no daemon has taken up.
+    """
+    from mailprov.verbs import certs as verb
+
+    return verb.check_certs(file, limit, least, form, ssh=not no_ssh)
