@@ -208,6 +208,7 @@ class User:
     """A mailbox. `address` is canonical: lower case, A-label domain. `quota` in bytes, None is unlimited.
 
     Without `protocols` nobody can log in, and mail still arrives. `person` is None where nothing more is known.
+    `expire`: the host deletes messages from the INBOX that many days after they came; None is never.
     """
 
     address: str
@@ -219,6 +220,7 @@ class User:
     aliases: tuple[str, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
     person: Person | None = None
+    expire: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

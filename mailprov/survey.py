@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
@@ -136,6 +137,18 @@ def _without_password(spec: Spec, host: str, most: int) -> list[str]:
     return nsmallest(most, (address for address in lacking if domain_of(address) in served))
 
 
+def _expiring(spec: Spec, host: str) -> list[str]:
+    """What there is to know about accounts of `host` that lose old messages."""
+    if all(user.expire is None for user in spec.users):
+        return []
+    counts = Counter(user.expire for user in spec.users_of(host) if user.expire is not None)
+    return [
+        f"messages are deleted from the INBOX after {days} day{'s' if days > 1 else ''}, fetched or not: "
+        f"{count:,} account{'s' if count > 1 else ''}"
+        for days, count in sorted(counts.items())
+    ]
+
+
 def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[str, str]) -> tuple[str, ...]:
     found = list(spec.warnings)
     past = transactions(sections)
@@ -147,6 +160,7 @@ def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[st
         found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
     if declared.tls.source == "self_signed":
         found.append("the certificate is self-signed: mail clients will warn")
+    found += _expiring(spec, declared.name)
     missing = _without_password(spec, declared.name, 5)
     if missing:
         found.append(f"initial passwords are not here for {', '.join(missing)}: creating these accounts will need them")

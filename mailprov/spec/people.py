@@ -166,6 +166,7 @@ class _UserReader:
         if "password" in node:
             password = self._password(node["password"])
         quota = self._field(node, "quota", values.quota)
+        expire = self._field(node, "expire", values.days)
         name = self._field(node, "name", values.display_name) or ""
         networks = tuple(self._networks(node.get("allow_from", ())))
         if address is None or password is None:
@@ -179,6 +180,7 @@ class _UserReader:
             addresses.merged(networks) if networks else (),
             aliases,
             self.part.origin(*here),
+            expire=expire,
         )
 
     def _field(self, node: dict[str, Any], key: str, reader: Callable[[str], Any]) -> Any:
