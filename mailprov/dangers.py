@@ -17,6 +17,7 @@ FLAGS: Mapping[str, str] = {
     "many": f"More than {SHARE:.0%} of the accounts (and at least {LEAST}) may change.",
     "closing": "Ports that are open may be closed.",
     "shrinking": "Quotas may fall below what is used.",
+    "expiry": "Old messages may be deleted that are kept now.",
 }
 
 
@@ -32,6 +33,7 @@ def dangers(
         if change.key.kind == accounts.KIND and isinstance(change.before, accounts.Accounts):
             found.extend(_accounts(change, len(change.before.rows.reveal()) if change.before.rows else 0))
             found.extend(_quotas(change, usage))
+            found.extend(_expiry(change.before, change.after))
     open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
     public = {port for address, port in open_now if not address.startswith(("127.", "[::1]"))}
     closing = sorted(public - {port for _, _, port in declared.services.ports()})
@@ -57,6 +59,15 @@ def _quotas(change: Change, usage: Mapping[str, int]) -> list[Danger]:
     limits = {name: accounts.quota(rows_[name]) for name in usage if name in rows_}
     over = sorted(name for name, limit in limits.items() if limit is not None and usage[name] > limit)
     return [Danger("shrinking", f"sets quotas below what is used: {rows.some(over)}")] if over else []
+
+
+def _expiry(before: accounts.Accounts, after: object) -> list[Danger]:
+    """It cannot be taken back: a rollback brings no message back that is gone."""
+    found = accounts.expiring(before, after) if isinstance(after, accounts.Accounts) else {}
+    return [
+        Danger("expiry", f"deletes messages older than {days} day{'s' if days > 1 else ''} of {rows.some(names)}")
+        for days, names in found.items()
+    ]
 
 
 def _s(things: Sequence[object]) -> str:

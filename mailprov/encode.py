@@ -30,7 +30,7 @@ class Encoded(str):
 _WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")
 _ADDRESS = re.compile(r"[a-z0-9_.+-]*@[a-z0-9.-]+")
 _TARGET = re.compile(r"[A-Za-z0-9_.+=~-]*@[a-z0-9.-]+")
-_NAME = re.compile(r"[A-Za-z0-9_]+")
+_NAME = re.compile(r"[A-Za-z0-9_]+(?:/[A-Za-z0-9_]+)*")
 _SECRET = re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9./$,=+-]+")
 _EXTRA = re.compile(r"[A-Za-z0-9_.,:/*=-]+")
 

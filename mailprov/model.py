@@ -91,6 +91,7 @@ class Tls:
     certificate_path: str = ""
     key_path: str = ""
     origin: Origin | None = field(default=None, compare=False)
+    until: int | None = field(default=None, compare=False)  # when `chain` ends, in seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +162,16 @@ class HostSpec:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A mail domain (A-labels, lower case), the hosts that serve it, and where unknown addresses go."""
+    """A mail domain (A-labels, lower case), the hosts that serve it, and where unknown addresses go.
+
+    `hosted_by` is the id of the provider that has it instead (mailprov.providers): then no host serves it.
+    """
 
     name: str
     hosts: tuple[str, ...]
     catch_all: str | None = None
     origin: Origin | None = field(default=None, compare=False)
+    hosted_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +208,7 @@ class User:
     """A mailbox. `address` is canonical: lower case, A-label domain. `quota` in bytes, None is unlimited.
 
     Without `protocols` nobody can log in, and mail still arrives. `person` is None where nothing more is known.
+    `expire`: the host deletes messages from the INBOX that many days after they came; None is never.
     """
 
     address: str
@@ -214,6 +220,7 @@ class User:
     aliases: tuple[str, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
     person: Person | None = None
+    expire: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +435,13 @@ class Plan:
     managed: tuple[str, ...] = ()
     """every path that is mailprov's once this is applied"""
     dangers: tuple[Danger, ...] = ()
+    certificate_until: int | None = None
+    """when the certificate ends, in seconds since the epoch; None where that is not known yet"""
+
+    @property
+    def certificate_days(self) -> int | None:
+        """How many whole days the certificate has left by the host's clock; negative once it has ended."""
+        return None if self.certificate_until is None else (self.certificate_until - self.facts.clock) // 86400
 
     @property
     def empty(self) -> bool:

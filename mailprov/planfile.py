@@ -110,6 +110,7 @@ def _dump(kept: Kept) -> dict[str, Any]:
         "effects": {name: effect.name for name, effect in plan.effects.items()},
         "warnings": list(plan.warnings),
         "dangers": [asdict(danger) for danger in plan.dangers],
+        "certificate_until": plan.certificate_until,
         "asked": [[*key, value] for key, value in kept.asked.items()],
         "seen": [[*key, value] for key, value in kept.seen.items()],
         "changes": [
@@ -152,6 +153,7 @@ def _load(host: Mapping[str, Any]) -> Kept:
         tuple(host["warnings"]),
         host["digest"],
         dangers=tuple(Danger(**danger) for danger in host["dangers"]),
+        certificate_until=host["certificate_until"],
     )
     return Kept(
         plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
@@ -20,9 +21,13 @@ from mailprov.resources import certificates
 from mailprov.resources.accounts import Accounts, read_usage, shrinking
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.roles import mailhost
+from mailprov.roles.tls import paths
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
 _ANY = Facts("", "12", "", 0, (22,), "2.3", 0)
+
+SOON_DAYS = 21
+"""a certificate with fewer days left earns a warning"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,26 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     more = ask(host, probe.script(closer)).sections if closer else {}
     made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
     wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
-    return Survey(replace(made, dangers=wanted), asked, prints(sight.live))
+    made = replace(made, dangers=wanted, certificate_until=_until(declared, sight))
+    return Survey(_with_expiry(declared, made), asked, prints(sight.live))
+
+
+def _until(declared: HostSpec, sight: Sight) -> int | None:
+    """When the certificate ends that is declared, or that the host keeps."""
+    path = str(paths(declared).certificate)
+    item = sight.live.get(Key(certificates.KIND, path))
+    if declared.tls.source == "file" or not isinstance(item, Certificate) or item.not_after is None:
+        return declared.tls.until
+    return int(item.not_after.timestamp())
+
+
+def _with_expiry(declared: HostSpec, made: Plan) -> Plan:
+    """Warns of a certificate that ends soon and that this apply does not renew; of a file's its reader has warned."""
+    days = made.certificate_days
+    if declared.tls.source != "on_host" or days is None or days >= SOON_DAYS:
+        return made
+    what = f"the certificate has {days} day{'' if days == 1 else 's'} left: see that it is renewed on the host"
+    return replace(made, warnings=(*made.warnings, what))
 
 
 def prepare(chosen: Sequence[HostSpec]) -> None:
@@ -113,6 +137,18 @@ def _without_password(spec: Spec, host: str, most: int) -> list[str]:
     return nsmallest(most, (address for address in lacking if domain_of(address) in served))
 
 
+def _expiring(spec: Spec, host: str) -> list[str]:
+    """What there is to know about accounts of `host` that lose old messages."""
+    if all(user.expire is None for user in spec.users):
+        return []
+    counts = Counter(user.expire for user in spec.users_of(host) if user.expire is not None)
+    return [
+        f"messages are deleted from the INBOX after {days} day{'s' if days > 1 else ''}, fetched or not: "
+        f"{count:,} account{'s' if count > 1 else ''}"
+        for days, count in sorted(counts.items())
+    ]
+
+
 def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[str, str]) -> tuple[str, ...]:
     found = list(spec.warnings)
     past = transactions(sections)
@@ -124,6 +160,7 @@ def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[st
         found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
     if declared.tls.source == "self_signed":
         found.append("the certificate is self-signed: mail clients will warn")
+    found += _expiring(spec, declared.name)
     missing = _without_password(spec, declared.name, 5)
     if missing:
         found.append(f"initial passwords are not here for {', '.join(missing)}: creating these accounts will need them")

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from mailprov import __version__
-from mailprov.cli import desk, hosts, people
+from mailprov.cli import around, desk, hosts, people
 from mailprov.cli.root import cli
 from mailprov.errors import Exit, MailprovError
 
 __all__ = ["cli", "main", "run"]
 
-VERBS = (desk, hosts, people)
+VERBS = (desk, hosts, people, around)
 """modules whose import gives `cli` its verbs"""
 
 

@@ -45,6 +45,7 @@ def _plan(made: Plan) -> dict[str, object]:
         "dovecot": made.facts.dovecot,
         "machine_id": made.facts.machine_id,
         "digest": made.digest,
+        "certificate_days": made.certificate_days,
         "warnings": list(made.warnings),
         "dangers": [{"flag": danger.flag, "text": danger.text} for danger in made.dangers],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
@@ -79,4 +80,5 @@ def _check(made: Check) -> dict[str, object]:
         "cause": made.cause.value,
         "seconds": round(made.seconds, 4),
         "detail": made.detail,
+        "until": made.until.isoformat() if made.until else None,
     }

@@ -51,6 +51,8 @@ def _system(made: Plan) -> str:
 
 def _body(made: Plan, details: bool) -> list[Line]:
     lines = [Line(f"  ! {printable(warning)}", "warn") for warning in made.warnings]
+    if details and made.certificate_days is not None:
+        lines.append(Line(f"  the certificate has {made.certificate_days} days left", "dim"))
     if made.empty:
         return [*lines, Line("  no changes: the host is as declared", "good")]
     width = min(48, max(len(printable(str(change.key))) for change in made.changes))

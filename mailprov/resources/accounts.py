@@ -142,6 +142,26 @@ def shrinking(before: Accounts, after: Accounts) -> tuple[str, ...]:
     return tuple(sorted(name for name, was, will in limits if will is not None and (was is None or will < was)))
 
 
+_EXPIRE = re.compile(r"userdb_namespace/inbox/mailbox/INBOX/autoexpunge=([0-9]{1,9})d(?: |$)")
+
+
+def expire(row: str) -> int | None:
+    """After how many days this row's account loses messages; None: it keeps them."""
+    found = _EXPIRE.search(row.split(":", 7)[7] if row.count(":") >= 7 else "")
+    return int(found[1]) if found else None
+
+
+def expiring(before: Accounts, after: Accounts) -> Mapping[int, tuple[str, ...]]:
+    """The accounts that would lose messages which they keep now, in order, by the days after which they do."""
+    old, new = (side.rows.reveal() if side.rows else {} for side in (before, after))
+    changed = ((name, expire(row), expire(new[name])) for name, row in old.items() if new.get(name, row) != row)
+    found: dict[int, list[str]] = {}
+    for name, was, will in changed:
+        if will is not None and (was is None or will < was):
+            found.setdefault(will, []).append(name)
+    return {days: tuple(sorted(found[days])) for days in sorted(found)}
+
+
 def read_usage(text: str) -> Mapping[str, int]:
     """Bytes used by account, in the answer to the `usage` question."""
     pairs = (line.split(" ", 1) for line in text.splitlines())

@@ -22,6 +22,7 @@ MAIL = "/var/vmail"
 
 # Debian 11's: its `ssl_min_protocol` ends at TLSv1.2, and doveconf lets the other value pass.
 _NO_TLS13_MINIMUM = "2.3.13"
+EXPIRE = "userdb_namespace/inbox/mailbox/INBOX/autoexpunge"
 
 # What Dovecot's auth calls the protocol that asks it (%s, %{protocol}); Postfix's submission asks as "smtp".
 _AUTH_SERVICE = {"pop3": "pop3", "imap": "imap", "submission": "smtp"}
@@ -93,10 +94,10 @@ def rows(users: Sequence[User], facts: Facts) -> list[str]:
     new_syntax = syntax(facts) == "2.4"
     # Most users share quota and networks with many others. Networks are compared by the tuple that holds them, which
     # is the same for a whole staff list: to hash its networks takes longer than to write them.
-    tails: dict[tuple[str, int | None, int], PasswdTail] = {}
+    tails: dict[tuple[str, int | None, int, int | None], PasswdTail] = {}
     of_users: list[PasswdTail] = []
     for user in users:
-        kind = (user.password.ownership, user.quota, id(user.allow_from))
+        kind = (user.password.ownership, user.quota, id(user.allow_from), user.expire)
         tail = tails.get(kind)
         if tail is None:
             tail = tails[kind] = _tail(user, new_syntax)
@@ -114,6 +115,8 @@ def _tail(user: User, new_syntax: bool) -> PasswdTail:
     if user.quota is not None:
         old = ("userdb_quota_rule", f"*:bytes={user.quota}")
         extra.append(("userdb_quota_storage_size", f"{user.quota}B") if new_syntax else old)
+    if user.expire is not None:
+        extra.append((EXPIRE, f"{user.expire}d"))
     if user.allow_from:
         extra.append(("allow_nets", ",".join(map(str, user.allow_from))))
     return passwd_tail(user.password.ownership, extra)

@@ -72,8 +72,9 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -
         cure = "add one: hosts: {mail1: {address: 192.0.2.10, hostname: mail.example.com}}"
         desk.complain(files[0].origin("hosts"), "no host is declared", cure)
     domains, catch_alls = people.domains(files, sorted(names), desk)
-    users, user_claims = people.users(files, desk)
-    aliases, alias_claims = people.aliases(files, domains, desk)
+    hosted = {name for name, domain in domains.items() if domain.hosted_by}
+    users, user_claims = people.users(files, hosted, desk)
+    aliases, alias_claims = people.aliases(files, domains.keys() - hosted, desk)
     lists = staff.users(files, desk)
     claims = meaning.claimed(chain(user_claims, alias_claims, lists.claims), desk)
     meaning.check_distinct(machines.values(), desk)
@@ -84,6 +85,7 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -
     served = meaning.check_served(domains, names, references)
     meaning.check_targets(aliases, domains, claims, leads)
     meaning.check_postmasters(claims, domains, desk)
+    meaning.check_hosted(claims, domains, desk)
     meaning.check_hosts(list(machines.values()), desk)
     for name, host in machines.items():
         if name not in served:

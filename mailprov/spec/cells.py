@@ -22,6 +22,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z\u4e00-\u9fff](?:[A-Za-z .'\u4e00-\u9fff-]{0
 """what most names look like, in NFC already"""
 _ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]+)?[Ee]\+?[0-9]{1,2}")
 _ERROR: Final = re.compile(r"#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
+_DAYS: Final = re.compile(r"([0-9]{1,9})(?:\.0)? ?(?:d|days?|天|日)?")
 _MOBILE: Final = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}")
 _APART: Final = re.compile(r"[\s,;|/、，；]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -31,6 +32,7 @@ _FALSE: Final = frozenset(
     {"false", "no", "n", "0", "off", "inactive", "disabled", "suspended", "否", "停用", "禁用", "已停用", "已禁用"}
 )
 _UNLIMITED: Final = frozenset({"不限", "无限", "不限制", "无限制", "无限容量"})
+_NEVER: Final = frozenset({"never", "no", "永不", "不删除", "永久", "永久保留", "否"})
 _MEANT: Final[dict[str, str]] = {"pop": "pop3", "imap4": "imap", "smtp": "submission"}
 NOBODY: Final[frozenset[Protocol_]] = frozenset()
 
@@ -74,6 +76,15 @@ def quota(text: str) -> int | None:
     """Bytes, None is unlimited. Raises Wrong, also where the unit is missing."""
     plain = unicodedata.normalize("NFKC", text).strip()
     return None if plain in _UNLIMITED else values.quota(plain)
+
+
+def expire(text: str) -> int | None:
+    """Days, None is never: 90d, 90 days, 90天, or the number alone. Raises Wrong."""
+    plain = unicodedata.normalize("NFKC", text).strip().casefold()
+    if plain in _NEVER:
+        return None
+    found = _DAYS.fullmatch(plain)
+    return values.days(f"{found[1]}d" if found else plain)
 
 
 def protocols(text: str) -> frozenset[Protocol_]:

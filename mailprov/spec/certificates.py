@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-SOON: Final = timedelta(days=14)
+SOON: Final = timedelta(days=21)
 """a certificate that ends within this time earns a warning"""
 MAX_CHAIN: Final = 10
 """certificates in one file"""
@@ -44,6 +44,8 @@ class Examined:
     names: tuple[str, ...]
     """the DNS names of the first certificate, lower case"""
     faults: tuple[Fault, ...]
+    until: int | None = None
+    """when the first certificate ends, in seconds since the epoch"""
 
 
 def examine(chain: str, key: str, now: datetime) -> Examined:
@@ -59,7 +61,8 @@ def examine(chain: str, key: str, now: datetime) -> Examined:
         if private is not None and _public(private.public_key()) != _public(leaf.public_key()):
             faults.append(Fault("key", "this key does not belong to the certificate", "name the key it was made with"))
     pem = "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in certificates)
-    return Examined(pem, key.replace("\r\n", "\n").strip() + "\n", names, tuple(faults))
+    until = int(certificates[0].not_valid_after_utc.timestamp()) if certificates else None
+    return Examined(pem, key.replace("\r\n", "\n").strip() + "\n", names, tuple(faults), until)
 
 
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

@@ -25,6 +25,7 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "password_hash": ("password_hash", "password hash", "passwordhash", "密码哈希", "密码散列"),
     "password": ("password", "initial password", "initial_password", "密码", "初始密码", "登录密码"),
     "quota": ("quota", "容量", "配额", "邮箱容量", "空间", "mailbox size"),
+    "expire": ("expire", "retention", "retention days", "保留天数", "邮件保留天数", "保留期限"),
     "protocols": ("protocols", "protocol", "协议", "允许协议"),
     "aliases": ("aliases", "alias", "别名", "邮箱别名"),
     "enabled": ("enabled", "active", "启用", "是否启用"),

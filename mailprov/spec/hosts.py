@@ -255,7 +255,8 @@ class _Certificates:
         examined = self._examined(source)
         if examined is None:
             return None
-        return Tls("file", chain=examined.chain, key=Secret(examined.key), origin=source.origin), examined.names
+        key = Secret(examined.key)
+        return Tls("file", chain=examined.chain, key=key, origin=source.origin, until=examined.until), examined.names
 
     def _on_host(self, source: Source) -> tuple[Tls, tuple[str, ...]] | None:
         paths: dict[str, str] = {}

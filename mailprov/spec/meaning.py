@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -75,7 +76,8 @@ def _further(stray: Sequence[Claim]) -> str:
 def check_postmasters(claims: Claims, domains: Mapping[str, Domain], desk: Desk) -> None:
     """Warn of domains where mail for postmaster would be refused (RFC 5321 §4.5.1)."""
     for name, domain in domains.items():
-        if domain.catch_all is None and f"postmaster@{name}" not in claims and domain.origin is not None:
+        answered = domain.hosted_by or domain.catch_all is not None or f"postmaster@{name}" in claims
+        if not answered and domain.origin is not None:
             cure = f"RFC 5321 wants one: {{address: postmaster@{name}, to: …}}"
             desk.warn(domain.origin, f"{name} has no postmaster address", cure)
 
@@ -91,12 +93,34 @@ def with_catch_alls(
         except Wrong as wrong:
             desk.refuse(each.origin, wrong)
             continue
-        if domain_of(target) in domains and addresses.without_extension(target) not in claims:
+        served = domain_of(target) in domains and not domains[domain_of(target)].hosted_by
+        if served and addresses.without_extension(target) not in claims:
             desk.complain(each.origin, f"nobody has the address {target}", meant(target, claims) or "declare it")
             continue
-        domain = domains[each.domain]
-        complete[each.domain] = Domain(domain.name, domain.hosts, target, domain.origin)
+        complete[each.domain] = replace(domains[each.domain], catch_all=target)
     return complete
+
+
+def check_hosted(claims: Claims, domains: Mapping[str, Domain], desk: Desk) -> None:
+    """Complain about aliases in domains that others host; warn of users there, who get no mailbox here."""
+    users = {name: 0 for name, domain in domains.items() if domain.hosted_by}
+    if not users:
+        return
+    for address, claim in claims.items():
+        name = domain_of(address)
+        if name not in users:
+            continue
+        if isinstance(claim, User) or claim.kind == "user":
+            users[name] += 1
+        else:
+            what = f"{address} would be an alias in a domain that {domains[name].hosted_by} hosts"
+            desk.complain(claim.origin, what, "make it there, and drop it here")
+    for name, count in users.items():
+        domain = domains[name]
+        if count and domain.origin is not None:
+            have = "user of {} has" if count == 1 else "users of {} have"
+            what = f"{count:,} {have.format(name)} no mailbox here: the domain is hosted by {domain.hosted_by}"
+            desk.warn(domain.origin, what, "they are for profiles and for `mailprov doctor`")
 
 
 def check_served(domains: Mapping[str, Domain], hosts: Collection[str], desk: Desk) -> set[str]:
@@ -126,7 +150,7 @@ def check_targets(aliases: Sequence[Alias], domains: Mapping[str, Domain], claim
             desk.complain(origin, what, "use a mailing list")
         for target in alias.to:
             domain = domains.get(domain_of(target))
-            if domain is None or addresses.without_extension(target) in claims:
+            if domain is None or domain.hosted_by or addresses.without_extension(target) in claims:
                 continue
             if domain.catch_all is not None:
                 desk.warn(origin, f"nobody has the address {target}; the catch-all of {domain.name} gets the mail")

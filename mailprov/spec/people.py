@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 
 from mailprov.errors import Origin
-from mailprov.model import PROTOCOLS, Alias, Domain, Password, Secret, User
+from mailprov.model import PROTOCOLS, Alias, Domain, Password, Secret, User, domain_of
 from mailprov.spec import addresses, hashes, values
-from mailprov.spec.desk import Desk, Wrong, brief
+from mailprov.spec.desk import Desk, Wrong, brief, meant
 from mailprov.spec.files import Absent, described
 from mailprov.spec.part import Part
 
@@ -54,14 +55,39 @@ def domains(parts: Iterable[Part], hosts: Iterable[str], desk: Desk) -> tuple[di
             if name in found:
                 desk.complain(part.origin(*path), *_twice("domain", text, found[name]))
                 continue
-            served = everywhere
+            served, hosted_by = everywhere, ""
             if isinstance(node, dict):
                 served = tuple(dict.fromkeys(node.get("hosts", everywhere)))
-                if "catch_all" in node:
+                if "hosted_by" in node:
+                    served, hosted_by = (), _hosted_by(part, number, node, desk)
+                elif "catch_all" in node:
                     place = part.origin("domains", number, "catch_all")
                     catch_alls.append(CatchAll(name, node["catch_all"], place))
-            found[name] = Domain(name, served, origin=part.origin(*path)), text
+            found[name] = Domain(name, served, origin=part.origin(*path), hosted_by=hosted_by), text
     return {name: domain for name, (domain, _) in found.items()}, catch_alls
+
+
+def _hosted_by(part: Part, number: int, node: dict[str, Any], desk: Desk) -> str:
+    """The id of the provider that has a domain; the text as it is, after a complaint, where there is no such one."""
+    for key in ("hosts", "catch_all"):
+        if key in node:
+            what = f"`{key}` has no effect on a domain that is hosted elsewhere"
+            desk.complain(part.origin("domains", number, key), what, f"drop `{key}`, or `hosted_by`")
+    from mailprov.providers import catalogue, corrected, named, search  # read only where somebody hosts elsewhere
+
+    text: str = node["hosted_by"]
+    provider = named(text)
+    if provider is not None:
+        return provider.id
+    wrong, close = corrected(text), search(text)
+    if wrong is not None:
+        cure = f"{wrong}; write `{wrong.provider}`"
+    elif len(close) == 1:
+        cure = f"did you mean `{close[0].id}`?"
+    else:
+        cure = meant(text, catalogue()) or f"`mailprov providers` lists them: {', '.join(catalogue())}"
+    desk.complain(part.origin("domains", number, "hosted_by"), f"no provider is called `{brief(text)}`", cure)
+    return text
 
 
 def _has_text(node: Any, key: str) -> bool:
@@ -74,17 +100,26 @@ def _twice(kind: str, text: str, known: tuple[Domain, str]) -> tuple[str, str]:
     return f"the {kind} {same} is declared already at {domain.origin}", "keep one of them"
 
 
-def users(parts: Iterable[Part], desk: Desk) -> tuple[list[User], list[Claim]]:
-    """Every user that can be understood, and every address that users claim (also those of users with faults)."""
+def users(parts: Iterable[Part], hosted: Container[str], desk: Desk) -> tuple[list[User], list[Claim]]:
+    """Every user that can be understood, and every address that users claim (also those of users with faults).
+
+    `hosted` are the domains that others host: only there a user needs no password.
+    """
     found: list[User] = []
     claims: list[Claim] = []
     for part in parts:
         for number, node in part.items("users"):
             if not isinstance(node, dict) or "from_csv" in node:
                 continue
+            reader = _UserReader(part, number, desk)
+            lacks_password = "password" not in node and not get_close_matches("password", map(str, node), 1, 0.6)
             if not part.usable("users", number):
                 node = part.sound(node, "users", number)
-            if (user := _UserReader(part, number, desk).user(node, claims)) is not None:
+            elsewhere = lacks_password and reader.is_hosted(node, hosted)
+            if lacks_password and not elsewhere:
+                cure = "for example password: {initial: {env: BOB_INITIAL}}"
+                desk.complain(part.origin("users", number), "`password` is missing", cure)
+            if (user := reader.user(node, claims, elsewhere=elsewhere)) is not None:
                 found.append(user)
     return found, claims
 
@@ -114,14 +149,24 @@ class _UserReader:
         self.number = number
         self.desk = desk
 
-    def user(self, node: dict[str, Any], claims: list[Claim]) -> User | None:
+    def is_hosted(self, node: dict[str, Any], hosted: Container[str]) -> bool:
+        """Whether the user's domain is one of `hosted`."""
+        try:
+            return domain_of(addresses.mailbox(node.get("address", ""))) in hosted
+        except Wrong:
+            return False
+
+    def user(self, node: dict[str, Any], claims: list[Claim], *, elsewhere: bool) -> User | None:
         here = ("users", self.number)
         address = None
         if "address" in node:
             address = _claim(self.part, (*here, "address"), node["address"], "user", claims, self.desk)
         aliases = tuple(self._aliases(node.get("aliases", ()), claims))
-        password = self._password(node["password"]) if "password" in node else None
+        password = Password("initial", _ELSEWHERE) if elsewhere else None
+        if "password" in node:
+            password = self._password(node["password"])
         quota = self._field(node, "quota", values.quota)
+        expire = self._field(node, "expire", values.days)
         name = self._field(node, "name", values.display_name) or ""
         networks = tuple(self._networks(node.get("allow_from", ())))
         if address is None or password is None:
@@ -135,6 +180,7 @@ class _UserReader:
             addresses.merged(networks) if networks else (),
             aliases,
             self.part.origin(*here),
+            expire=expire,
         )
 
     def _field(self, node: dict[str, Any], key: str, reader: Callable[[str], Any]) -> Any:
@@ -170,6 +216,7 @@ class _UserReader:
 
 
 _INLINE = "the declaration"
+_ELSEWHERE = "the provider that hosts the domain"
 
 
 def password(node: dict[str, Any], part: Part) -> Password:

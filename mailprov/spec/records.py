@@ -20,7 +20,7 @@ _USER, _PASSWORD = _setters(User), _setters(Password)
 _new = object.__new__
 _address, _password, _name = _USER["address"], _USER["password"], _USER["name"]
 _quota, _protocols, _allow_from = _USER["quota"], _USER["protocols"], _USER["allow_from"]
-_aliases, _origin, _person = _USER["aliases"], _USER["origin"], _USER["person"]
+_aliases, _origin, _person, _expire = _USER["aliases"], _USER["origin"], _USER["person"], _USER["expire"]
 _ownership, _source = _PASSWORD["ownership"], _PASSWORD["source"]
 _hash, _plaintext = _PASSWORD["hash"], _PASSWORD["plaintext"]
 
@@ -35,6 +35,7 @@ def user(
     aliases: tuple[str, ...],
     origin: Origin,
     person: Person | None,
+    expire: int | None,
 ) -> User:
     """A User with these fields."""
     made = _new(User)
@@ -47,6 +48,7 @@ def user(
     _aliases(made, aliases)
     _origin(made, origin)
     _person(made, person)
+    _expire(made, expire)
     return made
 
 

@@ -39,6 +39,7 @@ class Defaults:
 
     domain: str = ""
     quota: int | None = None
+    expire: int | None = None
     protocols: frozenset[Protocol_] = EVERY_PROTOCOL
     allow_from: tuple[Network, ...] = ()
     password: Password | None = None
@@ -114,6 +115,10 @@ class _Reader:
         self.person_of = itemgetter(*(index for _, _, index in present))
         self.id_at = at["employee_id"]
         self.quotas: Known[str, int | None] = Known(lambda text: cells.quota(text) if text.strip() else defaults.quota)
+        self.expire_at = at["expire"]
+        self.expires: Known[str, int | None] = Known(
+            lambda text: cells.expire(text) if text.strip() else defaults.expire
+        )
         self.protocols: Known[str, frozenset[Protocol_]] = Known(
             lambda text: cells.protocols(text) or defaults.protocols
         )
@@ -155,6 +160,7 @@ class _Reader:
         protocols, allow_from, aliases_at = self._protocols, self.defaults.allow_from, self.aliases_at
         same = self.defaults.protocols if max(self.protocols_at, self.enabled_at) < 0 else None
         file, column, canonical = self.table.file, self.table.column, self.canonical
+        expires, expire_at = self.expires, self.expire_at
         usual, usual_hash, words = addresses.USUAL.fullmatch, hashes.USUAL.fullmatch, cells.words
         new_user, managed = records.user, records.managed
 
@@ -173,6 +179,7 @@ class _Reader:
                 aliases_of(fields, address) if fields[aliases_at] else (),
                 Origin(file, number, column(line, address_at) if address_at else 1),
                 people[person_of(fields)],
+                expires[fields[expire_at]],
             )
 
         return read
@@ -271,6 +278,7 @@ class _Reader:
         yield self.password_at if fields[self.password_at].strip("*") else self.hash_at, self._password
         readers: list[tuple[int, Callable[[str], object]]] = [
             (self.quota_at, self.quotas.__getitem__),
+            (self.expire_at, self.expires.__getitem__),
             (self.protocols_at, self.protocols.__getitem__),
             (self.enabled_at, self.enabled.__getitem__),
             *zip(self.person_at, (read for _, read in _PERSON), strict=True),

@@ -88,6 +88,7 @@ def _defaults(part: Part, number: int, settings: dict[str, Any], desk: Desk) -> 
     node = settings.get("defaults", {})
     readers: tuple[tuple[str, Any, Any], ...] = (
         ("quota", node.get("quota"), values.quota),
+        ("expire", node.get("expire"), values.days),
         ("password", node.get("password"), lambda value: password(value, part)),
         ("allow_from", node.get("allow_from"), lambda value: addresses.merged(map(addresses.network, value))),
         ("domain", settings.get("domain"), addresses.domain),

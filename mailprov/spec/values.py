@@ -18,6 +18,8 @@ _UNITS: Final = {
 _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]*)")
 _SMALLEST: Final = 1024
 _LARGEST: Final = 2**60
+_DAYS: Final = re.compile(r"([0-9]{1,9}) ?d")
+_MOST_DAYS: Final = 36_500
 _UNSEEN: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
@@ -42,6 +44,16 @@ def quota(text: str) -> int | None:
     if not _SMALLEST <= size <= _LARGEST:
         raise Wrong(f"{text} is out of range", "choose from 1KiB to 1048576TiB")
     return int(size)
+
+
+def days(text: str) -> int:
+    """How many days `text` (90d) is. Raises Wrong."""
+    found = _DAYS.fullmatch(text)
+    if not found:
+        raise Wrong("this is not a number of days", "for example 90d")
+    if not 1 <= int(found[1]) <= _MOST_DAYS:
+        raise Wrong(f"{text} is out of range", f"choose from 1d to {_MOST_DAYS}d; leave it out to keep mail for ever")
+    return int(found[1])
 
 
 def display_name(text: str) -> str:

@@ -26,6 +26,7 @@ _KINDS: Final = {
 }
 _MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "include"})
 _CURES: Final = {
+    ("expire", "type"): "give the number its unit: 90d",
     ("quota", "type"): "give the number a unit: 2GiB, 500MB",
     ("protocols", "minItems"): "leave the key out to allow all of them, or delete the user",
     ("allow_from", "minItems"): "leave the key out to allow every network",
@@ -47,6 +48,7 @@ _UNKNOWN: Final = {
     ("user", "from-csv"): "a staff list is an item of its own: - from_csv: staff.csv",
     ("user", "fromcsv"): "a staff list is an item of its own: - from_csv: staff.csv",
     ("staff list", "quota"): "write it in `defaults`: {from_csv: {file: …, defaults: {quota: …}}}",
+    ("staff list", "expire"): "write it in `defaults`: {from_csv: {file: …, defaults: {expire: …}}}",
     ("staff list", "protocols"): "write it in `defaults`: {from_csv: {file: …, defaults: {protocols: […]}}}",
     ("staff list", "password"): "write it in `defaults`: {from_csv: {file: …, defaults: {password: {…}}}}",
     ("staff list", "allow_from"): "write it in `defaults`: {from_csv: {file: …, defaults: {allow_from: […]}}}",

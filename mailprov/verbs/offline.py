@@ -77,8 +77,10 @@ def validate(file: Path, limit: Sequence[str]) -> Exit:
     spec = load(file)
     chosen = hosts(spec, limit)
     console.show([Line(f"! {warning}", "warn") for warning in spec.warnings], err=True)
-    counts = ((len(chosen), "host"), (len(spec.domains), "domain"), (len(spec.users), "user"))
-    said = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    elsewhere = sum(bool(domain.hosted_by) for domain in spec.domains.values())
+    hosted = f" ({elsewhere:,} hosted elsewhere)" if elsewhere else ""
+    counts = ((len(chosen), "host", ""), (len(spec.domains), "domain", hosted), (len(spec.users), "user", ""))
+    said = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}{note}" for count, noun, note in counts)
     aliases = len(spec.aliases) + sum(len(user.aliases) for user in spec.users)
     console.show([Line(f"{file} is valid: {said}, {aliases:,} alias{'' if aliases == 1 else 'es'}", "good")])
     return Exit.DONE

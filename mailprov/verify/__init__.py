@@ -12,6 +12,7 @@ from mailprov.verify.delivery import check_delivery, check_login
 from mailprov.verify.listener import check_listener
 from mailprov.verify.relay import check_relay
 from mailprov.verify.run import verify
+from mailprov.verify.watch import Watched, watched
 
 __all__ = [
     "Account",
@@ -20,6 +21,7 @@ __all__ = [
     "Endpoint",
     "OnCheck",
     "Trust",
+    "Watched",
     "check_delivery",
     "check_listener",
     "check_login",
@@ -28,4 +30,5 @@ __all__ = [
     "fingerprint",
     "pin",
     "verify",
+    "watched",
 ]

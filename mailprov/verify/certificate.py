@@ -21,6 +21,8 @@ class Verdict:
 
     cause: Cause
     detail: str
+    until: datetime | None = None
+    """when the certificate ends (UTC), where that was asked"""
 
 
 def fingerprint(der: bytes) -> str:
@@ -43,14 +45,15 @@ def dates(der: bytes, now: datetime) -> Verdict:
     leaf = _load(der)
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if now < begin:
-        return Verdict(Cause.NOT_YET_VALID, f"not valid before {begin:%Y-%m-%d %H:%M} UTC")
+        return Verdict(Cause.NOT_YET_VALID, f"not valid before {begin:%Y-%m-%d %H:%M} UTC", end)
     if now > end:
-        return Verdict(Cause.EXPIRED, f"expired on {end:%Y-%m-%d %H:%M} UTC")
+        return Verdict(Cause.EXPIRED, f"expired on {end:%Y-%m-%d %H:%M} UTC", end)
     left = end - now
     soon = left < min(WARN_BEFORE, (end - begin) / 3)
     return Verdict(
         Cause.EXPIRES_SOON if soon else Cause.NONE,
         f"valid until {end:%Y-%m-%d}, {left.days} day{'' if left.days == 1 else 's'} left",
+        end,
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -82,6 +83,7 @@ class Check:
 
     `seconds` is wall time. `severity` is what `ok=False` means: an "error" (not what was declared) or a "warning"
     (works, but clients will notice; or could not be tested). `detail` is one clean line, `cause` a stable word.
+    `until` is when a certificate ends (UTC), of the step that looks at it.
     """
 
     endpoint: Endpoint
@@ -91,6 +93,7 @@ class Check:
     detail: str
     severity: Severity = "error"
     cause: Cause = Cause.NONE
+    until: datetime | None = None
 
     @property
     def failed(self) -> bool:
@@ -130,6 +133,7 @@ class Note:
         self.detail = ""
         self.severity: Severity = "error"
         self.cause = Cause.NONE
+        self.until: datetime | None = None
 
     def fail(self, cause: Cause, detail: str, severity: Severity = "error") -> None:
         """The step ends not ok, and the ones after it still run."""
@@ -165,7 +169,8 @@ class Log:
             note.fail(cause_of(error, connecting), explanation(error, connecting))
             stopped = True
         seconds = time.monotonic() - begun
-        self.add(Check(self.endpoint, name, note.ok, seconds, clean(note.detail), note.severity, note.cause))
+        said = clean(note.detail)
+        self.add(Check(self.endpoint, name, note.ok, seconds, said, note.severity, note.cause, note.until))
         if stopped:
             raise Stopped(name)
 

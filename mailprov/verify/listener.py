@@ -124,7 +124,7 @@ def _certificate(log: Log, served: tls.Served, trust: Trust, now: datetime) -> b
         steps, summary = (("certificate", unreadable),), f"SHA-256 {served.fingerprint}"
     for step, verdict in steps:
         with log.step(step) as note:
-            note.detail = verdict.detail
+            note.detail, note.until = verdict.detail, verdict.until
             if verdict.cause is Cause.EXPIRES_SOON:
                 note.fail(verdict.cause, verdict.detail, "warning")
             elif verdict.cause is not Cause.NONE:

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated_host import NOW, self_signed
 
-from mailprov.model import Effect, Secret
+from mailprov.model import Effect, Facts, Password, Secret, User
 from mailprov.resources import accounts, certificates, files, firewall, maps, packages, rows, services, system_users
 from mailprov.resources.certificates import Certificate, problems
 from mailprov.resources.files import File, text_file
 from mailprov.resources.services import Service
+from mailprov.roles import dovecot
 
 PATH = "/etc/postfix/main.cf"
 
@@ -279,3 +280,23 @@ def test_whose_quota_falls(before: dict[str, int | None], after: dict[str, int |
     both = [(name, before[name], after[name]) for name in before.keys() & after.keys()]
     falls = {f"{name}@x" for name, was, will in both if will is not None and (was is None or will < was)}
     assert set(accounts.shrinking(table(before), table(after))) == falls
+
+
+AGES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([None, 1, 30, 90]))
+
+
+@given(AGES, AGES)
+def test_who_would_lose_messages(before: dict[str, int | None], after: dict[str, int | None]) -> None:
+    def table(ages: dict[str, int | None], version: str) -> accounts.Accounts:
+        users = [
+            User(f"{name}@x.cn", Password("initial", ""), quota=5000 if name == "a" else None, expire=days)
+            for name, days in ages.items()
+        ]
+        return accounts.accounts(
+            "/a", dovecot.rows(users, Facts("", "12", "", 0, (22,), version, 0)), lambda _: Secret("")
+        )
+
+    both = [(name, before[name], after[name]) for name in before.keys() & after.keys()]
+    lose = {(f"{name}@x.cn", will) for name, was, will in both if will is not None and (was is None or will < was)}
+    found = accounts.expiring(table(before, "2.3.19"), table(after, "2.4.1"))
+    assert {(name, days) for days, names in found.items() for name in names} == lose

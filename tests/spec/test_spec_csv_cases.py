@@ -90,6 +90,7 @@ def facts(user: User) -> dict[str, str]:
     return {
         "name": user.name,
         "quota": str(user.quota),
+        "expire": str(user.expire),
         "protocols": ",".join(name for name in PROTOCOLS if name in user.protocols),
         "aliases": ",".join(user.aliases),
         "password": user.password.ownership,

@@ -1,0 +1,9 @@
+"""The DNS records that a declaration needs, and how those that are there compare (pure)."""
+
+from __future__ import annotations
+
+from mailprov.dns.judge import Answer, Finding, judge, questions
+from mailprov.dns.records import Kind, Record, Spf, Zone, zones
+from mailprov.dns.zonefile import zonefile
+
+__all__ = ["Answer", "Finding", "Kind", "Record", "Spf", "Zone", "judge", "questions", "zonefile", "zones"]

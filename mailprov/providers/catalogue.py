@@ -1,0 +1,104 @@
+"""The catalogue as it is shipped, and looking things up in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mailprov.providers.plain import plain
+from mailprov.providers.words import MxRecord, Provider, Server, Words
+
+FILE = Path(__file__).with_name("catalogue.yaml")
+
+
+@cache
+def document() -> Mapping[str, Any]:
+    """The catalogue's own text, parsed. Treat it as read-only: there is one per process."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Dates stay texts, as the schema has them."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    loaded: Mapping[str, Any] = yaml.load(FILE.read_text(encoding="utf-8"), Loader)  # noqa: S506 - a SafeLoader
+    return loaded
+
+
+@cache
+def catalogue() -> Mapping[str, Provider]:
+    """Every provider by its id, in the catalogue's order."""
+    return {node["id"]: _provider(node) for node in document()["providers"]}
+
+
+def named(text: str) -> Provider | None:
+    """The provider with this very id or name, whatever its case, width and blanks; None where there is none."""
+    wanted = plain(text)
+    for provider in catalogue().values():
+        if wanted in (plain(provider.id), plain(provider.name.en), plain(provider.name.zh)):
+            return provider
+    return next((each for each in catalogue().values() if wanted in map(plain, each.aliases)), None)
+
+
+def search(text: str) -> tuple[Provider, ...]:
+    """The providers that `text` may mean: a name, or a part of one; an address, a domain or a server of theirs."""
+    exact = named(text)
+    if exact is not None:
+        return (exact,)
+    wanted = plain(text.rpartition("@")[2])
+    if not wanted:
+        return ()
+    known = catalogue().values()
+    hosted = tuple(each for each in known if wanted in each.domains or wanted in _hosts(each))
+    return hosted or tuple(each for each in known if any(wanted in plain(name) for name in _names(each)))
+
+
+def of_mx(host: str) -> Provider | None:
+    """The provider whose MX host this is, as far as its name tells."""
+    return next((provider for provider in catalogue().values() if provider.receives_at(host)), None)
+
+
+def _names(provider: Provider) -> tuple[str, ...]:
+    return (provider.id, provider.name.en, provider.name.zh, *provider.aliases, *provider.domains)
+
+
+def _hosts(provider: Provider) -> frozenset[str]:
+    every = (provider.pop3, provider.imap, provider.submission)
+    return frozenset(server.host for servers in every for server in servers or ())
+
+
+def _provider(node: Mapping[str, Any]) -> Provider:
+    return Provider(
+        id=node["id"],
+        name=_words(node["name"]),
+        pop3=_servers(node["pop3"]),
+        imap=_servers(node["imap"]),
+        submission=_servers(node["submission"]),
+        credentials=tuple(node["credentials"]),
+        enable=_words(node["enable"]),
+        sources=tuple(node["sources"]),
+        checked_on=date.fromisoformat(node["checked_on"]),
+        aliases=tuple(node.get("aliases", ())),
+        domains=tuple(node["domains"]),
+        cluster=node.get("cluster", False),
+        notes=tuple(map(_words, node.get("notes", ()))),
+        mx=tuple(node.get("mx", ())),
+        mx_records=tuple(MxRecord(**record) for record in node.get("mx_records", ())),
+        spf=node.get("spf", ""),
+        unverified=frozenset(node.get("unverified", ())),
+    )
+
+
+def _words(node: Mapping[str, str]) -> Words:
+    return Words(node["en"], node["zh"])
+
+
+def _servers(node: Any) -> tuple[Server, ...] | None:
+    if isinstance(node, str):
+        return () if node == "none" else None
+    return tuple(Server(**server) for server in node)

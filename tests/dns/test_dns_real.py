@@ -1,0 +1,224 @@
+"""The printed zone file, loaded by a real name server (Debian's NSD) on loopback, and checked over the wire."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mailprov.cli import run
+
+NSD = shutil.which("nsd", path="/usr/sbin:/usr/bin:/sbin")
+pytestmark = pytest.mark.skipif(NSD is None, reason="needs Debian's package nsd (script/setup --test installs it)")
+
+DECLARATION = """\
+mailprov: 1
+hosts:
+  mail1: {address: 198.18.0.10, hostname: mail.example.com}
+  mail2: {address: "2001:db8::25", hostname: mx.elsewhere.org, services: {pop3: false, smtp: false}}
+domains:
+  - {name: example.com, hosts: [mail1]}
+  - 例子.公司
+  - {name: hosted.cn, hosted_by: tencent-exmail}
+  - {name: apple.cn, hosted_by: icloud}
+users:
+  - {address: postmaster@example.com, password: {initial: {env: P}}}
+tls: {self_signed: {}}
+services: {pop3: true, imap: {tls: 993}, submission: {tls: 465}, smtp: true}
+"""
+NAMES = ("example.com", "xn--fsqu00a.xn--55qx5d", "hosted.cn", "apple.cn")
+WEB = "www.example.com"
+
+
+class NameServer:
+    """NSD with a zone for each name; `zones` may be changed before each start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.zones: dict[str, str] = {}
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def resolver(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.stop()
+        settings = [
+            "server:",
+            f"  ip-address: 127.0.0.1@{self.port}",
+            *('  username: ""', "  server-count: 1", '  database: ""', "  do-ip6: no", '  chroot: ""'),
+            *(f'  {name}: "{self.folder}/{name}"' for name in ("pidfile", "zonelistfile", "xfrdfile")),
+            f'  zonesdir: "{self.folder}"',
+            "remote-control:",
+            "  control-enable: no",
+        ]
+        for name, fragment in self.zones.items():
+            head = f"$ORIGIN {name}.\n@ 60 IN SOA ns.{name}. root.{name}. 1 3600 600 86400 60\n@ 60 IN NS ns\n"
+            (self.folder / name).write_text(f"{head}ns 60 IN A 127.0.0.1\n{fragment}")
+            checked = subprocess.run(
+                ["/usr/sbin/nsd-checkzone", name, self.folder / name], capture_output=True, text=True
+            )
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+            settings += ["zone:", f'  name: "{name}"', f'  zonefile: "{name}"']
+        (self.folder / "nsd.conf").write_text("\n".join(settings) + "\n")
+        assert NSD is not None
+        self.process = subprocess.Popen(
+            [NSD, "-d", "-c", str(self.folder / "nsd.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        self._wait()
+
+    def _wait(self) -> None:
+        import dns.exception
+        import dns.message
+        import dns.query
+
+        asked = dns.message.make_query(f"{next(iter(self.zones))}.", "SOA")
+        for _ in range(100):
+            assert self.process is not None and self.process.poll() is None, "nsd has ended"
+            try:
+                dns.query.udp(asked, "127.0.0.1", timeout=0.2, port=self.port)
+                return
+            except (dns.exception.Timeout, OSError):
+                time.sleep(0.05)
+        raise AssertionError("nsd does not answer")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+            if self.process.stderr is not None:
+                self.process.stderr.close()
+            self.process = None
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def mailprov(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    (tmp_path / "mail.yaml").write_text(DECLARATION, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments: str) -> tuple[int, str, str]:
+        status = run(list(arguments))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return go
+
+
+@pytest.fixture
+def server(mailprov: Run, tmp_path: Path) -> Iterator[NameServer]:
+    """A name server with the zones that mailprov prints."""
+    (tmp_path / "nsd").mkdir()
+    made = NameServer(tmp_path / "nsd")
+    for name in NAMES:
+        status, out, err = mailprov("dns", name, "--zonefile", "--web", WEB)
+        assert status == 0, err
+        made.zones[name] = out
+    made.zones["example.com"] += "www 60 IN A 198.18.0.80\n"
+    made.zones["apple.cn"] += "@ 60 IN MX 10 mx01.mail.icloud.com.\n"  # only the pattern is documented
+    made.zones["elsewhere.org"] = "mx 60 IN AAAA 2001:db8::25\n"
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_what_we_print_is_what_we_want(server: NameServer, mailprov: Run) -> None:
+    status, out, err = mailprov("dns", "--check", "--resolver", server.resolver, "--web", WEB)
+    assert status == 0, out + err
+    assert "records are as they should be" in out
+    assert "missing" not in out
+
+
+def test_each_fault_is_named_with_its_cure(server: NameServer, mailprov: Run) -> None:
+    zone = server.zones["example.com"]
+    for right, wrong in (
+        ("@ IN MX 10 mail.example.com.\n", "@ IN MX 10 mail.example.com.\n@ IN MX 90 old.example.com.\n"),
+        ('"v=spf1 mx ~all"', '"v=spf1 include:other.net -all"'),
+        ("_pop3s._tcp IN SRV 10 1 995", "_pop3s._tcp IN SRV 10 1 993"),
+        ("_imap._tcp IN SRV 0 0 0 .\n", ""),
+        ("_imaps._tcp IN SRV 0 1 993 mail.example.com.\n", ""),
+        ("autoconfig IN CNAME www.example.com.", "autoconfig IN A 198.18.0.80"),
+        ("autodiscover IN CNAME www.example.com.", "autodiscover IN A 198.18.0.99"),
+    ):
+        assert right in zone
+        zone = zone.replace(right, wrong)
+    server.zones["example.com"] = zone
+    server.start()
+    arguments = ("dns", "example.com", "--check", "--resolver", server.resolver, "--web", WEB, "--format", "json")
+    status, out, _ = mailprov(*arguments)
+    assert status == 9
+    told = json.loads(out)
+    assert told["right"] is False
+    found = {(r["name"].removesuffix("example.com"), r["type"]): r for r in told["domains"][0]["records"]}
+    assert {key: record["status"] for key, record in found.items() if record["status"] != "ok"} == {
+        ("", "MX"): "extra",
+        ("", "TXT"): "different",
+        ("_pop3s._tcp.", "SRV"): "different",
+        ("_imap._tcp.", "SRV"): "missing",
+        ("_imaps._tcp.", "SRV"): "missing",
+        ("autodiscover.", "CNAME"): "different",
+    }
+    assert found["", "MX"]["what"] == "not declared: 90 old.example.com."
+    assert "`mx`" in found["", "TXT"]["cure"]
+    assert "0 1 993 mail.example.com." in found["_imaps._tcp.", "SRV"]["cure"]
+    assert found["_imap._tcp.", "SRV"]["differs"] is False
+    status, out, _ = mailprov(*arguments[:-2])
+    assert (status, out.count("to do: ")) == (9, 5)
+    assert "5 of " in out
+    assert "optional   SRV" in out
+
+
+def test_a_zone_that_is_not_there_is_unknown(server: NameServer, mailprov: Run) -> None:
+    del server.zones["hosted.cn"]
+    server.start()
+    status, out, _ = mailprov("dns", "hosted.cn", "--check", "--resolver", server.resolver)
+    assert status == 9
+    assert "no answer: REFUSED" in out
+
+
+def test_no_name_server_at_all(server: NameServer, mailprov: Run) -> None:
+    server.stop()
+    status, out, _ = mailprov("dns", "hosted.cn", "--check", "--resolver", server.resolver)
+    assert status == 9
+    assert "unknown" in out
+
+
+def test_hostile_answers_steer_no_terminal(server: NameServer, mailprov: Run) -> None:
+    evil = r'"v=spf1 \027[2J\010 \155\255 -all"'
+    server.zones["example.com"] = server.zones["example.com"].replace('"v=spf1 mx ~all"', evil)
+    server.start()
+    for form in ("text", "json"):
+        status, out, err = mailprov("dns", "example.com", "--check", "--resolver", server.resolver, "--format", form)
+        assert status == 9
+        assert "\x1b" not in out + err
+        assert "spf1" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--check", "--zonefile"), "exclude each other"),
+        (("--resolver", "127.0.0.1"), "add --check"),
+        (("--check", "--resolver", "localhost"), "is no resolver"),
+        (("exampel.com",), "did you mean `example.com`?"),
+        (("--web", "not a name"), "--web"),
+    ],
+)
+def test_wrong_options(mailprov: Run, arguments: tuple[str, ...], said: str) -> None:
+    status, out, err = mailprov("dns", *arguments)
+    assert (status, out, said in err) == (1, "", True), err
