@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.cli.options import declaration, formatted, in_file, sharded
+from mailprov.cli.options import declaration, formatted, handed, in_file, sharded
 from mailprov.cli.root import cli
 from mailprov.errors import Exit
 
@@ -33,6 +33,7 @@ def trust(host: str, file: Path, yes: bool, replace: bool) -> Exit:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plan here, for `mailprov apply PLAN`.")
 @sharded
+@handed
 def plan(
     file: Path,
     limit: tuple[str, ...],
@@ -42,6 +43,7 @@ def plan(
     out: Path | None,
     shard: str,
     executor: str,
+    handout: Path | None,
 ) -> Exit:
     """Show what an apply would change, why, and what it does to live sessions. Changes nothing.
 
@@ -49,7 +51,7 @@ def plan(
     """
     from mailprov.verbs import plan as verb
 
-    return verb.plan(file, limit, verb.How(form, out, shard, executor, details, detailed_exitcode))
+    return verb.plan(file, limit, verb.How(form, out, shard, executor, handout, details, detailed_exitcode))
 
 
 @cli.command()
@@ -66,6 +68,7 @@ def plan(
 @click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True, help="More failed hosts end it.")
 @formatted
 @sharded
+@handed
 def apply(
     plan: Path | None,
     file: Path,
@@ -78,11 +81,15 @@ def apply(
     form: str,
     shard: str,
     executor: str,
+    handout: Path | None,
     **allowed: bool,
 ) -> Exit:
     """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
 
     PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved.
+
+    A new account for which no password is declared gets a generated one, which is kept in a folder that nobody else
+    can look into before any host is touched: see `mailprov handout`.
 
     Several hosts are changed batch by batch, the canary first. A host that cannot be reached counts as failed. Hosts
     that are done stay done: run it again to go on.
@@ -91,7 +98,8 @@ def apply(
     from mailprov.verbs import apply as verb
 
     flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
-    how = verb.How(verb.Consent(yes, flags, details), Pace(canary, batch, max_failures), form, shard, executor)
+    consent, pace = verb.Consent(yes, flags, details), Pace(canary, batch, max_failures)
+    how = verb.How(consent, pace, form, shard, executor, handout)
     return verb.apply(file, limit, plan, how)
 
 

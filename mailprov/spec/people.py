@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mailprov.errors import Origin
-from mailprov.model import PROTOCOLS, Alias, Domain, Password, Secret, User
+from mailprov.model import GENERATED, PROTOCOLS, Alias, Domain, Password, Secret, User
 from mailprov.spec import addresses, hashes, values
 from mailprov.spec.desk import Desk, Wrong, brief
 from mailprov.spec.files import Absent, described
@@ -120,7 +120,7 @@ class _UserReader:
         if "address" in node:
             address = _claim(self.part, (*here, "address"), node["address"], "user", claims, self.desk)
         aliases = tuple(self._aliases(node.get("aliases", ()), claims))
-        password = self._password(node["password"]) if "password" in node else None
+        password = self._password(node["password"]) if "password" in node else GENERATED
         quota = self._field(node, "quota", values.quota)
         name = self._field(node, "name", values.display_name) or ""
         networks = tuple(self._networks(node.get("allow_from", ())))
