@@ -66,13 +66,13 @@ class Folder:
 
     def record(self, made: Record) -> None:
         """Put down that something was sent; on disk when this returns."""
-        with self._explained("written"):
-            with self._made(), self._open(SENT, os.O_RDWR | os.O_CREAT | os.O_APPEND) as stream:
-                begun = os.fstat(stream).st_size
-                torn = begun and os.pread(stream, 1, begun - 1) != b"\n"
-                text = ("\r\n" if torn else "") + ("" if begun else records.HEADER) + records.line(made)
-                os.write(stream, text.encode())
-                os.fsync(stream)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        with self._explained("written"), self._made(), self._open(SENT, flags) as stream:
+            begun = os.fstat(stream).st_size
+            torn = begun and os.pread(stream, 1, begun - 1) != b"\n"
+            text = ("\r\n" if torn else "") + ("" if begun else records.HEADER) + records.line(made)
+            os.write(stream, text.encode())
+            os.fsync(stream)
 
     def purge(self) -> tuple[str, ...]:
         """Remove the folder with everything of ours in it; what is left of it keeps the folder, and is named."""
