@@ -8,7 +8,7 @@ import click
 
 from mailprov.cli.options import declaration, formatted, handed, in_file, sharded
 from mailprov.cli.root import cli
-from mailprov.errors import Exit
+from mailprov.errors import Exit, MailprovError
 
 
 @cli.command()
@@ -110,7 +110,12 @@ def apply(
 @click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
 @click.option("--no-login", is_flag=True, help="Only look at the listeners: no account, nothing sent, no SSH.")
 @click.option("--ca", type=click.Path(path_type=Path, exists=True), help="A PEM bundle of further root certificates.")
-@click.option("--details", is_flag=True, help="Show every step and its time.")
+@click.option("--details", is_flag=True, help="Show every step and its time, or every account.")
+@click.option("--all-users", is_flag=True, help="Log in every account whose password is known, by all that it may use.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), metavar="FILE", help="With --all-users: write JUnit XML, too."
+)
+@handed
 def verify(
     file: Path,
     limit: tuple[str, ...],
@@ -120,14 +125,29 @@ def verify(
     no_login: bool,
     ca: Path | None,
     details: bool,
+    all_users: bool,
+    junit: Path | None,
+    handout: Path | None,
 ) -> Exit:
     """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
 
     Makes a test account for the check and removes it afterwards, or uses yours (--user).
+
+    --all-users logs in everybody instead: each account whose initial password is declared or still in the hand-out
+    folder, once by each protocol, and never again once it was refused. Whoever chose another password is refused.
     """
     from mailprov.verbs import verify as verb
 
-    return verb.verify(file, limit, form, verb.How(user, password_env, no_login, ca, details))
+    how = verb.How(user, password_env, no_login, ca, details, junit, handout)
+    if not all_users:
+        if junit is not None:
+            raise MailprovError("--junit is for --all-users", cure="add --all-users")
+        return verb.verify(file, limit, form, how)
+    if user or no_login or form == "markdown":
+        raise MailprovError("--all-users goes with --format text or json, and without --user or --no-login")
+    from mailprov.verbs import everybody
+
+    return everybody.verify(file, limit, form, how)
 
 
 @cli.command()
