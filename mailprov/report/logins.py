@@ -106,7 +106,8 @@ def junit(rolls: Sequence[Roll]) -> bytes:
         for address, why in roll.without.items():
             ElementTree.SubElement(_case(suite, roll.host, address, 0.0), "skipped", {"message": _clean(why)})
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: str = ElementTree.tostring(root, "unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
 def _case(suite: ElementTree.Element, host: str, name: str, seconds: float) -> ElementTree.Element:
