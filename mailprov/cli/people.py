@@ -34,7 +34,7 @@ def users_import(file: Path, encoding: str, domain: str) -> Exit:
       address (邮箱地址), or local_part (帐号) and domain
       name (姓名), or first name and last name
       password_hash, {SCHEME} first: the table owns the password
-      password (密码): set when the mailbox is made, and the user's own from then on
+      password (密码): set when the mailbox is made, and the user's own from then on; without it one is generated
       quota (容量) with its unit, protocols, aliases (别名), enabled
       contact (个人邮箱), department (部门), title (职务), mobile (手机), employee_id (工号)
     """

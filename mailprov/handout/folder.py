@@ -41,9 +41,9 @@ class Folder:
         return self.path / PASSWORDS
 
     def entries(self) -> tuple[Entry, ...]:
-        """The passwords that are kept here; none where there is no folder."""
+        """The passwords that are kept here; none where there is no folder, or one that is something else."""
         with self._explained("read"):
-            if not self._there():
+            if not os.path.lexists(self.passwords) or not self._there():
                 return ()
             return entries.parse(self._read(PASSWORDS), str(self.passwords))
 

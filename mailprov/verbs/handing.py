@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,21 +34,23 @@ def folder(file: Path, given: Path | None) -> Folder:
 
 def created(spec: Spec, plans: Iterable[Plan]) -> Mapping[str, tuple[str, ...]]:
     """The users whose password is generated because a plan creates their account; each with the hosts that do."""
-    tables = {plan.host: [it.detail for it in plan.changes if it.key.kind == accounts.KIND] for plan in plans}
-    added = {host: rows.added(chain.from_iterable(details)) for host, details in tables.items()}
-    names = [user.address for user in spec.users if user.password.generated] if any(added.values()) else []
-    found = {name: tuple(sorted(host for host, new in added.items() if name in new)) for name in names}
-    return {name: hosts for name, hosts in found.items() if hosts}
+    names = {user.address for user in spec.users if user.password.generated}
+    found: dict[str, list[str]] = {}
+    for plan in plans if names else ():
+        added = rows.added(line for it in plan.changes if it.key.kind == accounts.KIND for line in it.detail)
+        for name in added & names:
+            found.setdefault(name, []).append(plan.host)
+    return {name: tuple(sorted(hosts)) for name, hosts in sorted(found.items())}
 
 
-def noted(spec: Spec, plans: Iterable[Plan], where: Folder) -> list[Plan]:
+def noted(spec: Spec, plans: Sequence[Plan], where: Folder) -> list[Plan]:
     """The plans, each with a word about the passwords that an apply of it generates."""
-    made: list[Plan] = []
-    for plan in plans:
-        count = len(created(spec, [plan]))
-        words = f"{count:,} password{'' if count == 1 else 's'} will be generated, handed out in {where}"
-        made.append(replace(plan, warnings=(*plan.warnings, words)) if count else plan)
-    return made
+    counts = Counter(chain.from_iterable(created(spec, plans).values()))
+    words = {
+        host: f"{count:,} password{'' if count == 1 else 's'} will be generated, handed out in {where}"
+        for host, count in counts.items()
+    }
+    return [replace(it, warnings=(*it.warnings, words[it.host])) if it.host in words else it for it in plans]
 
 
 def known(spec: Spec, passwords: Mapping[str, Secret]) -> Spec:
@@ -97,17 +100,18 @@ class Handing:
 
         Raises MailprovError where the folder cannot be written: then no host may be touched.
         """
-        self.asked = created(spec, plans)
-        if not self.asked:
+        asked = created(spec, plans)
+        if not asked:
             return spec
         if self.where is None:
-            return known(spec, {address: self.make() for address in self.asked})
-        users = {user.address: user for user in spec.users if user.address in self.asked}
+            return known(spec, {address: self.make() for address in asked})
+        users = {user.address: user for user in spec.users if user.address in asked}
         now = datetime.now(UTC)
         found = self.where.change(
-            lambda before: entries.supplied(before, self.asked, users, make=self.make, now=now, days=spec.handout.days)
+            lambda before: entries.supplied(before, asked, users, make=self.make, now=now, days=spec.handout.days)
         )
-        return known(spec, {entry.address: entry.password for entry in found if entry.address in self.asked})
+        self.asked = asked
+        return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
 
     def settle(self, results: Iterable[Result]) -> None:
         """Take out of the folder what no host took, once it is known how each one ended, and say what is to do."""

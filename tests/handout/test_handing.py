@@ -147,6 +147,19 @@ def test_it_is_told_when_passwords_are_kept_too_long(tmp_path: Path, capsys: pyt
     assert "open to others" in capsys.readouterr().err
 
 
+def test_a_folder_of_another_kind_is_nobodys_business(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Folder(tmp_path / "handout")
+    folder.path.mkdir(mode=0o755)
+    remind(folder)
+    assert folder.entries() == () and capsys.readouterr().err == ""
+    spec, plan = planned(tmp_path, ANN)
+    handing = Handing(folder)
+    with pytest.raises(MailprovError, match="open to others"):
+        handing.supply(spec, [plan])
+    handing.settle([Result("mail1", Verdict.FAILED)])
+    assert capsys.readouterr().err == ""
+
+
 def test_the_reports_say_how_many(tmp_path: Path) -> None:
     spec, plan = planned(tmp_path, ANN, BEN)
     shown = noted(spec, [plan], Folder(tmp_path / "handout"))
