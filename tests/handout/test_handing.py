@@ -7,16 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from passlib.hash import sha512_crypt
 from simulated_host import SimulatedHost, declare
 
 from mailprov import planfile
-from mailprov.errors import MailprovError
+from mailprov.dangers import FLAGS
+from mailprov.errors import Exit, MailprovError, RevertedError
 from mailprov.handout.folder import Folder
-from mailprov.model import Plan, Spec
+from mailprov.model import HostSpec, Plan, Spec
 from mailprov.plan import prints, steps
 from mailprov.report import json as as_json
 from mailprov.report import text
-from mailprov.rollout import Result, Verdict
+from mailprov.rollout import Pace, Result, Verdict
+from mailprov.survey import survey
+from mailprov.verbs import apply as applying
 from mailprov.verbs import runner, work
 from mailprov.verbs.handing import Handing, created, known, noted, remind
 
@@ -42,8 +46,6 @@ def test_a_new_account_gets_a_generated_password(tmp_path: Path) -> None:
     entries = {entry.address: entry for entry in folder.entries()}
     assert entries.keys() == {ANN, BEN} and all(entry.pending == ("mail1",) for entry in entries.values())
     data = bundled(supplied, plan)
-    from passlib.hash import sha512_crypt
-
     for line in data.decode().splitlines():
         if line.startswith(f"S{ANN}:"):
             stored = line.split(":")[1]
@@ -166,3 +168,36 @@ def test_the_reports_say_how_many(tmp_path: Path) -> None:
     words = f"2 passwords will be generated, handed out in {tmp_path}/handout"
     assert f"  ! {words}" in [line.text for line in text.plans(shown)]
     assert words in json.loads(as_json.plans(shown))["hosts"][0]["warnings"]
+
+
+def test_a_fleet_gets_one_password_for_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`apply` with three hosts, of which one is put back: real but for the hosts themselves."""
+    names = ("mail1", "mail2", "mail3")
+    hosts = {name: {"address": f"192.0.2.{n}", "hostname": f"{name}.example.com"} for n, name in enumerate(names, 1)}
+    domains = [{"name": "example.com", "hosts": ["mail1", "mail2"]}, {"name": "example.net", "hosts": ["mail3"]}]
+    declare(tmp_path, {"hosts": hosts, "domains": domains, "users": [{"address": ANN}, {"address": "cy@example.net"}]})
+    monkeypatch.setenv("BOB_INITIAL", "x")
+    given: dict[str, str] = {}
+
+    def look(spec: Spec, declared: HostSpec) -> planfile.Kept:
+        host = SimulatedHost()
+        made = survey(spec, declared, host.host())
+        return planfile.Kept(made.plan, "", prints(made.plan.desired), made.seen)
+
+    def change(spec: Spec, declared: HostSpec, part: planfile.Kept) -> Result:
+        assert len(Folder(tmp_path / "handout").entries()) == 2, "on disk before any host is touched"
+        found = work.bound(spec, declared, "", part)
+        payload = b"".join(step.payload or b"" for step in steps(found.plan)).decode("latin-1")
+        given[declared.name] = next(line for line in payload.splitlines() if line.startswith(("Sann@", "Scy@")))
+        if declared.name == "mail3":
+            return Result("mail3", Verdict.REVERTED, error=RevertedError("found wanting"))
+        return Result(declared.name, Verdict.APPLIED)
+
+    monkeypatch.setattr(work, "look", look)
+    monkeypatch.setattr(work, "change", change)
+    how = applying.How(applying.Consent(yes=True, flags=frozenset(FLAGS)), Pace(max_failures=9))
+    assert applying.apply(tmp_path / "mail.yaml", (), None, how) == Exit.PARTIAL
+    (entry,) = Folder(tmp_path / "handout").entries()
+    assert (entry.address, entry.hosts, entry.pending) == (ANN, ("mail1", "mail2"), ())
+    stored = {given[name].split(":")[1].removeprefix("{SHA512-CRYPT}") for name in ("mail1", "mail2")}
+    assert all(sha512_crypt.verify(entry.password.reveal(), one) for one in stored)
