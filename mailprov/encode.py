@@ -149,3 +149,16 @@ def _extra(value: str) -> str:
     if not _EXTRA.fullmatch(value):
         raise EncodeError("this value cannot stand in a passwd-file", where=ascii(value[:80]))
     return value
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
+
+
+def csv_cell(text: str) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula (CWE-1236); its writer still has to quote it."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def csv_text(cell: str) -> str:
+    """The text that `csv_cell` made this cell of."""
+    return cell[1:] if cell.startswith("'") else cell

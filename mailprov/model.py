@@ -1,61 +1,23 @@
 """The words that every part shares: what is declared (Spec), what is (State), what differs (Change, Plan).
 
-Nothing here reads a file, a clock, an environment or a network, and nothing here imports a sibling except errors.
+Nothing here reads a file, a clock, an environment or a network; no sibling but errors and secret is imported.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from ipaddress import IPv4Network, IPv6Network
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from mailprov.errors import Origin
+from mailprov.secret import Secret as Secret
 
 Network = IPv4Network | IPv6Network
-
-
-class Secret:
-    """A text that never shows itself: str(), repr() and format() all give `<secret>`."""
-
-    __slots__ = ("__text",)
-
-    def __init__(self, text: str) -> None:
-        self.__text = text
-
-    def reveal(self) -> str:
-        """The secret itself. Call it only where it is written to its destination."""
-        return self.__text
-
-    def digest(self) -> str:
-        """SHA-256 of the secret in hex: for comparing secrets that cannot be guessed (keys, salted hashes)."""
-        return hashlib.sha256(self.__text.encode()).hexdigest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self.__text.encode(), other.__text.encode())
-
-    def __hash__(self) -> int:
-        return hash(("Secret", self.__text))
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return "<secret>"
-
-    def __deepcopy__(self, memo: object) -> Secret:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not pickled")
-
 
 # --- what is declared ---------------------------------------------------------------------------------------------
 
@@ -188,6 +150,16 @@ class Password:
     hash: Secret | None = None
     plaintext: Secret | None = None
 
+    @property
+    def generated(self) -> bool:
+        """Whether nobody declared it: mailprov makes one up when the account is created, and hands it out."""
+        return self.source == _NOBODY
+
+
+_NOBODY = "nobody: it is generated when the account is created"
+GENERATED = Password("initial", _NOBODY)
+"""the password of a user for whom none is declared"""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -233,6 +205,31 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """The server that takes what is handed out by mail. `user` "" logs in nowhere.
+
+    `source` says where the password comes from; it is None while that source is absent. `tls` is "none" only where the
+    relay is this machine.
+    """
+
+    host: str
+    port: int
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password: Secret | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Handout:
+    """How people get what they need: `sender` writes to them through `relay`; generated passwords go after `days`."""
+
+    relay: Relay | None = None
+    sender: str = ""
+    days: int = 14
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """The whole declaration, valid in itself."""
 
@@ -243,6 +240,7 @@ class Spec:
     warnings: tuple[str, ...] = ()
     """things that are allowed and probably not meant, each with its place"""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each with its hosts
+    handout: Handout = Handout()
 
     def domains_of(self, host: str) -> tuple[Domain, ...]:
         """The domains that `host` serves, in name order."""

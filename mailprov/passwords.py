@@ -1,7 +1,9 @@
-"""Hashes for new accounts."""
+"""Passwords for new accounts: made up where none is declared, and hashed."""
 
 from __future__ import annotations
 
+import math
+import secrets
 from typing import Any
 
 from mailprov.errors import MailprovError
@@ -10,14 +12,32 @@ from mailprov.model import Secret, User
 ROUNDS = 5000
 """SHA512-CRYPT's own default; more would slow every login, which one process of Dovecot checks one by one"""
 
+LETTERS = "acdefhjkmnprtuwxy23456789"
+"""no two of these look alike (0 O, 1 l I i, 2 Z, 5 S, 6 b, 8 B, 9 g q, u v), and nobody has to say "capital\""""
+GROUPS, IN_A_GROUP = 4, 4
+BITS = GROUPS * IN_A_GROUP * math.log2(len(LETTERS))
+
+
+def generated() -> Secret:
+    """A new password of 74 bits, in groups to be read out: "k7mr-9wpx-f4hc-3aye"."""
+    group = [[secrets.choice(LETTERS) for _ in range(IN_A_GROUP)] for _ in range(GROUPS)]
+    return Secret("-".join(map("".join, group)))
+
 
 def initial_hash(user: User) -> Secret:
-    """The hash with which `user` is created: the one declared, or one made of the declared password.
+    """The hash with which `user` is created: the one declared, or one made of the declared or generated password.
 
-    Raises MailprovError when the password's source is absent.
+    Raises MailprovError when the password's source is absent, or it was not generated yet.
     """
     if user.password.hash is not None:
         return user.password.hash
+    if user.password.plaintext is None and user.password.generated:
+        raise MailprovError(
+            f"{user.address} is new, and its password was not generated",
+            where=str(user.origin or ""),
+            why="the hand-out folder does not hold it where this host is changed from",
+            cure="name a folder that every worker reaches at the same path (--handout), and run this again",
+        )
     if user.password.plaintext is None:
         raise MailprovError(
             f"{user.address} is new, and its initial password is not here",

@@ -131,8 +131,9 @@ def _refuse_unusable(declared: HostSpec, sight: Sight) -> None:
 
 
 def _without_password(spec: Spec, host: str, most: int) -> list[str]:
-    """The first addresses, `most` at most, of users of `host` who would be created with a password that is not here."""
-    lacking = (user.address for user in spec.users if user.password.hash is None and user.password.plaintext is None)
+    """The first addresses, `most` at most, of users of `host` whose declared password is not here to create them."""
+    passwords = ((user.address, user.password) for user in spec.users)
+    lacking = (name for name, it in passwords if it.hash is None and it.plaintext is None and not it.generated)
     served = {domain.name for domain in spec.domains_of(host)}
     return nsmallest(most, (address for address in lacking if domain_of(address) in served))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from mailprov.cli.options import declaration, formatted, in_file, sharded
+from mailprov.cli.options import declaration, formatted, handed, in_file, sharded
 from mailprov.cli.root import cli
-from mailprov.errors import Exit
+from mailprov.errors import Exit, MailprovError
 
 
 @cli.command()
@@ -33,6 +33,7 @@ def trust(host: str, file: Path, yes: bool, replace: bool) -> Exit:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plan here, for `mailprov apply PLAN`.")
 @sharded
+@handed
 def plan(
     file: Path,
     limit: tuple[str, ...],
@@ -42,6 +43,7 @@ def plan(
     out: Path | None,
     shard: str,
     executor: str,
+    handout: Path | None,
 ) -> Exit:
     """Show what an apply would change, why, and what it does to live sessions. Changes nothing.
 
@@ -49,7 +51,7 @@ def plan(
     """
     from mailprov.verbs import plan as verb
 
-    return verb.plan(file, limit, verb.How(form, out, shard, executor, details, detailed_exitcode))
+    return verb.plan(file, limit, verb.How(form, out, shard, executor, handout, details, detailed_exitcode))
 
 
 @cli.command()
@@ -67,6 +69,7 @@ def plan(
 @click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True, help="More failed hosts end it.")
 @formatted
 @sharded
+@handed
 def apply(
     plan: Path | None,
     file: Path,
@@ -79,11 +82,15 @@ def apply(
     form: str,
     shard: str,
     executor: str,
+    handout: Path | None,
     **allowed: bool,
 ) -> Exit:
     """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
 
     PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved.
+
+    A new account for which no password is declared gets a generated one, which is kept in a folder that nobody else
+    can look into before any host is touched: see `mailprov handout`.
 
     Several hosts are changed batch by batch, the canary first. A host that cannot be reached counts as failed. Hosts
     that are done stay done: run it again to go on.
@@ -92,7 +99,8 @@ def apply(
     from mailprov.verbs import apply as verb
 
     flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
-    how = verb.How(verb.Consent(yes, flags, details), Pace(canary, batch, max_failures), form, shard, executor)
+    consent, pace = verb.Consent(yes, flags, details), Pace(canary, batch, max_failures)
+    how = verb.How(consent, pace, form, shard, executor, handout)
     return verb.apply(file, limit, plan, how)
 
 
@@ -103,7 +111,12 @@ def apply(
 @click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
 @click.option("--no-login", is_flag=True, help="Only look at the listeners: no account, nothing sent, no SSH.")
 @click.option("--ca", type=click.Path(path_type=Path, exists=True), help="A PEM bundle of further root certificates.")
-@click.option("--details", is_flag=True, help="Show every step and its time.")
+@click.option("--details", is_flag=True, help="Show every step and its time, or every account.")
+@click.option("--all-users", is_flag=True, help="Log in every account whose password is known, by all that it may use.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), metavar="FILE", help="With --all-users: write JUnit XML, too."
+)
+@handed
 def verify(
     file: Path,
     limit: tuple[str, ...],
@@ -113,14 +126,29 @@ def verify(
     no_login: bool,
     ca: Path | None,
     details: bool,
+    all_users: bool,
+    junit: Path | None,
+    handout: Path | None,
 ) -> Exit:
     """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
 
     Makes a test account for the check and removes it afterwards, or uses yours (--user).
+
+    --all-users logs in everybody instead: each account whose initial password is declared or still in the hand-out
+    folder, once by each protocol, and never again once it was refused. Whoever chose another password is refused.
     """
     from mailprov.verbs import verify as verb
 
-    return verb.verify(file, limit, form, verb.How(user, password_env, no_login, ca, details))
+    how = verb.How(user, password_env, no_login, ca, details, junit, handout)
+    if not all_users:
+        if junit is not None:
+            raise MailprovError("--junit is for --all-users", cure="add --all-users")
+        return verb.verify(file, limit, form, how)
+    if user or no_login or form == "markdown":
+        raise MailprovError("--all-users goes with --format text or json, and without --user or --no-login")
+    from mailprov.verbs import everybody
+
+    return everybody.verify(file, limit, form, how)
 
 
 @cli.command()

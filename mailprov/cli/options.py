@@ -46,3 +46,10 @@ def sharded(function: F) -> F:
     shard = click.option("--shard", default="", metavar="K/N", help=text)
     executor = click.option("--executor", default="threads", show_default=True, metavar="WHERE", help=where)
     return shard(executor(function))
+
+
+def handed(function: F) -> F:
+    """--handout, for every verb that meets generated passwords."""
+    text = "Where generated passwords are kept until they are handed out. Default: handout/ beside the declaration."
+    path = click.Path(path_type=Path, file_okay=False)
+    return click.option("--handout", type=path, metavar="DIR", help=text)(function)

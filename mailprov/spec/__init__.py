@@ -18,6 +18,7 @@ from mailprov.errors import Origin, SpecError
 from mailprov.model import Spec
 from mailprov.spec import meaning, people, staff
 from mailprov.spec.desk import Desk
+from mailprov.spec.handout import handout
 from mailprov.spec.hosts import Host, hosts
 from mailprov.spec.part import Part, parts
 from mailprov.spec.settings import Setting, settings
@@ -90,9 +91,10 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -
     for name, host in machines.items():
         if name not in served:
             desk.warn(host.spec.origin or Origin("", 1, 1), f"the host `{name}` serves no domain", "declare `domains`")
+    handed = handout(files[0], desk)
     specs = {name: host.spec for name, host in machines.items()}
     everybody = (*users, *lists.users)
-    spec = Spec(specs, domains, everybody, tuple(aliases), desk.warnings(), found.groups.members)
+    spec = Spec(specs, domains, everybody, tuple(aliases), desk.warnings(), found.groups.members, handed)
     return spec, machines
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from mailprov.errors import Origin
-from mailprov.model import PROTOCOLS, Alias, Domain, Password, Secret, User, domain_of
+from mailprov.model import GENERATED, PROTOCOLS, Alias, Domain, Password, Secret, User, domain_of
 from mailprov.spec import addresses, hashes, values
 from mailprov.spec.desk import Desk, Wrong, brief, meant
 from mailprov.spec.files import Absent, described
@@ -162,7 +162,7 @@ class _UserReader:
         if "address" in node:
             address = _claim(self.part, (*here, "address"), node["address"], "user", claims, self.desk)
         aliases = tuple(self._aliases(node.get("aliases", ()), claims))
-        password = Password("initial", _ELSEWHERE) if elsewhere else None
+        password: Password | None = Password("initial", _ELSEWHERE) if elsewhere else GENERATED
         if "password" in node:
             password = self._password(node["password"])
         quota = self._field(node, "quota", values.quota)

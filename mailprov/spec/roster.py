@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Final
 
 from mailprov.errors import Origin
-from mailprov.model import PROTOCOLS, Network, Password, Person, Protocol_, User, domain_of
+from mailprov.model import GENERATED, PROTOCOLS, Network, Password, Person, Protocol_, User, domain_of
 from mailprov.spec import addresses, cells, hashes, records
 from mailprov.spec.cells import Known
 from mailprov.spec.columns import HEADINGS, Columns
@@ -126,7 +126,7 @@ class _Reader:
         self.people = Known(partial(_person, tuple((field, read) for field, read, _ in present)))
         self.source = f"the column `password_hash` of {table.file}"
         self.initial_source = f"the column `password` of {table.file}"
-        self.unknown = defaults.password or Password("initial", self.initial_source)
+        self.unknown = defaults.password or GENERATED
 
     def users(self) -> list[User]:
         made: list[User] = []

@@ -24,7 +24,7 @@ _KINDS: Final = {
     "integer": "a whole number",
     "number": "a number",
 }
-_MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "include"})
+_MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "handout", "include"})
 _CURES: Final = {
     ("expire", "type"): "give the number its unit: 90d",
     ("quota", "type"): "give the number a unit: 2GiB, 500MB",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -17,6 +17,7 @@ from mailprov.errors import (
 )
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
+from mailprov.plan import prints
 from mailprov.report import effects, text
 from mailprov.report.text import Line
 from mailprov.resources import rows
@@ -24,6 +25,7 @@ from mailprov.rollout import Pace, Result, Verdict, failures, roll_out
 from mailprov.survey import Survey, survey
 from mailprov.verbs import console
 from mailprov.verbs import plan as looking
+from mailprov.verbs.handing import Handing, folder, noted, remind
 from mailprov.verbs.runner import THREADS, Runner
 from mailprov.verbs.session import chosen_names, hosts, load, session, share, worst
 from mailprov.verbs.transact import transact
@@ -48,12 +50,16 @@ class How:
     form: str = "text"
     shard: str = ""
     executor: str = THREADS
+    handout: Path | None = None
 
 
 def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit:
     """Plan (or take the plan that was kept), ask, and change host by host, batch by batch; exit 7 when some failed."""
     plan = planfile.load(kept.read_text(encoding="utf-8"), str(kept)) if kept else None
-    spec = load(Path(plan.declaration) if plan else file)
+    file = Path(plan.declaration) if plan else file
+    spec = load(file)
+    where = folder(file, how.handout)
+    handing = Handing(where)
     wanted = chosen_names(spec, limit)
     # A kept plan is applied to its own hosts and to no other.
     parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in wanted} if plan else {}
@@ -61,11 +67,13 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit
         held = ", ".join(part.plan.host for part in plan.hosts) or "no host"
         raise MailprovError("the plan is not for all of these hosts", where=str(kept), why=f"it is for {held}")
     chosen = share(hosts(spec, list(parts) or limit), how.shard)
+    remind(where)
     if len(chosen) == 1:
-        results = [_alone(spec, chosen[0], parts.get(chosen[0].name), how)]
+        results = [_alone(spec, chosen[0], parts.get(chosen[0].name), how, handing)]
     else:
-        runner = Runner(Path(plan.declaration) if plan else file, how.executor, spec=spec)
-        results = _fleet(runner, chosen, parts, how)
+        runner = Runner(file, how.executor, where.path, spec=spec)
+        results = _fleet(runner, chosen, parts, how, handing)
+    handing.settle(results)
     looking.tell_results(results, how.form)
     return worst([result.error for result in results if result.error], len(chosen))
 
@@ -73,7 +81,7 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit
 # --- one host, on one connection
 
 
-def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How) -> Result:
+def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How, handing: Handing) -> Result:
     begun = time.monotonic()
     changes = 0
     try:
@@ -84,7 +92,7 @@ def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How)
                 with console.doing(f"looking at {declared.name}"):
                     found = survey(spec, declared, host)
             changes = len(found.plan.changes)
-            one(found, spec, declared, host, how.consent, err=how.form != "text")
+            one(found, spec, declared, host, how.consent, handing, err=how.form != "text")
     except MailprovError as error:
         error.where = error.where or declared.name
         console.say(f"Error: {error}", "bad")
@@ -93,24 +101,41 @@ def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How)
     return Result(declared.name, made, changes, time.monotonic() - begun)
 
 
-def one(found: Survey, spec: Spec, declared: HostSpec, host: Host, consent: Consent, *, err: bool = False) -> None:
-    """Show what was found on one host (on stderr, if wanted), ask, and apply it.
+def one(
+    found: Survey,
+    spec: Spec,
+    declared: HostSpec,
+    host: Host,
+    consent: Consent,
+    handing: Handing,
+    *,
+    err: bool = False,
+) -> None:
+    """Show what was found on one host (on stderr, if wanted), ask, generate passwords, and apply it.
 
-    Raises ConsentError when nobody agreed, and the errors of mailprov.apply.apply.
+    Raises ConsentError when nobody agreed, MailprovError when passwords cannot be kept, and the errors of
+    mailprov.apply.apply.
     """
-    console.show(text.plan(found.plan, details=consent.details), err=err)
+    shown = noted(spec, [found.plan], handing.where) if handing.where else [found.plan]
+    console.show(text.plan(shown[0], details=consent.details), err=err)
     if found.plan.empty:
         return
     _agree([found.plan], consent, f"Apply {len(found.plan.changes)} changes to {declared.name}?")
     begun = time.monotonic()
-    transact(found, spec, declared, host)
+    supplied = handing.supply(spec, [found.plan])
+    if supplied is not spec:
+        part = planfile.Kept(found.plan, host.identity, prints(found.plan.desired), found.seen)
+        found = bound(supplied, declared, host.identity, part)
+    transact(found, supplied, declared, host)
     console.show([Line(f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}", "good")], err=err)
 
 
 # --- a fleet: look at all, ask once, change batch by batch
 
 
-def _fleet(runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planfile.Kept], how: How) -> list[Result]:
+def _fleet(
+    runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planfile.Kept], how: How, handing: Handing
+) -> list[Result]:
     decided: dict[str, Result] = {}
     if not parts:
         with console.doing(f"looking at {len(chosen)} hosts"):
@@ -122,11 +147,13 @@ def _fleet(runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planf
                 console.say(f"Error: {error}", "bad")
                 decided[name] = Result(name, Verdict.FAILED, error=error)
     plans = [parts[declared.name].plan for declared in chosen if declared.name in parts]
-    console.show(text.plans(plans, details=how.consent.details), err=how.form != "text")
+    shown = noted(runner.spec, plans, handing.where) if handing.where else plans
+    console.show(text.plans(shown, details=how.consent.details), err=how.form != "text")
     changed = [plan for plan in plans if not plan.empty]
     decided |= {plan.host: Result(plan.host, Verdict.UNCHANGED) for plan in plans if plan.empty}
     if changed and failures(decided.values()) <= how.pace.max_failures:
         _agree(changed, how.consent, f"Apply {sum(len(p.changes) for p in changed)} changes to {len(changed)} hosts?")
+        runner = replace(runner, spec=handing.supply(runner.spec, changed))
     declared_by_name = {declared.name: declared for declared in chosen}
 
     def change(batch: tuple[str, ...]) -> list[Result]:

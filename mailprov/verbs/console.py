@@ -57,6 +57,13 @@ def doing(text: str) -> Iterator[None]:
         yield
 
 
+def width(text: str) -> int:
+    """How many columns `text` takes at a terminal: an ideograph takes two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def interactive() -> bool:
     """Whether somebody is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()

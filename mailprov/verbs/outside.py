@@ -49,7 +49,7 @@ def listeners(declared: HostSpec, trusted: Trust, account: Account | None) -> tu
 
     Listeners that the declaration narrows to others are left out.
     """
-    here = _open_here(declared)
+    here = open_here(declared)
     checks = look(here, trusted, now=datetime.now(UTC))
     if account is None or any(check.failed for check in checks):
         return checks
@@ -58,7 +58,7 @@ def listeners(declared: HostSpec, trusted: Trust, account: Account | None) -> tu
 
 def glance(declared: HostSpec, trusted: Trust, accounts: Sequence[Account]) -> tuple[Check, ...]:
     """One listener of each protocol, briefly, and a login for each of `accounts`: for a change of accounts only."""
-    here = _open_here(declared)
+    here = open_here(declared)
     by_protocol = {endpoint.protocol: endpoint for endpoint in here}
     checks = [check_listener(end, trusted, now=datetime.now(UTC), brief=True) for end in by_protocol.values()]
     logins = [_logins(here, trusted, account, 1) for account in accounts]
@@ -75,7 +75,8 @@ def _logins(here: Sequence[Endpoint], trusted: Trust, account: Account, most: in
     return tuple(found)
 
 
-def _open_here(declared: HostSpec) -> list[Endpoint]:
+def open_here(declared: HostSpec) -> list[Endpoint]:
+    """Every declared listener that is not narrowed to others."""
     closed = {rule.port for rule in narrowed(declared)}
     return [endpoint for endpoint in reached(declared) if endpoint.port not in closed]
 

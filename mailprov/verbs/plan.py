@@ -14,7 +14,7 @@ from mailprov.model import Plan
 from mailprov.planfile import Kept, dump
 from mailprov.report import text
 from mailprov.rollout import Result
-from mailprov.verbs import console
+from mailprov.verbs import console, handing
 from mailprov.verbs.runner import THREADS, Runner
 from mailprov.verbs.session import hosts, load, share, worst
 
@@ -27,6 +27,7 @@ class How:
     out: Path | None = None
     shard: str = ""
     executor: str = THREADS
+    handout: Path | None = None
     details: bool = False
     detailed_exitcode: bool = False
 
@@ -40,8 +41,10 @@ def plan(file: Path, limit: Sequence[str], how: How) -> Exit:
     looked = [result for result in found if not isinstance(result, MailprovError)]
     failures = [result for result in found if isinstance(result, MailprovError)]
     plans = [result.plan for result in looked]
+    where = handing.folder(file, how.handout)
+    handing.remind(where)
     if plans:
-        report(plans, how.form, how.details)
+        report(handing.noted(spec, plans, where), how.form, how.details)
     for failure in failures:
         console.say(f"Error: {failure}", "bad")
     if failures:

@@ -15,6 +15,7 @@ from mailprov.model import HostSpec, Spec, Ssh
 from mailprov.report.text import Line
 from mailprov.survey import survey
 from mailprov.verbs import apply, console, verify
+from mailprov.verbs.handing import Handing
 from mailprov.verbs.session import hosts, load, session, worst
 
 
@@ -58,7 +59,7 @@ def one(spec: Spec, standin: HostSpec) -> None:
     not empty after the apply."""
     with session(standin) as host:
         found = survey(spec, standin, host)
-        apply.one(found, spec, standin, host, apply.Consent(yes=True, flags=frozenset(FLAGS)))
+        apply.one(found, spec, standin, host, apply.Consent(yes=True, flags=frozenset(FLAGS)), Handing(None))
     checks = verify.one(spec, standin, verify.How(), live=True)
     verify.require(standin.name, checks)
     with session(standin) as host:

@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mailprov import planfile
 from mailprov.errors import HostError, MailprovError
+from mailprov.handout.folder import Folder
 from mailprov.model import HostSpec, Spec
 from mailprov.planfile import Kept
 from mailprov.resources.rows import some
 from mailprov.rollout import Result
 from mailprov.survey import prepare
-from mailprov.verbs import work
+from mailprov.verbs import handing, work
 from mailprov.verbs.session import host, load
 
 T = TypeVar("T")
@@ -38,6 +40,8 @@ class Runner:
 
     file: Path
     where: str = THREADS
+    handout: Path = Path("handout")
+    """where generated passwords are: a worker elsewhere finds them at the same path"""
     spec: Spec = field(repr=False, kw_only=True)
 
     def look(self, chosen: Sequence[HostSpec]) -> list[Kept | MailprovError]:
@@ -46,9 +50,8 @@ class Runner:
 
     def change(self, chosen: Sequence[HostSpec], parts: Mapping[str, Kept]) -> list[Result]:
         """Carry out each host's plan. Raises MailprovError for `where`."""
-        return self._each(
-            _change_there, work.change, [(declared, parts[declared.name]) for declared in chosen], CHANGES
-        )
+        there = partial(_change_there, str(self.handout.resolve()))
+        return self._each(there, work.change, [(declared, parts[declared.name]) for declared in chosen], CHANGES)
 
     def _each(
         self, there: Callable[..., T], here: Callable[..., T], calls: Sequence[tuple[Any, ...]], most: int
@@ -123,5 +126,8 @@ def _look_there(file: str, name: str) -> Kept | MailprovError:
     return found if isinstance(found, MailprovError) else _light(found)
 
 
-def _change_there(file: str, name: str, part: Kept) -> Result:
-    return work.change(*_read(file, name), part)
+def _change_there(handout: str, file: str, name: str, part: Kept) -> Result:
+    spec, declared = _read(file, name)
+    if handing.created(spec, [part.plan]):
+        spec = handing.known(spec, handing.kept(Folder(Path(handout))))
+    return work.change(spec, declared, part)

@@ -52,8 +52,6 @@ def _user(user: User) -> str:
     words = [user.address, user.name, person.department if person else "", person.title if person else ""]
     words.append(f"{user.quota:,} bytes" if user.quota is not None else "")
     words.append(f"expires after {user.expire} days" if user.expire is not None else "")
-    words.append(
-        f"{user.password.ownership} password" if user.password.hash or user.password.plaintext else "no password"
-    )
+    words.append("password to be generated" if user.password.generated else f"{user.password.ownership} password")
     words.append("" if user.protocols else "disabled")
     return "  ".join(filter(None, words))

@@ -22,13 +22,18 @@ from mailprov.verify import Account, Check
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """With which account, if any, and whose certificates are trusted beside the declared one."""
+    """With which account, if any, and whose certificates are trusted beside the declared one.
+
+    `junit` and `handout` are for everybody's logins: a file to write, and the folder with generated passwords.
+    """
 
     user: str | None = None
     password_env: str | None = None
     no_login: bool = False
     roots: Path | None = None
     details: bool = False
+    junit: Path | None = None
+    handout: Path | None = None
 
 
 def verify(file: Path, limit: Sequence[str], form: str, how: How) -> Exit:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from spec_tools import ENVIRON, HASH, NOW, fuzz
 
 from mailprov.errors import Complaint, MailprovError, Origin, SpecError
-from mailprov.model import Password, Person, Secret, Spec, User
+from mailprov.model import GENERATED, Password, Person, Secret, Spec, User
 from mailprov.passwords import initial_hash
 from mailprov.spec import encodings, files, load, records, table, workbook
 from mailprov.spec.cells import full_name, words
@@ -187,16 +187,18 @@ def test_other_names_for_it_are_set_right(declare: Declare) -> None:
 # --- passwords
 
 
-def test_a_user_without_a_password_cannot_be_made(declare: Declare) -> None:
-    (user,) = declare("address,name\na@example.com,A\n").users
-    assert user.password == Password("initial", "the column `password` of staff.csv")
-    with pytest.raises(MailprovError) as error:
-        initial_hash(user)
-    assert str(error.value) == (
-        "staff.csv:2:1: a@example.com is new, and its initial password is not here\n"
-        "  why: it should come from the column `password` of staff.csv\n"
-        "  to do: provide the column `password` of staff.csv and run this again"
-    )
+def test_a_user_without_a_password_gets_one_when_the_account_is_made(declare: Declare) -> None:
+    for body in ("address,name\na@example.com,A\n", "address,password\na@example.com,\n"):
+        (user,) = declare(body).users
+        assert user.password == GENERATED
+        with pytest.raises(MailprovError, match="was not generated"):
+            initial_hash(user)
+
+
+def test_a_default_password_comes_first(declare: Declare) -> None:
+    declared = "{file: staff.csv, defaults: {password: {initial: {env: SAME}}}}"
+    (user,) = declare("address,name\na@example.com,A\n", from_csv=declared).users
+    assert user.password == Password("initial", "env SAME")
 
 
 def test_initial_passwords_may_be_hashes(declare: Declare) -> None:

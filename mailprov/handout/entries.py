@@ -1,0 +1,140 @@
+"""Generated passwords as they are kept until they are handed out (pure).
+
+The file is CSV as RFC 4180 has it, UTF-8 with a byte order mark (so that Excel reads Chinese names): the names of
+`COLUMNS`, then a line a person. Each cell went through `encode.csv_cell`: no spreadsheet takes it for a formula.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from mailprov.encode import csv_cell, csv_text
+from mailprov.errors import MailprovError
+from mailprov.model import Secret, User
+
+COLUMNS: Final = ("address", "name", "contact", "password", "hosts", "pending", "made", "until")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person's generated password.
+
+    `hosts` created the account with it; `pending` ones were handed it, and have not said how that ended. It was `made`
+    then (UTC, whole seconds), and should be gone after the day `until`.
+    """
+
+    address: str
+    name: str
+    contact: str
+    password: Secret
+    hosts: tuple[str, ...]
+    pending: tuple[str, ...]
+    made: datetime
+    until: date
+
+
+def dump(entries: Iterable[Entry]) -> str:
+    """The file's text, people in address order."""
+    text = io.StringIO()
+    text.write("\ufeff")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for entry in sorted(entries, key=lambda entry: entry.address):
+        cells = (
+            entry.address,
+            entry.name,
+            entry.contact,
+            entry.password.reveal(),
+            " ".join(entry.hosts),
+            " ".join(entry.pending),
+            f"{entry.made:%Y-%m-%dT%H:%M:%SZ}",
+            entry.until.isoformat(),
+        )
+        writer.writerow(map(csv_cell, cells))
+    return text.getvalue()
+
+
+def parse(text: str, where: str) -> tuple[Entry, ...]:
+    """What `dump` wrote. Raises MailprovError, which shows none of it, where the file `where` is anything else."""
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    try:
+        if tuple(next(reader, ())) != COLUMNS:
+            raise ValueError
+        return tuple(_entry(*map(csv_text, row)) for row in reader)
+    except (ValueError, TypeError, csv.Error):
+        raise MailprovError(
+            "this is no file of generated passwords, or it was changed",
+            where=f"{where}:{reader.line_num}",
+            why="it holds passwords that hosts were given, and nobody else may know",
+            cure="put it back as it was, or move it away",
+        ) from None
+
+
+def _entry(
+    address: str, name: str, contact: str, password: str, hosts: str, pending: str, made: str, until: str
+) -> Entry:
+    if not address or not password:
+        raise ValueError
+    when = datetime.strptime(made, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    given, asked = tuple(hosts.split()), tuple(pending.split())
+    return Entry(address, name, contact, Secret(password), given, asked, when, date.fromisoformat(until))
+
+
+def supplied(
+    entries: Iterable[Entry],
+    created: Mapping[str, Collection[str]],
+    users: Mapping[str, User],
+    *,
+    make: Callable[[], Secret],
+    now: datetime,
+    days: int,
+) -> tuple[Entry, ...]:
+    """The entries with one for each of `created` (address → hosts that will create the account), pending there.
+
+    A password that another host has, or may have, is used again: a person has one password everywhere. Where every
+    host that had it creates the account anew it is a new person's, or an old one's who came back: a new password.
+    """
+    found = {entry.address: entry for entry in entries}
+    for address, hosts in created.items():
+        old, user = found.get(address), users[address]
+        contact = user.person.contact if user.person else ""
+        if old is not None and (set(old.hosts) - set(hosts) or old.pending):
+            pending = tuple(sorted({*old.pending, *hosts}))
+            given = tuple(host for host in old.hosts if host not in hosts)
+            found[address] = replace(old, name=user.name, contact=contact, hosts=given, pending=pending)
+            continue
+        made = now.replace(microsecond=0)
+        until = (now + timedelta(days=days)).date()
+        found[address] = Entry(address, user.name, contact, make(), (), tuple(sorted(hosts)), made, until)
+    return tuple(found.values())
+
+
+def settled(
+    entries: Iterable[Entry], created: Mapping[str, Collection[str]], took: Mapping[str, bool]
+) -> tuple[Entry, ...]:
+    """The entries once it is known how an apply ended.
+
+    `took`: host → whether it is now as declared; one that has said nothing is absent. A host that is as declared has
+    every account that it was ever asked for; one that is as before has none of those in `created`. Whoever has no host
+    left is gone.
+    """
+    kept: list[Entry] = []
+    for entry in entries:
+        asked = created.get(entry.address, ())
+        have = {host for host in entry.pending if took.get(host)}
+        lack = {host for host in entry.pending if host in asked and took.get(host) is False}
+        pending = tuple(host for host in entry.pending if host not in have | lack)
+        changed = replace(entry, hosts=tuple(sorted({*entry.hosts, *have})), pending=pending)
+        if changed.hosts or changed.pending:
+            kept.append(changed)
+    return tuple(kept)
+
+
+def overdue(entries: Iterable[Entry], today: date) -> tuple[Entry, ...]:
+    """Those that should be gone by `today`."""
+    return tuple(entry for entry in entries if entry.until < today)

@@ -1,0 +1,132 @@
+"""Generated passwords on their way through an apply: made and kept before any host is touched, settled after it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+from mailprov.errors import MailprovError
+from mailprov.handout import entries
+from mailprov.handout.folder import Folder
+from mailprov.model import Plan, Secret, Spec
+from mailprov.passwords import generated
+from mailprov.resources import accounts, rows
+from mailprov.rollout import Result, Verdict
+from mailprov.verbs import console
+
+_TOOK: Mapping[Verdict, bool] = {
+    Verdict.APPLIED: True,
+    Verdict.UNCHANGED: True,
+    Verdict.REVERTED: False,
+    Verdict.FAILED: False,
+    Verdict.WAITING: False,
+}
+
+
+def folder(file: Path, given: Path | None) -> Folder:
+    """The hand-out folder: the one that was named, or `handout` beside the declaration."""
+    return Folder(given or file.parent / "handout")
+
+
+def created(spec: Spec, plans: Iterable[Plan]) -> Mapping[str, tuple[str, ...]]:
+    """The users whose password is generated because a plan creates their account; each with the hosts that do."""
+    names = {user.address for user in spec.users if user.password.generated}
+    found: dict[str, list[str]] = {}
+    for plan in plans if names else ():
+        added = rows.added(line for it in plan.changes if it.key.kind == accounts.KIND for line in it.detail)
+        for name in added & names:
+            found.setdefault(name, []).append(plan.host)
+    return {name: tuple(sorted(hosts)) for name, hosts in sorted(found.items())}
+
+
+def noted(spec: Spec, plans: Sequence[Plan], where: Folder) -> list[Plan]:
+    """The plans, each with a word about the passwords that an apply of it generates."""
+    counts = Counter(chain.from_iterable(created(spec, plans).values()))
+    words = {
+        host: f"{count:,} password{'' if count == 1 else 's'} will be generated, handed out in {where}"
+        for host, count in counts.items()
+    }
+    return [replace(it, warnings=(*it.warnings, words[it.host])) if it.host in words else it for it in plans]
+
+
+def known(spec: Spec, passwords: Mapping[str, Secret]) -> Spec:
+    """The declaration, its generated passwords filled in as far as they are known."""
+    if not passwords:
+        return spec
+    users = tuple(
+        replace(user, password=replace(user.password, plaintext=passwords[user.address]))
+        if user.password.generated and user.address in passwords
+        else user
+        for user in spec.users
+    )
+    return replace(spec, users=users)
+
+
+def kept(where: Folder) -> Mapping[str, Secret]:
+    """The passwords in the hand-out folder, by address. Raises MailprovError where they cannot be read."""
+    return {entry.address: entry.password for entry in where.entries()}
+
+
+def remind(where: Folder) -> None:
+    """Say so where passwords are kept longer than they should be."""
+    try:
+        late = entries.overdue(where.entries(), datetime.now(UTC).date())
+    except MailprovError as error:
+        console.say(f"! {error}", "warn")
+        return
+    if late:
+        until = min(entry.until for entry in late)
+        count = f"{len(late):,} password{'' if len(late) == 1 else 's'}"
+        console.say(
+            f"! {count} in {where} should have gone by {until}: once handed out, `mailprov handout purge`", "warn"
+        )
+
+
+@dataclass
+class Handing:
+    """The generated passwords of one apply, kept in the folder `where`, or (None, for hosts that are thrown away) only
+    as long as this lasts."""
+
+    where: Folder | None
+    make: Callable[[], Secret] = generated
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def supply(self, spec: Spec, plans: Sequence[Plan]) -> Spec:
+        """The declaration with a password for each account that the plans create; on disk when this returns.
+
+        Raises MailprovError where the folder cannot be written: then no host may be touched.
+        """
+        asked = created(spec, plans)
+        if not asked:
+            return spec
+        if self.where is None:
+            return known(spec, {address: self.make() for address in asked})
+        users = {user.address: user for user in spec.users if user.address in asked}
+        now = datetime.now(UTC)
+        found = self.where.change(
+            lambda before: entries.supplied(before, asked, users, make=self.make, now=now, days=spec.handout.days)
+        )
+        self.asked = asked
+        return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
+
+    def settle(self, results: Iterable[Result]) -> None:
+        """Take out of the folder what no host took, once it is known how each one ended, and say what is to do."""
+        if not self.asked or self.where is None:
+            return
+        took = {result.host: _TOOK[result.verdict] for result in results if result.verdict in _TOOK}
+        try:
+            found = self.where.change(lambda before: entries.settled(before, self.asked, took))
+        except MailprovError as error:
+            console.say(f"Error: {error}", "bad")  # what the hosts became matters more, and is still to be told
+            return
+        mine = [entry for entry in found if entry.address in self.asked]
+        unsure = sum(bool(entry.pending) for entry in mine)
+        if mine:
+            count = f"{len(mine):,} password{'' if len(mine) == 1 else 's'}"
+            console.say(f"  {count} to hand out in {self.where}; next: `mailprov handout list`", "head")
+        if unsure:
+            console.say(f"  of {unsure:,} of them it is not known whether a host took them", "warn")
