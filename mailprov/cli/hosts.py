@@ -129,7 +129,7 @@ def verify(
 @click.option("--user", default="", metavar="ADDRESS", help="Whose mail does not work.")
 @click.option("--password-env", default="", metavar="NAME", help="The variable with the password, to try one login.")
 @click.option("--protocol", type=click.Choice(["pop3", "imap", "submission", "smtp"]), help="Look at this one only.")
-@click.option("--port", type=click.IntRange(1, 65535), default=0, help="The port that the mail program is set to.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port that the mail program is set to.")
 @click.option("--security", type=click.Choice(["tls", "starttls", "none"]), help="How the mail program encrypts.")
 @click.option("--client", default="", metavar="IP", help="The address that the user calls from.")
 @click.option("--from-client", is_flag=True, help="Look from here only, as a mail program would: no SSH.")
@@ -143,7 +143,7 @@ def doctor(
     user: str,
     password_env: str,
     protocol: str | None,
-    port: int,
+    port: int | None,
     security: str | None,
     client: str,
     from_client: bool,
@@ -165,7 +165,7 @@ def doctor(
     from mailprov.verbs import doctor as verb
 
     how = verb.How(
-        user, password_env, protocol or "", port, security or "", verb.ip(client), from_client, ca, since, details
+        user, password_env, protocol or "", port or 0, security or "", verb.ip(client), from_client, ca, since, details
     )
     return verb.doctor(file, limit, form, how)
 

@@ -120,7 +120,7 @@ class Found:
 
     def __init__(self, ran: Ran) -> None:
         self.ran = ran
-        assert ran.status in (0, 1, 9), ran.said
+        assert ran.status in (0, 1, 9) and ran.out, ran.said
         self.document: dict[str, Any] = json.loads(ran.out)
         (self.host,) = self.document["hosts"]
 
