@@ -108,8 +108,9 @@ APART = 120
 def diagnosis(look: Look, told: Told | None, why_untold: str = "") -> Diagnosis:
     """Every cause that explains what was seen; `told` is None where the host was not asked, and `why_untold` why."""
     found = _Found()
-    for protocol in look.missing:
-        found.add("not-declared", f"the declaration has no {protocol} under `services`")
+    for wanted in look.missing:
+        found.add("not-declared", f"the declaration has no {wanted} under `services`")
+    _given(found, look)
     for check in look.checks:
         if not check.ok:
             _seen(found, check, look, told)
@@ -137,6 +138,18 @@ class _Found:
     def findings(self) -> tuple[Finding, ...]:
         names = sorted(self.evidence, key=RANK.__getitem__)
         return tuple(Finding(CAUSES[n], tuple(self.evidence[n]), tuple(self.listeners[n])) for n in names)
+
+
+def _given(found: _Found, look: Look) -> None:
+    """The protocols that the declaration gives the user, against those that are used."""
+    if look.given is None:
+        return
+    words = f"declared for {look.user}: {', '.join(sorted(look.given)) or 'no protocol at all'}"
+    if not look.given:
+        found.add("protocol-not-allowed", words)
+    for check in look.checks:
+        if check.endpoint.protocol not in {*look.given, "smtp"}:
+            found.add("protocol-not-allowed", words, check)
 
 
 def _seen(found: _Found, check: Check, look: Look, told: Told | None) -> None:
@@ -198,8 +211,7 @@ def _refused(found: _Found, check: Check, look: Look, told: Told | None) -> None
     """A login refused as a wrong password is; the client is not told more, and the host's log is."""
     protocol = check.endpoint.protocol
     if look.given is not None and protocol not in look.given:
-        others = ", ".join(sorted(look.given)) or "none"
-        found.add("protocol-not-allowed", f"declared for {look.user}: {others}; {check.detail}", check)
+        found.add("protocol-not-allowed", check.detail, check)
         return
     if told is None or told.mailbox is None:
         found.add("login-refused", check.detail, check)

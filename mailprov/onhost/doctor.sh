@@ -38,11 +38,15 @@ ruleset() {
 log() { # MINUTES TEXT...: what the mail services said lately about one of these, or about a failed handshake
     since=$1
     shift
-    set -- "$@" SSL_accept 'SSL routines'
+    [ $# -eq 0 ] || lines "$@"
+    lines 'SSL routines' # apart: strangers who scan ports fill a log with these
+}
+
+lines() { # TEXT...
     for said; do
         shift
         set -- "$@" -e "$said"
     done
     journalctl -q --no-pager -o short-unix -n 20000 --since "-${since}min" -u dovecot.service -u 'postfix*.service' |
-        grep -F "$@" | tail -n 300 | cut -c 1-600
+        grep -F "$@" | tail -n 200 | cut -c 1-600
 }

@@ -186,12 +186,15 @@ def _place(declared: HostSpec, trust: Trust, user: User | None, how: How) -> Pla
         listening = tuple(each for each in listening if each.protocol in user.protocols)
     elif how.user:
         listening = tuple(each for each in listening if each.protocol in PROTOCOLS)
-    missing = (how.protocol,) if how.protocol and not listening else ()
+    wanted = how.protocol or " or ".join(sorted(user.protocols if user is not None else PROTOCOLS))
+    missing = (wanted,) if wanted and not listening else ()
     if how.port:
         listening = _at(declared, tuple(e for e in listening if e.port == how.port) or listening[:1], how)
     elif how.security:
         mode = "tls" if how.security == "tls" else "starttls"
-        listening = tuple(each for each in listening if each.mode == mode)
+        narrower = tuple(each for each in listening if each.mode == mode)
+        missing = missing or (() if narrower else (f"{how.protocol or 'listener'} with {mode}",))
+        listening = narrower
     return Place(declared.name, listening, trust, declared, missing)
 
 

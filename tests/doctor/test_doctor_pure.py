@@ -132,6 +132,9 @@ TABLE = [
     (look(met(Why.NOT_TESTED, "capability", severity="warning")), None, []),
     (look(REFUSED), None, ["login-refused"]),
     (look(REFUSED, given=frozenset({"pop3"})), None, ["protocol-not-allowed"]),
+    (look(given=frozenset({"pop3"})), None, ["protocol-not-allowed"]),
+    (look(given=frozenset({"imap"})), None, []),
+    (Look((), user=USER, given=frozenset()), None, ["protocol-not-allowed"]),
     (look(met(Why.IN_USE, "login")), None, ["mailbox-in-use"]),
     (look(met(Why.TEMPORARY, "login")), None, ["temporary"]),
     # what only the host knows
