@@ -27,11 +27,14 @@ class Answer:
     digest: str
 
 
-def script(questions: Sequence[Question]) -> bytes:
-    """One POSIX sh script that asks `questions` in order, framed so that a noisy login shell cannot be mistaken."""
+def script(questions: Sequence[Question], *more: str) -> bytes:
+    """One POSIX sh script that asks `questions` in order, framed so that a noisy login shell cannot be mistaken.
+
+    `more` names scripts beside probe.sh whose functions are asked too.
+    """
     calls = [shell.line(("answer", q.section, q.function, *q.words)) for q in questions]
     framed = [f"echo {shell.line((BEGIN,))}", *calls, f"echo {shell.line((END,))}"]
-    return "\n".join([onhost.text("probe.sh"), *framed, ""]).encode()
+    return "\n".join([*map(onhost.text, ("probe.sh", *more)), *framed, ""]).encode()
 
 
 def parse(stdout: bytes) -> Answer:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from mailprov import schema
 from mailprov.cli import cli
+from mailprov.doctor import CAUSES, Cause
 
 ROOT = Path(__file__).resolve().parent.parent
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.S)
@@ -194,7 +195,33 @@ def _words(node: ast.expr) -> str:
     return "…"
 
 
-GENERATORS: Mapping[str, Callable[[], str]] = {"help": help_pages, "keys": keys, "files": files, "errors": errors}
+def causes() -> str:
+    """What a doctor can name: a list to look things up in, then each cause with its evidence, cure and words."""
+    rows = [f"| [{name}](#{name}) | {_escaped(each.title)} | {_seen_from(each)} |\n" for name, each in CAUSES.items()]
+    parts = ["\n| cause | what it is | seen |\n|---|---|---|\n", *rows]
+    for name, each in CAUSES.items():
+        parts.append(
+            f"\n### {name}\n\n{_sentence(each.title)}\n\n- known from: {each.known}\n- to do: {each.cure}\n"
+            f"- tell the user: {each.user}\n- 告诉用户：{each.user_zh}\n"
+        )
+    return "".join([*parts, "\n"])
+
+
+def _seen_from(cause: Cause) -> str:
+    return ("on the host" if cause.needs_host else "from a client") + (" (no fault)" if cause.notice else "")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+GENERATORS: Mapping[str, Callable[[], str]] = {
+    "help": help_pages,
+    "keys": keys,
+    "files": files,
+    "errors": errors,
+    "causes": causes,
+}
 
 
 def pages() -> Mapping[Path, str]:

@@ -39,7 +39,8 @@ MAY: dict[str, set[str]] = {
     "lab": {"errors"},
     "verify": {"errors", "model"},
     "testaccount": {"encode", "errors", "host", "model", "onhost", "passwords", "verify"},
-    "report": {"errors", "model", "resources", "rollout", "verify"},
+    "doctor": {"errors", "model", "probe", "verify"},
+    "report": {"doctor", "errors", "model", "resources", "rollout", "verify"},
 }
 MIDDLE = {"dangers", "errors", "history", "manifest", "model", "plan", "probe", "resources", "rollout", "shell"}
 """what any other file right in mailprov/ may import: it belongs to the pure middle"""

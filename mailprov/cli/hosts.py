@@ -152,6 +152,54 @@ def verify(
 
 
 @cli.command()
+@in_file
+@click.option("--limit", "--host", "limit", multiple=True, metavar="NAME", help="Only this host, or this group's.")
+@formatted
+@click.option("--user", default="", metavar="ADDRESS", help="Whose mail does not work.")
+@click.option("--password-env", default="", metavar="NAME", help="The variable with the password, to try one login.")
+@click.option("--protocol", type=click.Choice(["pop3", "imap", "submission", "smtp"]), help="Look at this one only.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port that the mail program is set to.")
+@click.option("--security", type=click.Choice(["tls", "starttls", "none"]), help="How the mail program encrypts.")
+@click.option("--client", default="", metavar="IP", help="The address that the user calls from.")
+@click.option("--from-client", is_flag=True, help="Look from here only, as a mail program would: no SSH.")
+@click.option("--ca", type=click.Path(path_type=Path, exists=True), help="Certificates (PEM) that clients were given.")
+@click.option("--since", type=click.IntRange(1, 1440), default=15, show_default=True, help="Minutes of the host's log.")
+@click.option("--details", is_flag=True, help="Show every step at every listener, and its time.")
+def doctor(
+    file: Path,
+    limit: tuple[str, ...],
+    form: str,
+    user: str,
+    password_env: str,
+    protocol: str | None,
+    port: int | None,
+    security: str | None,
+    client: str,
+    from_client: bool,
+    ca: Path | None,
+    since: int,
+    details: bool,
+) -> Exit:
+    """Find out why mail does not work: the causes, how they are known, their cure, and what to tell the user.
+
+    Goes the way of a mail program, from DNS to the open mailbox, and asks the host over SSH for what no client is
+    told: its log, services, firewall, disks, clock, and the user's account. It changes nothing, and tries one failing
+    login at most. Exit 9: a cause was found. docs/doctor.md has all causes.
+
+    \b
+      mailprov doctor --user alice@example.com
+      mailprov doctor --user alice@example.com --password-env PASSWORD --protocol imap
+      mailprov doctor --user alice@example.com --port 995 --security starttls
+    """
+    from mailprov.verbs import doctor as verb
+
+    how = verb.How(
+        user, password_env, protocol or "", port or 0, security or "", verb.ip(client), from_client, ca, since, details
+    )
+    return verb.doctor(file, limit, form, how)
+
+
+@cli.command()
 @declaration
 def status(file: Path, limit: tuple[str, ...]) -> Exit:
     """Show what each host is in: at rest, at work, cut off, or owing a reload. Changes nothing."""

@@ -10,6 +10,7 @@ from mailprov.model import Plan
 from mailprov.rollout import FAILURES, Result
 
 if TYPE_CHECKING:
+    from mailprov.doctor import Diagnosis, Finding
     from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 FORMAT = 1
@@ -68,6 +69,35 @@ def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
     hosts = [{"host": name, "checks": [_check(check) for check in made]} for name, made in found]
     verified = not any(check.failed for _, made in found for check in made)
     return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2)
+
+
+def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
+    """What is wrong with each host; "healthy" says whether no cause was found."""
+    hosts = [
+        {
+            "host": name,
+            "checks": [_check(check) for check in made],
+            "causes": [_finding(each) for each in diagnosis.causes],
+            "notices": [_finding(each) for each in diagnosis.findings if each.cause.notice],
+            "untold": list(diagnosis.untold),
+        }
+        for name, made, diagnosis in found
+    ]
+    healthy = not any(diagnosis.causes for _, _, diagnosis in found)
+    return json.dumps({"format": FORMAT, "healthy": healthy, "hosts": hosts}, indent=2)
+
+
+def _finding(found: Finding) -> dict[str, object]:
+    cause = found.cause
+    return {
+        "cause": cause.name,
+        "phase": cause.phase,
+        "title": cause.title,
+        "listeners": list(found.listeners),
+        "evidence": list(found.evidence),
+        "cure": cause.cure,
+        "user": {"en": cause.user, "zh-CN": cause.user_zh},
+    }
 
 
 def _check(made: Check) -> dict[str, object]:

@@ -11,6 +11,7 @@ from mailprov.report import effects, printable, text
 from mailprov.rollout import Result
 
 if TYPE_CHECKING:
+    from mailprov.doctor import Diagnosis
     from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 
@@ -51,6 +52,30 @@ def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
             for check in made
         )
         parts.append(f"### {_cell(host)}\n\n| | listener | step | |\n|---|---|---|---|\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
+    """What is wrong with each host, and what was seen of it."""
+    parts = []
+    for host, made, diagnosis in found:
+        parts.append(f"### {_cell(host)}: {len(diagnosis.causes) or 'no'} cause{'s' * (len(diagnosis.causes) != 1)}")
+        for each in diagnosis.findings:
+            cause, mark = each.cause, "⚠" if each.cause.notice else "❌"
+            evidence = "".join(f"\n  - known from: {_cell(text)}" for text in each.evidence)
+            where = f" ({', '.join(each.listeners)})" if each.listeners else ""
+            parts.append(
+                f"- {mark} **{_cell(cause.title)}** `{cause.name}`{where}{evidence}\n  - to do: {_cell(cause.cure)}"
+                f"\n  - tell the user: {_cell(cause.user)}\n  - 告诉用户：{_cell(cause.user_zh)}"
+            )
+        parts.extend(f"- not known: {_cell(each)}" for each in diagnosis.untold)
+        rows = (
+            f"| {'✅' if check.ok else '⚠' if check.warns else '❌'} | {check.endpoint.protocol} {check.endpoint.port} "
+            f"| {check.step} | {check.seconds * 1000:.0f} ms | {_cell(check.detail)} |"
+            for check in made
+        )
+        table = "| | listener | step | time | |\n|---|---|---|--:|---|\n" + "\n".join(rows)
+        parts.append(f"<details><summary>What was seen</summary>\n\n{table}\n</details>")
     return "\n\n".join(parts)
 
 

@@ -11,6 +11,7 @@ from mailprov.resources import accounts, maps, rows
 from mailprov.rollout import FAILURES, Result, Verdict
 
 if TYPE_CHECKING:
+    from mailprov.doctor import Diagnosis, Finding
     from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 
@@ -145,6 +146,45 @@ def _check(made: Check) -> Line:
     word, style = ("ok", "dim") if made.ok else ("warning", "warn") if made.warns else ("failed", "bad")
     text = f"       {word:<7} {made.step:<24} {made.seconds * 1000:6.0f} ms  {printable(made.detail)}"
     return Line(text.rstrip(), style)
+
+
+def diagnosis(host: str, checks: Sequence[Check], found: Diagnosis, *, details: bool = False) -> list[Line]:
+    """How far each listener let us come, then the first cause and every further one, and what could not be known.
+
+    One listener is shown step by step, several only where something failed; `details` shows every step of all.
+    """
+    lines = [Line(host, "head")]
+    endpoints = dict.fromkeys(check.endpoint for check in checks)
+    for endpoint in endpoints:
+        made = [check for check in checks if check.endpoint == endpoint]
+        lines.append(_listener(made))
+        lines.extend(_check(check) for check in made if details or len(endpoints) == 1 or not check.ok)
+    for number, finding in enumerate(found.causes):
+        lines += [Line(""), *_finding("first cause" if number == 0 else "further cause", finding, "bad")]
+    for finding in found.findings:
+        if finding.cause.notice:
+            lines += [Line(""), *_finding("to know", finding, "warn")]
+    if found.untold:
+        lines += [Line(""), Line("  this cannot be told from here:", "head")]
+        lines.extend(Line(f"    {printable(each)}", "dim") for each in found.untold)
+    if not found.causes:
+        lines += [Line(""), Line("  no cause was found: from here, mail works", "good")]
+    return lines
+
+
+def _finding(label: str, finding: Finding, style: str) -> list[Line]:
+    cause = finding.cause
+    where = f"  ({', '.join(finding.listeners)})" if finding.listeners else ""
+    seen, *more = finding.evidence
+    return [
+        Line(f"  {label}: {cause.title}  [{cause.name}]{where}", style),
+        Line(f"    known from:     {printable(seen)}"),
+        *(Line(f"                    {printable(each)}") for each in more[:5]),
+        *([Line(f"                    … and {len(more) - 5} more", "dim")] if len(more) > 5 else []),
+        Line(f"    to do:          {cause.cure}"),
+        Line(f"    tell the user:  {cause.user}"),
+        Line(f"    告诉用户：      {cause.user_zh}"),
+    ]
 
 
 def problems(checks: Sequence[Check]) -> list[Line]:

@@ -19,6 +19,7 @@ class Cause(StrEnum):
 
     NONE = ""
     DNS = "dns"
+    RESOLVER = "resolver"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     CONNECT_TIMEOUT = "connect-timeout"
@@ -28,11 +29,14 @@ class Cause(StrEnum):
     RESET = "reset"
     CLOSED = "closed"
     TLS_VERSION = "tls-version"
+    SERVER_TLS_OLD = "server-tls-old"
+    CLIENT_TLS_OLD = "client-tls-old"
     NO_SHARED_CIPHER = "no-shared-cipher"
     CLIENT_CERTIFICATE = "client-certificate"
     TLS = "tls"
     SELF_SIGNED = "self-signed"
     UNKNOWN_CA = "unknown-ca"
+    MISSING_INTERMEDIATE = "missing-intermediate"
     EXPIRED = "expired"
     NOT_YET_VALID = "not-yet-valid"
     EXPIRES_SOON = "expires-soon"
@@ -43,6 +47,7 @@ class Cause(StrEnum):
     NO_STARTTLS = "no-starttls"
     INJECTION = "injection"
     CLEARTEXT_LOGIN = "cleartext-login"
+    LOGIN_NEEDS_TLS = "login-needs-tls"
     NO_MECHANISM = "no-mechanism"
     LOGIN_REFUSED = "login-refused"
     IN_USE = "in-use"
@@ -58,6 +63,7 @@ class Cause(StrEnum):
 
 EXPLANATIONS: Final = {
     Cause.DNS: "the address has no entry in DNS",
+    Cause.RESOLVER: "no DNS resolver answers this machine",
     Cause.REFUSED: "nothing listens on this port",
     Cause.UNREACHABLE: "no route to the address",
     Cause.CONNECT_TIMEOUT: "no answer to the connection attempt: a firewall drops it, or the host is down",
@@ -67,11 +73,14 @@ EXPLANATIONS: Final = {
     Cause.RESET: "the server reset the connection",
     Cause.CLOSED: "the server closed the connection",
     Cause.TLS_VERSION: "server and client share no TLS version",
+    Cause.SERVER_TLS_OLD: "the server speaks no TLS version that is still allowed",
+    Cause.CLIENT_TLS_OLD: "this machine speaks no TLS version that the server still allows",
     Cause.NO_SHARED_CIPHER: "server and client share no cipher, or the server has no usable certificate",
     Cause.CLIENT_CERTIFICATE: "the server demands a client certificate",
     Cause.TLS: "the TLS handshake failed",
     Cause.SELF_SIGNED: "the certificate is self-signed",
     Cause.UNKNOWN_CA: "no trusted CA signed the certificate, or the server leaves out an intermediate",
+    Cause.MISSING_INTERMEDIATE: "the server leaves out an intermediate certificate",
     Cause.EXPIRED: "the certificate has expired",
     Cause.NOT_YET_VALID: "the certificate is not valid yet (or the clock is wrong)",
     Cause.WRONG_NAME: "the certificate is for another name",
@@ -79,6 +88,7 @@ EXPLANATIONS: Final = {
     Cause.PIN_MISMATCH: "the server does not serve the declared certificate",
     Cause.NO_STARTTLS: "the server does not offer STARTTLS",
     Cause.INJECTION: "the server sent data before TLS that would have counted as sent inside TLS",
+    Cause.LOGIN_NEEDS_TLS: "the server takes no login without TLS",
     Cause.NO_MECHANISM: "the server offers no login mechanism that mailprov speaks",
     Cause.LOGIN_REFUSED: "the login was refused: wrong password, unknown user, or an address that is not allowed",
     Cause.IN_USE: "the mailbox is in use, or has too many connections",
@@ -151,6 +161,8 @@ def cause_of(error: BaseException, connecting: bool = False) -> Cause:
     match error:
         case ServerError():
             return error.cause
+        case socket.gaierror() if error.errno == socket.EAI_AGAIN:
+            return Cause.RESOLVER
         case socket.gaierror() | UnicodeError():
             return Cause.DNS
         case TimeoutError():

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mailprov.verify.cause import Cause, clean
 
@@ -90,6 +92,56 @@ def sent_alone(chain: tuple[bytes, ...]) -> bool:
         return leaf.issuer != leaf.subject
     except ValueError:
         return False
+
+
+def leaves_out(chain: tuple[bytes, ...], known: str = "") -> str:
+    """How it shows that a server which sent `chain` (DER, leaf first) leaves out an intermediate; "" where it does not.
+
+    OpenSSL gives code 20 for that as well as for a CA that nobody knows. They differ in this: the issuer of the last
+    certificate sent is among `known` (PEM) and is itself no root, or that certificate says where its issuer is
+    published (caIssuers, RFC 5280 §4.2.2.1), as those of public CAs do and a root's own children need not.
+    """
+    try:
+        last = _last([_load(der) for der in chain])
+        if last is None or last.issuer == last.subject:
+            return ""
+        for issuer in x509.load_pem_x509_certificates(known.encode()) if "BEGIN CERTIFICATE" in known else ():
+            if issuer.subject == last.issuer and issuer.issuer != issuer.subject and _signed(last, issuer):
+                return f"its issuer {_short(last.issuer)} is known here, and was not sent"
+        about = last.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        where = [each.access_location.value for each in about if each.access_method == _CA_ISSUERS]
+    except (ValueError, x509.ExtensionNotFound):
+        return ""
+    return clean(f"its issuer {_short(last.issuer)} was not sent, and is published at {where[0]}") if where else ""
+
+
+_CA_ISSUERS = AuthorityInformationAccessOID.CA_ISSUERS
+
+
+def _last(chain: list[x509.Certificate]) -> x509.Certificate | None:
+    """The end of the path that begins with the leaf, through what was sent, in whatever order it was sent."""
+    if not chain:
+        return None
+    last, rest = chain[0], chain[1:]
+    while last.issuer != last.subject:
+        issuers = [each for each in rest if each.subject == last.issuer]
+        if not issuers:
+            break
+        last = issuers[0]
+        rest = [each for each in rest if each is not last]
+    return last
+
+
+def _signed(child: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        child.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _short(name: x509.Name) -> str:
+    return clean(name.rfc4514_string(), limit=80)
 
 
 def _load(der: bytes) -> x509.Certificate:

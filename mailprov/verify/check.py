@@ -17,6 +17,8 @@ Protocol = Literal["pop3", "imap", "submission", "smtp"]
 Mode = Literal["tls", "starttls"]
 Severity = Literal["error", "warning"]
 Step = Literal[
+    "dns",
+    "route",
     "connect",
     "greeting",
     "cleartext login refused",
@@ -29,6 +31,7 @@ Step = Literal[
     "old tls refused",
     "capability",
     "login",
+    "mailbox",
     "send",
     "fetch",
     "clean up",
@@ -60,12 +63,14 @@ class Trust:
 
     `pins`: SHA-256 of the leaf's DER, lower-case hex. With pins the leaf must be one of them, and no CA is needed;
     without, chain and name must verify against the system's roots plus `roots` (a PEM bundle).
+    `known`: certificates (PEM) that nobody trusts for being here, and that may show what a server leaves out.
     `min_version`: the oldest TLS version that the server was declared to accept.
     """
 
     pins: frozenset[str] = frozenset()
     roots: Path | None = None
     min_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    known: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,13 @@ class Imap:
         self.wire.send_raw(password + b"\r\n")
         self._login_end(tag, account)
 
+    def enter(self) -> str:
+        """Opens INBOX without touching it: EXAMINE (RFC 9051 §6.3.3)."""
+        for line, *_ in self._command("EXAMINE INBOX"):
+            if found := re.fullmatch(rb"\* (\d{1,10}) EXISTS", line.upper()):
+                return f"{int(found[1])} messages"
+        return "open"
+
     def find(self, token: str) -> tuple[str, ...]:
         """The UIDs of the messages in INBOX with `token` in their Subject (UID SEARCH, RFC 9051 §6.4.9)."""
         self._command("SELECT INBOX")

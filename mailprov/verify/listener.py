@@ -36,7 +36,7 @@ def check_listener(
     with suppress(Stopped):
         session = _arrive(log, timeout)
         try:
-            served, pinned = _handshake(log, session, trust)
+            served, pinned = _handshake(log, session, trust, timeout)
             sound = _certificate(log, served, trust, now)
             if brief:
                 return log.checks
@@ -48,6 +48,33 @@ def check_listener(
         finally:
             session.wire.close()
         _old_tls(log, trust, timeout)
+    return log.checks
+
+
+def look_in_cleartext(endpoint: Endpoint, *, timeout: float = 20.0) -> tuple[Check, ...]:
+    """Looks at one listener as a client does that is set to use no TLS; sends no password, real or invented.
+
+    Steps: connect, greeting, capability, which fails where no login is taken without TLS (as it should be), and warns
+    where one is. Raises nothing that the network or the server causes.
+    """
+    log = Log(endpoint)
+    with suppress(Stopped):
+        with log.step("connect") as note:
+            wire = dial(endpoint.address, endpoint.port, timeout)
+            note.detail = f"TCP to {endpoint.address}:{endpoint.port}"
+        session = begin(wire, endpoint)
+        try:
+            with log.step("greeting") as note:
+                note.detail = _greeting(session, endpoint, timeout)
+            with log.step("capability") as note:
+                accepted = session.cleartext_login()
+                if accepted:
+                    _judge_cleartext(note, endpoint, accepted, wire.same_host)
+                    note.severity = "warning"
+                else:
+                    note.fail(Cause.LOGIN_NEEDS_TLS, "without TLS no login is offered, and none is taken")
+        finally:
+            leave(session)
     return log.checks
 
 
@@ -101,14 +128,33 @@ def _judge_cleartext(note: Note, endpoint: Endpoint, accepted: str, same_host: b
         note.fail(Cause.CLEARTEXT_LOGIN, f"without TLS, {accepted}")
 
 
-def _handshake(log: Log, session: Session, trust: Trust) -> tuple[tls.Served, bool]:
+def _handshake(log: Log, session: Session, trust: Trust, timeout: float) -> tuple[tls.Served, bool]:
     """Makes TLS on the first connection; True where the leaf is pinned and the connection lives on."""
     with log.step("tls") as note:
-        pinned, served = tls.inspect(session.wire.bare(), log.endpoint.server_name, trust.pins)
+        try:
+            pinned, served = tls.inspect(session.wire.bare(), log.endpoint.server_name, trust.pins)
+        except ssl.SSLError as error:
+            if cause_of(error) is Cause.TLS_VERSION:
+                raise _too_old(log.endpoint, timeout) or error from None
+            raise
         note.detail = f"{served.version}, {served.cipher}"
     if pinned is not None:
         session.wire.adopt(pinned)
     return served, pinned is not None
+
+
+def _too_old(endpoint: Endpoint, timeout: float) -> ServerError | None:
+    """Which side is too old, where no version was shared; None where even that cannot be told."""
+    with suppress(ServerError, *CAUGHT):
+        versions = tls.spoken(lambda: approach(endpoint, timeout).wire.bare(), endpoint.server_name)
+        if versions:
+            # What is new enough was not agreed on at first: settings of this machine forbid it.
+            usable = {"TLS 1.2", "TLS 1.3"}.intersection(versions)
+            cause = Cause.CLIENT_TLS_OLD if usable else Cause.SERVER_TLS_OLD
+            return ServerError(cause, f"the server agrees to {', '.join(versions)} only")
+        if not ssl.HAS_TLSv1_3:
+            return ServerError(Cause.CLIENT_TLS_OLD, "this machine's TLS library has no TLS 1.3")
+    return None
 
 
 def _certificate(log: Log, served: tls.Served, trust: Trust, now: datetime) -> bool:
@@ -163,6 +209,9 @@ def _judge_chain(
     if not sound and cause in (Cause.EXPIRED, Cause.NOT_YET_VALID, Cause.WRONG_NAME):
         # One fault of the certificate is one error, and it is recorded already.
         note.fail(cause, f"clients refuse it: {detail}", "warning")
+    elif cause is Cause.UNKNOWN_CA and (how := certificate.leaves_out(served.chain, trust.known)):
+        pinned = served.fingerprint in trust.pins
+        note.fail(Cause.MISSING_INTERMEDIATE, f"clients refuse it: {how}", "warning" if pinned else "error")
     elif served.fingerprint in trust.pins:
         note.fail(cause, f"clients will warn: {detail}", "warning")
     elif cause is Cause.UNKNOWN_CA and certificate.sent_alone(served.chain):

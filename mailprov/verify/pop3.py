@@ -84,6 +84,10 @@ class Pop3:
         self._login_step(f"USER {account.address}", account)
         self._login_step(f"PASS {account.password.reveal()}", account)
 
+    def enter(self) -> str:
+        """Opens the mailbox: STAT (RFC 1939 §5)."""
+        return f"{self._count()} messages"
+
     def find(self, token: str) -> tuple[str, ...]:
         """The numbers of the messages whose header holds `token`, among the newest 50 (TOP, RFC 1939 §7)."""
         count = self._count()

@@ -56,7 +56,7 @@ def verify(
     if account is None:
         return checks
     mine = [endpoint for endpoint in endpoints if endpoint.protocol in account.protocols]
-    own = {endpoint: _untrusted(looked[endpoint], trust) for endpoint in mine}
+    own = {endpoint: untrusted(looked[endpoint], trust) for endpoint in mine}
     logins = _logins(own, trust, account, timeout, report)
     usable = [check.endpoint for check in logins if check.ok]
     sent = check_delivery(usable, trust, account, now=now, timeout=timeout, wait=wait, on_check=report)
@@ -81,12 +81,12 @@ def _logins(
 
 def _relay_can_be_asked(endpoint: Endpoint, checks: Sequence[Check], trust: Trust) -> bool:
     if endpoint.protocol == "submission":
-        return not _untrusted(checks, trust)
+        return not untrusted(checks, trust)
     silent = any(check.failed and check.step in ("connect", "greeting") for check in checks)
     return endpoint.protocol == "smtp" and not silent
 
 
-def _untrusted(checks: Sequence[Check], trust: Trust) -> str:
+def untrusted(checks: Sequence[Check], trust: Trust) -> str:
     """Why no password may go to where `checks` were made; "" where it may."""
     judged: Step = "declared certificate" if trust.pins else "chain"
     for check in checks:

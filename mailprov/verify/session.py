@@ -42,6 +42,9 @@ class Session(Interface):
     def login(self, account: Account) -> None:
         """Logs in, once, by one mechanism. Only on TLS."""
 
+    def enter(self) -> str:
+        """Opens the mailbox of who has logged in; returns what is there in words, "" where there is none to open."""
+
     def quit(self) -> None:
         """Says farewell."""
 

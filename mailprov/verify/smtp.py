@@ -94,6 +94,10 @@ class Smtp:
         self.wire.send_raw(body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n")
         return str(self._expect(250))
 
+    def enter(self) -> str:
+        """Nothing: whoever only sends has no mailbox to open."""
+        return ""
+
     def recipient(self, sender: str, recipient: str) -> Reply:
         """The server's answer to an envelope, taken back with RSET before any message could follow."""
         reply = self._command(f"MAIL FROM:<{sender}>")

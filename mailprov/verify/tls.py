@@ -22,7 +22,7 @@ from mailprov.verify.check import Trust
 class Served:
     """What a server showed in a handshake: its leaf (DER), the TLS version and the cipher that were agreed.
 
-    `chain` is every certificate that it sent (DER, leaf first), or () where this Python cannot tell (before 3.13).
+    `chain` is every certificate that it sent (DER, leaf first), or () where this Python cannot tell.
     """
 
     leaf: bytes
@@ -97,12 +97,32 @@ def old_tls(sock: socket.socket, server_name: str, oldest: Literal["TLSv1.2", "T
     "unable": this OpenSSL cannot offer that version, or the server did not answer, so nothing is known. The second
     item is the evidence. TLS 1.1 and below are forbidden for mail (RFC 8997).
     """
-    older = ssl.TLSVersion.TLSv1_1 if oldest == "TLSv1.2" else ssl.TLSVersion.TLSv1_2
+    return _only(sock, server_name, ssl.TLSVersion.TLSv1_1 if oldest == "TLSv1.2" else ssl.TLSVersion.TLSv1_2)
+
+
+VERSIONS = {
+    "TLS 1.0": ssl.TLSVersion.TLSv1,
+    "TLS 1.1": ssl.TLSVersion.TLSv1_1,
+    "TLS 1.2": ssl.TLSVersion.TLSv1_2,
+    "TLS 1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+
+def spoken(connect: Callable[[], socket.socket], server_name: str) -> tuple[str, ...]:
+    """Those of VERSIONS to which the server agrees when each is offered alone, on a connection of its own.
+
+    A failed handshake gives the same alert whichever side is too old (RFC 8446 §6.2, protocol_version): this tells.
+    Raises what `connect` raises.
+    """
+    return tuple(name for name, version in VERSIONS.items() if _only(connect(), server_name, version)[0] == "accepted")
+
+
+def _only(sock: socket.socket, server_name: str, version: ssl.TLSVersion) -> tuple[OldTls, str]:
     try:
         context = ssl.create_default_context()
         # Debian's OpenSSL has TLS 1.1 built in, but disabled by its security level.
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
-        context.minimum_version = context.maximum_version = older
+        context.minimum_version = context.maximum_version = version
     except (ssl.SSLError, ValueError) as error:
         sock.close()
         return "unable", type(error).__name__
@@ -129,5 +149,16 @@ def _served(sock: ssl.SSLSocket) -> Served:
     leaf, cipher = sock.getpeercert(binary_form=True), sock.cipher()
     if leaf is None or cipher is None:
         raise ServerError(Cause.TLS, "the server showed no certificate")
-    sent: Callable[[], list[bytes]] | None = getattr(sock, "get_unverified_chain", None)
-    return Served(leaf, sock.version() or "", cipher[0], tuple(sent()) if sent is not None else ())
+    return Served(leaf, sock.version() or "", cipher[0], _sent(sock))
+
+
+def _sent(sock: ssl.SSLSocket) -> tuple[bytes, ...]:
+    """Every certificate that the peer sent: a method of the socket since Python 3.13, one of its inside before."""
+    public: Callable[[], list[bytes]] | None = getattr(sock, "get_unverified_chain", None)
+    if public is not None:
+        return tuple(public())
+    inner = getattr(getattr(sock, "_sslobj", None), "get_unverified_chain", None)
+    encoding = getattr(getattr(ssl, "_ssl", None), "ENCODING_DER", None)
+    if inner is None or encoding is None:
+        return ()
+    return tuple(bytes(each.public_bytes(encoding)) for each in inner() or ())

@@ -167,7 +167,7 @@ def test_only_tls_1_1(serve, good: Identity, tmp_path: Path) -> None:
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     endpoint, _ = serve(lambda peer: peer.tls(context))
-    assert faults(look(endpoint, Trust())) == {"tls": Cause.TLS_VERSION}
+    assert faults(look(endpoint, Trust())) == {"tls": Cause.SERVER_TLS_OLD}
 
 
 def test_tls_1_1_accepted_too(serve, good: Identity, roots: Path, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class MiniMail:
                         rest = rest.encode()[size:].decode()
                     self.logins += 1
                     peer.say(f"{tag} OK in" if words == [self.user, self.password] else f"{tag} NO no")
-                case "SELECT":
+                case "SELECT" | "EXAMINE":
                     peer.say(f"* {len(self.mailbox)} EXISTS", f"{tag} OK")
                 case "UID":
                     self._uid(peer, tag, rest)

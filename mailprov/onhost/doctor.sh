@@ -1,0 +1,52 @@
+# What a doctor asks of a host, beside what probe.sh does. POSIX sh, read-only, and it shows no hash of a password.
+
+circumstances() { # FOLDER...: clock, who asks, disks
+    echo "clock $(date +%s)"
+    echo "synchronised $(timedatectl show -p NTPSynchronized --value)"
+    echo "asker ${SSH_CONNECTION%% *}"
+    echo "addresses $(hostname -I)"
+    for folder in "$@"; do
+        [ -d "$folder" ] || continue
+        echo "disk $folder $(df -Pk -- "$folder" | awk 'END { print $2, $4 }') $(df -Pi -- "$folder" | awk 'END { print $2, $4 }')"
+    done
+}
+
+account() { # ADDRESS
+    awk -F: -v address="$1" '$1 == address {
+        print "exists"
+        $2 = ""
+        if (match($0, /allow_nets=[^ ]*/)) print "allow", substr($0, RSTART + 11, RLENGTH - 11)
+        if (match($0, /quota_storage_size=[0-9]+B/)) print "limit", substr($0, RSTART + 19, RLENGTH - 20)
+        if (match($0, /bytes=[0-9]+/)) print "limit", substr($0, RSTART + 6, RLENGTH - 6)
+    }' /etc/dovecot/mailprov/accounts /etc/dovecot/mailprov/verify
+    awk -F/ -v address="$1" '$1 == address { print "denied", $2 }' /etc/dovecot/mailprov/denied
+    # Dovecot counts what a message is on the wire, and keeps that in the file's name; to ask it could write an index.
+    find "/var/vmail/${1##*@}/${1%@*}" -type f \( -path '*/cur/*' -o -path '*/new/*' \) -printf '%s %f\n' | awk '
+        { sum += match($2, /,W=[0-9]+/) ? substr($2, RSTART + 3, RLENGTH - 3) : $1 }
+        END { printf "used %.0f\n", sum }'
+    doveadm -f tab who "$1" | sed 's/^/who /'
+    for protocol in pop3 imap; do
+        echo "most $protocol $(doveconf -f "protocol=$protocol" -h mail_max_userip_connections)"
+    done
+    echo "lock $(doveconf -f protocol=pop3 -h pop3_lock_session)"
+}
+
+ruleset() {
+    nft -j list ruleset
+}
+
+log() { # MINUTES TEXT...: what the mail services said lately about one of these, or about a failed handshake
+    since=$1
+    shift
+    [ $# -eq 0 ] || lines "$@"
+    lines 'SSL routines' # apart: strangers who scan ports fill a log with these
+}
+
+lines() { # TEXT...
+    for said; do
+        shift
+        set -- "$@" -e "$said"
+    done
+    journalctl -q --no-pager -o short-unix -n 20000 --since "-${since}min" -u dovecot.service -u 'postfix*.service' |
+        grep -F "$@" | tail -n 200 | cut -c 1-600
+}

@@ -1,0 +1,371 @@
+"""From observations to causes: tables of what was seen, and what a hostile host may say."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailprov import onhost, probe
+from mailprov.doctor import CAUSES, Look, Told, diagnosis, told
+from mailprov.doctor.firewall import barrier
+from mailprov.doctor.log import events
+from mailprov.doctor.table import RANK
+from mailprov.doctor.told import Disk, Mailbox, questions
+from mailprov.model import Allow
+from mailprov.report import json as as_json
+from mailprov.report import markdown, text
+from mailprov.verify import Cause as Why
+from mailprov.verify import Check, Endpoint
+from mailprov.verify.cause import cause_of
+
+USER = "alice@example.com"
+HERE, THERE = "192.0.2.5", "198.51.100.7"
+IMAPS = Endpoint("imap", "tls", "192.0.2.10", 993, "mail.example.com")
+POP3S = Endpoint("pop3", "tls", "192.0.2.10", 995, "mail.example.com")
+UP = {"dovecot.service": "active", "postfix.service": "active"}
+FINE = Told(clock=1000, states=UP, ports=frozenset({993, 995}), mailbox=Mailbox(True), asker=HERE)
+
+
+def met(cause: Why, step: str = "connect", endpoint: Endpoint = IMAPS, severity: str = "error") -> Check:
+    return Check(endpoint, step, False, 0.1, f"evidence of {cause}", severity, cause)  # type: ignore[arg-type]
+
+
+def look(*checks: Check, **more: Any) -> Look:
+    well = Check(IMAPS, "dns", True, 0.0, "")
+    return Look((well, *checks), **{"sources": frozenset({HERE}), "began": 990, "clock": 1000, "user": USER, **more})
+
+
+def names(seen: Look, said: Told | None) -> list[str]:
+    return [finding.cause.name for finding in diagnosis(seen, said).findings]
+
+
+def nft(policy: str, *rules: list[dict[str, Any]], table: str = "mailprov", hook: str = "input") -> str:
+    base = {"family": "inet", "table": table, "name": "input", "type": "filter", "hook": hook, "policy": policy}
+    listed = [{"rule": {"family": "inet", "table": table, "chain": "input", "expr": rule}} for rule in rules]
+    return json.dumps({"nftables": [{"metainfo": {}}, {"chain": base}, *listed]})
+
+
+def dport(port: object) -> dict[str, Any]:
+    return {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": port}}
+
+
+def saddr(*networks: str) -> dict[str, Any]:
+    nets = [{"prefix": {"addr": net.split("/")[0], "len": int(net.split("/")[1])}} for net in networks]
+    return {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"set": nets}}}
+
+
+MARKED: dict[str, Any] = {"match": {"left": {"meta": {"key": "mark"}}, "right": 1, "op": "=="}}
+ACCEPT: dict[str, Any] = {"accept": None}
+DROP: dict[str, Any] = {"drop": None}
+OPEN = nft("drop", [dport(993), ACCEPT], [dport(995), ACCEPT])
+CLOSED = nft("drop", [dport(25), ACCEPT])
+OTHERS = nft("accept", [dport(993), {"reject": {"type": "tcp reset"}}], table="filter")
+
+
+def log(kind: str, client: str = THERE, at: float = 995, user: str = USER) -> str:
+    said = {
+        "wrong": f"auth: passwd-file({user},{client},<x>): Password mismatch",
+        "unknown": f"auth: passwd-file({user},{client},<x>): unknown user",
+        "nets": f"auth: passwd-file({user},{client},<x>): allow_nets check failed: IP {client} not in allowed networks",
+        "many": f"imap-login: Maximum number of connections from user+IP exceeded: user=<{user}>, rip={client}, TLS",
+        "in": f"imap-login: Login: user=<{user}>, method=PLAIN, rip={client}, lip=192.0.2.10, TLS",
+        "old": f"imap-login: Disconnected (no auth attempts): user=<>, rip={client}, TLS handshaking: SSL_accept() "
+        "failed: error:0A000102:SSL routines::unsupported protocol",
+        "distrust": f"postfix/smtpd: warning: TLS library problem from x[{client}]: error:14094418:SSL routines:x",
+        "full": f"postfix/smtpd: NOQUEUE: reject: RCPT from x[{client}]: 552 5.2.2 Mailbox is full; to=<{user}>",
+    }
+    return f"{at:.6f} mail dovecot[1]: {said[kind]}\n"
+
+
+def mailbox(**more: Any) -> Told:
+    return Told(clock=1000, states=UP, ports=FINE.ports, mailbox=Mailbox(True, **more), asker=HERE)
+
+
+def saying(*lines: str, **more: Any) -> Told:
+    return Told(
+        clock=1000,
+        states=UP,
+        ports=FINE.ports,
+        mailbox=more.get("box", Mailbox(True)),
+        asker=HERE,
+        events=events("".join(lines)),
+    )
+
+
+REFUSED = met(Why.LOGIN_REFUSED, "login")
+NARROW = (Allow(993, (ip_network("10.0.0.0/8"),)),)
+ELSEWHERE = {"networks": (ip_network("203.0.113.0/24"),)}
+
+TABLE = [
+    # what a client knows by itself
+    (look(met(Why.DNS, "dns")), None, ["dns-no-name"]),
+    (look(met(Why.RESOLVER, "dns")), None, ["dns-no-answer"]),
+    (look(met(Why.UNREACHABLE, "route")), None, ["no-route"]),
+    (look(met(Why.REFUSED)), None, ["refused"]),
+    (look(met(Why.CONNECT_TIMEOUT)), None, ["timeout"]),
+    (look(met(Why.CONNECT_TIMEOUT), allow=NARROW), None, ["firewall-ours"]),
+    (look(missing=("pop3",)), None, ["not-declared"]),
+    (look(met(Why.SILENT, "greeting")), None, ["silent"]),
+    (look(met(Why.RESET, "tls")), None, ["dropped"]),
+    (look(met(Why.TLS_EXPECTED, "greeting")), None, ["tls-from-the-start"]),
+    (look(met(Why.NOT_TLS, "tls")), None, ["cleartext-first"]),
+    (look(met(Why.SERVER_TLS_OLD, "tls")), None, ["server-tls-old"]),
+    (look(met(Why.CLIENT_TLS_OLD, "tls")), None, ["client-tls-old"]),
+    (look(met(Why.NO_SHARED_CIPHER, "tls")), None, ["no-shared-cipher"]),
+    (look(met(Why.SELF_SIGNED, "chain", severity="warning")), None, ["self-signed"]),
+    (look(met(Why.UNKNOWN_CA, "chain")), None, ["unknown-ca"]),
+    (look(met(Why.MISSING_INTERMEDIATE, "chain")), None, ["missing-intermediate"]),
+    (look(met(Why.EXPIRED, "certificate"), met(Why.EXPIRED, "chain")), None, ["expired"]),
+    (look(met(Why.NOT_YET_VALID, "certificate")), None, ["not-yet-valid"]),
+    (look(met(Why.WRONG_NAME, "name"), met(Why.EXPIRED, "certificate")), None, ["expired", "wrong-name"]),
+    (look(met(Why.NO_STARTTLS, "starttls")), None, ["no-starttls"]),
+    (look(met(Why.LOGIN_NEEDS_TLS, "capability")), None, ["login-needs-tls"]),
+    (look(met(Why.OLD_TLS, "old tls refused")), None, ["old-tls-accepted"]),
+    (look(met(Why.NOT_TESTED, "capability", severity="warning")), None, []),
+    (look(REFUSED), None, ["login-refused"]),
+    (look(REFUSED, given=frozenset({"pop3"})), None, ["protocol-not-allowed"]),
+    (look(given=frozenset({"pop3"})), None, ["protocol-not-allowed"]),
+    (look(given=frozenset({"imap"})), None, []),
+    (Look((), user=USER, given=frozenset()), None, ["protocol-not-allowed"]),
+    (look(met(Why.IN_USE, "login")), None, ["mailbox-in-use"]),
+    (look(met(Why.TEMPORARY, "login")), None, ["temporary"]),
+    # what only the host knows
+    (look(), FINE, []),
+    (look(met(Why.CONNECT_TIMEOUT)), Told(states=UP, ports=FINE.ports, ruleset=CLOSED), ["firewall-ours"]),
+    (look(met(Why.CONNECT_TIMEOUT)), Told(states=UP, ports=FINE.ports, ruleset=OPEN), ["network-between"]),
+    (look(met(Why.REFUSED)), Told(states=UP, ports=FINE.ports, ruleset=OTHERS), ["firewall-other"]),
+    (look(met(Why.UNREACHABLE)), Told(states=UP, ports=FINE.ports, ruleset=OTHERS), ["firewall-other"]),
+    (look(met(Why.REFUSED)), Told(states=UP), ["not-listening"]),
+    (look(met(Why.REFUSED)), Told(states={"dovecot.service": "failed"}), ["service-down"]),
+    (look(client=THERE), Told(states=UP, ruleset=nft("drop", [saddr("192.0.2.0/24"), ACCEPT])), ["firewall-ours"]),
+    (look(REFUSED), saying(log("wrong", HERE)), ["wrong-password"]),
+    (look(REFUSED), saying(log("nets", HERE)), ["blocked-by-allow-from"]),
+    (look(REFUSED), mailbox(**ELSEWHERE), ["blocked-by-allow-from"]),
+    (look(REFUSED), mailbox(denied=frozenset({"imap"})), ["protocol-not-allowed"]),
+    (look(REFUSED), saying(box=Mailbox(False)), ["unknown-user"]),
+    (look(REFUSED), saying(log("wrong", HERE, at=900)), ["login-refused"]),
+    (look(), saying(log("wrong")), ["wrong-password"]),
+    (look(), saying(log("wrong"), log("in", at=999)), []),
+    (look(), saying(log("wrong", user="bob@example.com")), []),
+    (look(), saying(log("nets")), ["blocked-by-allow-from"]),
+    (look(), mailbox(**ELSEWHERE), []),
+    (look(client=THERE), mailbox(**ELSEWHERE), ["blocked-by-allow-from"]),
+    (look(client="203.0.113.9"), mailbox(**ELSEWHERE), []),
+    (look(), saying(log("old")), []),
+    (look(), saying(log("in"), log("old")), ["client-tls-old"]),
+    (look(client=THERE), saying(log("distrust")), ["certificate-distrusted"]),
+    (look(), saying(log("old", HERE)), []),
+    (look(met(Why.IN_USE, "login")), saying(log("many", HERE)), ["too-many-connections"]),
+    (
+        look(met(Why.TEMPORARY, "login")),
+        mailbox(sessions={("imap", THERE): 10}, most={"imap": 10}),
+        ["too-many-connections"],
+    ),
+    (look(met(Why.IN_USE, "login", POP3S)), mailbox(locks=True), ["mailbox-locked"]),
+    (look(), mailbox(limit=1000, used=990), ["quota-full"]),
+    (look(), mailbox(limit=1000, used=900), []),
+    (look(), saying(log("full")), ["quota-full"]),
+    (look(), Told(states=UP, disks=(Disk("/var/vmail", 1000, 0),)), ["disk-full"]),
+    (look(), Told(states=UP, disks=(Disk("/", 10**8, 10**7, 10**6, 5),)), ["disk-full"]),
+    (look(), Told(states=UP, disks=(Disk("/", 1000, 500, 0, 0), Disk("/x", 10**8, 10**4, 10**6, 10**4))), []),
+    (look(), Told(clock=4600, states=UP), ["clock-wrong"]),
+    (look(), Told(clock=1060, states=UP), []),
+    (look(resolved=("203.0.113.1",), address="192.0.2.10"), Told(states=UP), ["dns-elsewhere"]),
+    (look(resolved=("192.0.2.10",), address="mail1"), Told(states=UP, addresses=("192.0.2.10",)), []),
+]
+
+
+@pytest.mark.parametrize(("seen", "said", "found"), TABLE)
+def test_observation_to_cause(seen: Look, said: Told | None, found: list[str]) -> None:
+    assert names(seen, said) == found
+
+
+def test_every_cause_is_complete_and_can_be_found() -> None:
+    """Each is in the table, or in a test on a real host, or what is left over."""
+    produced = {name for _, _, found in TABLE for name in found}
+    by_rule = {"garbled", "injection", "tls-version", "client-certificate", "tls-failed", "certificate-refused"}
+    by_rule |= {"other-certificate", "expires-soon", "cleartext-login", "no-mechanism", "permanent", "unexplained"}
+    assert produced | by_rule == set(CAUSES)
+    for cause in CAUSES.values():
+        words = (cause.title, cause.known, cause.cure, cause.user, cause.user_zh)
+        assert all(word and word.isprintable() for word in words), cause.name
+        assert cause.user_zh.endswith("。") and cause.user.endswith((".", "!", "?")), cause.name
+        assert not cause.title.endswith("."), cause.name
+
+
+@pytest.mark.parametrize("why", [why for why in Why if why not in (Why.NONE, Why.NOT_TESTED)])
+def test_whatever_fails_is_named(why: Why) -> None:
+    """No failure of a client's walk is passed over in silence."""
+    beside = (Why.OPEN_RELAY, Why.NOT_DELIVERED, Why.LEFT_BEHIND)  # a doctor sends no mail
+    assert why in beside or diagnosis(look(met(why, "tls")), None).findings
+
+
+def test_order_is_the_way_of_a_client() -> None:
+    everything = [met(why, "tls") for why in (Why.LOGIN_REFUSED, Why.EXPIRED, Why.DNS, Why.SELF_SIGNED)]
+    found = names(look(*everything), None)
+    assert found == sorted(found, key=RANK.__getitem__)
+    assert found[0] == "dns-no-name"
+
+
+def test_what_a_client_cannot_tell_is_said() -> None:
+    assert len(diagnosis(look(), None, "why").untold) == 4
+    assert len(diagnosis(look(user=""), None, "why").untold) == 2
+    assert diagnosis(look(), FINE).untold == ()
+
+
+def test_dns_causes_are_told_apart_by_number() -> None:
+    assert cause_of(socket.gaierror(socket.EAI_AGAIN, "whatever")) is Why.RESOLVER
+    assert cause_of(socket.gaierror(socket.EAI_NONAME, "whatever")) is Why.DNS
+
+
+# --- nftables
+
+
+@pytest.mark.parametrize(
+    ("rules", "port", "source", "stopped"),
+    [
+        (OPEN, 993, HERE, False),
+        (OPEN, 110, HERE, True),
+        (nft("accept"), 993, HERE, False),
+        (nft("drop", [dport({"set": [{"range": [990, 999]}]}), ACCEPT]), 993, HERE, False),
+        (nft("drop", [saddr("192.0.2.0/24"), dport(993), ACCEPT]), 993, HERE, False),
+        (nft("drop", [saddr("10.0.0.0/8"), dport(993), ACCEPT]), 993, HERE, True),
+        (nft("drop", [saddr("10.0.0.0/8"), dport(993), ACCEPT]), 993, "2001:db8::1", True),
+        (nft("accept", [dport(993), {"counter": {}}, DROP]), 993, HERE, True),
+        (
+            nft("accept", [{"match": {"left": {"meta": {"key": "mark"}}, "right": 1, "op": "=="}}, DROP]),
+            993,
+            HERE,
+            False,
+        ),
+        (
+            nft("drop", [{"match": {"left": {"meta": {"key": "iif"}}, "right": "lo", "op": "=="}}, ACCEPT]),
+            993,
+            HERE,
+            True,
+        ),
+        (
+            nft("drop", [{"match": {"left": {"ct": {"key": "state"}}, "right": ["established"], "op": "in"}}, ACCEPT]),
+            993,
+            HERE,
+            True,
+        ),
+        (nft("drop", hook="forward"), 993, HERE, False),
+        (nft("drop", [{"goto": {"target": "input"}}]), 993, HERE, True),
+        ("", 993, HERE, False),
+        ('{"nftables": 5}', 993, HERE, False),
+        (OPEN, 993, "no address", False),
+    ],
+)
+def test_barrier(rules: str, port: int, source: str, stopped: bool) -> None:
+    assert (barrier(rules, port, source) is not None) is stopped
+
+
+def test_our_own_table_is_known() -> None:
+    ours, other = barrier(CLOSED, 993, HERE), barrier(OTHERS, 993, HERE)
+    assert ours is not None and ours.ours and str(ours) == "inet mailprov input"
+    assert other is not None and not other.ours
+
+
+KEYS = ["match", "left", "right", "op", "payload", "set", "range", "jump", "target", "meta", "key"]
+LEAVES = st.none() | st.integers() | st.text(max_size=5) | st.sampled_from(["input", "drop", "accept", "lo"])
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
+    max_leaves=12,
+)
+
+
+@given(st.lists(JSON, max_size=4), JSON)
+def test_no_ruleset_breaks_it(expressions: list[Any], chain: Any) -> None:
+    barrier(nft("drop", expressions, expressions[:1]), 993, HERE)
+    barrier(json.dumps({"nftables": [{"chain": chain}, {"rule": chain}]}), 993, HERE)
+    barrier(json.dumps(chain), 993, HERE)
+
+
+# --- what a host says
+
+
+@given(st.dictionaries(st.sampled_from(["circumstances", "services", "account", "log", "listeners"]), st.text()))
+def test_no_answer_breaks_it(sections: dict[str, str]) -> None:
+    said = told(sections)
+    shown = diagnosis(look(REFUSED), said)
+    for line in text.diagnosis("mail1", (REFUSED,), shown, details=True):
+        assert all(part.isprintable() for part in line.text.split("\t"))
+
+
+def test_an_answer_is_read() -> None:
+    said = told(
+        {
+            "circumstances": "clock 1700000000\nsynchronised no\nasker 192.0.2.5\naddresses 192.0.2.10 2001:db8::1 \n"
+            "disk /var/vmail 1000 5 200 100\ndisk broken\n",
+            "services": "Id=dovecot.service\nLoadState=loaded\nActiveState=failed\n\n"
+            "Id=postfix.service\nLoadState=loaded\nActiveState=active\n\n"
+            "Id=postfix@-.service\nLoadState=loaded\nActiveState=inactive\n",
+            "listeners": 'LISTEN 0 100 0.0.0.0:993 0.0.0.0:* users:(("dovecot",pid=1,fd=2))\n',
+            "account": "exists\nallow 10.0.0.0/8,2001:db8::/32\nlimit 307200\ndenied smtp\ndenied imap\nused 300000\n"
+            "who username\t#\tproto\t(pids)\t(ips)\nwho alice\t3\tpop3\t(1 2 3)\t(192.0.2.5)\nmost pop3 10\nlock no\n",
+        }
+    )
+    assert (said.clock, said.synchronised, said.asker) == (1700000000, False, "192.0.2.5")
+    assert said.addresses == ("192.0.2.10", "2001:db8::1")
+    assert said.disks == (Disk("/var/vmail", 1000, 5, 200, 100),) and said.disks[0].full
+    assert (said.state("dovecot"), said.state("postfix"), said.ports) == ("failed", "inactive", {993})
+    box = said.mailbox
+    assert box is not None and box.exists and not box.locks
+    assert (box.limit, box.used, box.denied) == (307200, 300000, {"smtp", "imap"})
+    assert box.admits("10.1.2.3") and not box.admits("192.0.2.5")
+    assert (box.sessions, box.most) == ({("pop3", "192.0.2.5"): 3}, {"pop3": 10})
+
+
+def test_the_script_shows_no_hash(tmp_path: Path) -> None:
+    """Run here, where the files that it reads are made up: the row's password is not in its answer."""
+    script = onhost.text("doctor.sh").replace("/etc/dovecot/mailprov/", f"{tmp_path}/")
+    (tmp_path / "accounts").write_text(f"{USER}:{{SHA512-CRYPT}}$6$hash:::managed:::allow_nets=10.0.0.0/8\n")
+    (tmp_path / "verify").write_text("")
+    (tmp_path / "denied").write_text(f"{USER}/imap\nb{USER}/pop3\n")
+    done = subprocess.run(["dash", "-s", USER], input=f'{script}\naccount "{USER}"\n', capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["exists", "allow 10.0.0.0/8", "denied imap"]
+    assert "hash" not in done.stdout and "denied pop3" not in lines
+
+
+def test_the_questions_are_quoted() -> None:
+    script = probe.script(questions("o'brien@example.com", 5, ("192.0.2.5", "")), "doctor.sh").decode()
+    assert script.count("""'o'"'"'brien@example.com'""") == 2
+    assert subprocess.run(["dash", "-n"], input=script.encode()).returncode == 0
+
+
+# --- reports
+
+
+def test_reports_say_it_all() -> None:
+    checks = (met(Why.EXPIRED, "certificate"), REFUSED)
+    found = diagnosis(look(*checks), saying(log("wrong", HERE)), "")
+    lines = "\n".join(line.text for line in text.diagnosis("mail1", checks, found))
+    assert lines.index("first cause: the certificate has expired") < lines.index("further cause: the password is wrong")
+    for name in ("expired", "wrong-password"):
+        for word in (CAUSES[name].cure, CAUSES[name].user, CAUSES[name].user_zh):
+            assert word in lines
+    document = json.loads(as_json.diagnoses([("mail1", checks, found)]))
+    assert document["healthy"] is False
+    assert [cause["cause"] for cause in document["hosts"][0]["causes"]] == ["expired", "wrong-password"]
+    assert document["hosts"][0]["causes"][1]["user"]["zh-CN"] == CAUSES["wrong-password"].user_zh
+    page = markdown.diagnoses([("mail1", checks, found)])
+    assert "### mail1: 2 causes" in page and "`wrong-password`" in page
+    well = diagnosis(look(), FINE)
+    assert json.loads(as_json.diagnoses([("mail1", (), well)]))["healthy"] is True
+    assert "no cause was found" in text.diagnosis("mail1", (), well)[-1].text
+
+
+def test_a_notice_is_no_fault() -> None:
+    found = diagnosis(look(met(Why.EXPIRES_SOON, "certificate", severity="warning")), None)
+    assert found.causes == () and [each.cause.name for each in found.findings] == ["expires-soon"]
