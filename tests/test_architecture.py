@@ -33,6 +33,9 @@ MAY: dict[str, set[str]] = {
     "host": {"errors", "model", "shell"},
     "lab": {"errors"},
     "verify": {"errors", "model"},
+    "profiles": {"encode", "errors", "model", "render"},
+    "signing": {"errors", "model"},
+    "typeset": {"assets", "errors"},
     "testaccount": {"encode", "errors", "host", "model", "onhost", "passwords", "verify"},
     "report": {"errors", "model", "resources", "rollout", "verify"},
 }
@@ -42,7 +45,8 @@ MIDDLE = {"dangers", "errors", "history", "manifest", "model", "plan", "probe", 
 ANYTHING = {"apply", "survey", "verbs", "cli", "__main__", "__init__"}
 """rooms that join the others"""
 
-EDGES = ANYTHING | {"assets", "host", "lab", "onhost", "passwords", "schema", "spec", "testaccount", "verify"}
+EDGES = ANYTHING | {"assets", "host", "lab", "onhost", "passwords", "schema", "signing", "spec", "testaccount"}
+EDGES |= {"typeset", "verify"}
 """rooms with I/O, a clock, the environment or chance; everything else has none"""
 IMPURE_MODULES = {"os", "socket", "subprocess", "time", "random", "secrets", "threading", "tempfile", "shutil", "sys"}
 
@@ -53,11 +57,13 @@ ONLY: dict[str, set[str]] = {
     "jsonschema": {"spec/", "schema.py"},
     "passlib": {"passwords.py"},
     "idna": {"spec/"},
+    "segno": {"profiles/qr.py"},
+    "typst": {"typeset.py"},
     "openpyxl": {"spec/workbook.py"},
     "rich": {"verbs/console.py"},
     "distributed": {"verbs/runner.py"},
     "click": {"cli/", "verbs/"},
-    "cryptography": {"host/", "spec/", "resources/certificates.py", "verify/"},
+    "cryptography": {"host/", "spec/", "resources/certificates.py", "signing.py", "verify/"},
 }
 """third-party packages, each with the files or folders that may import it"""
 
