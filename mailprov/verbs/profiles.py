@@ -280,10 +280,12 @@ def _all(
 def _forget(output: Path, files: Sequence[str]) -> None:
     """Delete files that an earlier run made for people and domains who are no longer declared."""
     for name in files:
-        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-            continue  # the marker was written by somebody else
+        parts = PurePosixPath(name).parts
+        if parts[:1] not in (("people",), ("publish",)) or ".." in parts:
+            continue  # somebody else wrote that into the list
         path = output / name
-        path.unlink(missing_ok=True)
+        with suppress(IsADirectoryError, NotADirectoryError):
+            path.unlink(missing_ok=True)
         for parent in path.relative_to(output).parents:
             with suppress(OSError):  # not empty yet, or not ours alone
                 if parent != Path():

@@ -102,7 +102,9 @@ def test_a_domain_publishes_the_same_for_every_address(rules: etree.RelaxNG) -> 
 def test_autodiscover_names_the_best_server_of_each_kind(settings: profiles.Profile) -> None:
     document = etree.fromstring(discovery.autodiscover(settings, render))
     found = [
-        tuple(part.findtext(f"o:{name}", None, AUTODISCOVER) for name in ("Type", "Server", "Port", "Encryption", "SSL"))
+        tuple(
+            part.findtext(f"o:{name}", None, AUTODISCOVER) for name in ("Type", "Server", "Port", "Encryption", "SSL")
+        )
         for part in document.findall(".//o:Protocol", AUTODISCOVER)
     ]
     best: dict[str, tuple[str, str, str, str, str]] = {}
@@ -136,7 +138,9 @@ def test_xml_holds_a_text_or_refuses_it(text: str) -> None:
 # --- Apple
 
 
-@pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[1], SETTINGS[3]], ids=lambda settings: settings.address[:12])
+@pytest.mark.parametrize(
+    "settings", [SETTINGS[0], SETTINGS[1], SETTINGS[3]], ids=lambda settings: settings.address[:12]
+)
 def test_an_apple_profile_has_one_account(settings: profiles.Profile) -> None:
     made = apple.mobileconfig(settings)
     assert made is not None
@@ -185,12 +189,10 @@ def pair(folder: Path, kind: str, days: int = 30, name: str = "mail.example.com"
     """A self-signed certificate and its key, made by openssl."""
     chain, key = folder / f"{name}.pem", folder / f"{name}.key"
     options = {"rsa": ("rsa:2048",), "ec": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "ed25519": ("ed25519",)}[kind]
-    subprocess.run(
-        ("openssl", "req", "-x509", "-newkey", *options, "-nodes", "-days", str(days))
-        + ("-subj", f"/CN={name}", "-keyout", str(key), "-out", str(chain)),
-        check=True,
-        capture_output=True,
-    )
+    names = ("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
+    written = ("-keyout", str(key), "-out", str(chain))
+    request = ("openssl", "req", "-x509", "-newkey", *options, "-nodes", "-days", str(days), *names, *written)
+    subprocess.run(request, check=True, capture_output=True)
     return chain, key
 
 

@@ -144,7 +144,7 @@ def test_nothing_is_set_beyond_the_margins(printed: tuple[str, str, pypdfium2.Pd
 def test_fonts_are_in_the_file_and_every_ideograph_has_a_shape(
     printed: tuple[str, str, pypdfium2.PdfDocument],
 ) -> None:
-    _, tag, document = printed
+    _, _, document = printed
     names = set()
     for page in document:
         for found in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_TEXT]):
@@ -171,7 +171,9 @@ def test_the_printed_code_is_read(printed: tuple[str, str, pypdfium2.PdfDocument
 @settings(max_examples=25)
 @given(
     st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=200)
-    | st.sampled_from(["#panic()", "*x* _y_ $z$ `a`", "\\ #include", "𠮷野家", "مرحبا", "👩‍👩‍👧‍👦", "ﷺ" * 40, "W" * 200])
+    | st.sampled_from(
+        ["#panic()", "*x* _y_ $z$ `a`", "\\ #include", "𠮷野家", "مرحبا", "👩‍👩‍👧‍👦", "ﷺ" * 40, "W" * 200]
+    )
 )
 def test_any_name_is_typeset(name: str) -> None:
     made = guide.content(profile(user(name=name)), words("zh"), guide.Occasion(MADE))
@@ -200,7 +202,7 @@ def test_the_page_holds_the_same(who: str, tag: str) -> None:
     for server in (*person.incoming, *person.outgoing):
         assert any(row[2:4] == [server.host, str(server.port)] for row in rows)
     # It needs no other file, and nobody elsewhere learns that it was opened.
-    assert not [node for node in page.iter("script", "link", "iframe")]
+    assert not list(page.iter("script", "link", "iframe"))
     assert all(node.get("src", "").startswith("data:") for node in page.iter("img"))
     assert b"http" not in made
 
