@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -23,12 +19,11 @@ from mailprov.report.text import Line
 from mailprov.signing import Sign, signer
 from mailprov.typeset import Typesetter
 from mailprov.verbs import console, outside
+from mailprov.verbs.ownfolder import OwnFolder
 from mailprov.verbs.session import hosts, load, meant
 from mailprov.verify import Endpoint, check_listener
 
 LANGUAGES = ("en", "zh")
-_MARKER = ".mailprov-profiles"
-"""in the folder that a run made: which files are its own"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +67,31 @@ def profiles(file: Path, limit: Sequence[str], output: Path, how: How) -> Exit:
     spec = load(file)
     chosen = hosts(spec, limit)
     users = _users(spec, how.users)
-    before = _made_before(output)
+    own = OwnFolder(output, "profiles")
     now = datetime.now(UTC)
     typeset = Typesetter("profiles/guide.typ", now)
     served = _served(chosen, how)
     people, left_out = _people(spec, chosen, users, served, how)
     domains = [] if how.users else list(_domains(spec, chosen, served, how))
     if not people:
-        raise MailprovError("there is nobody to make profiles for", why="; ".join(left_out[:3]), cure="see --help")
+        cure = "declare a listener for POP3 or IMAP, and who may use it"
+        raise MailprovError("there is nobody to make profiles for", why="; ".join(left_out[:3]), cure=cure)
     signs = _signers(chosen, how)
-    languages = tuple(language(_words(tag)) for tag in how.languages)
+    spoken = tuple(language(_words(tag)) for tag in how.languages)
 
-    def make(job: _Job) -> list[str]:
-        means = made.Means(render, typeset, languages, now.date(), signs.get(job.host.name), how.helpdesk)
-        return [_write(output, job.below / name, content) for name, content in job.files(job.profile, means).items()]
+    def make(job: _Job) -> None:
+        means = made.Means(render, typeset, spoken, now.date(), signs.get(job.host.name), how.helpdesk)
+        for name, content in job.files(job.profile, means).items():
+            own.write(job.below / name, content)
 
-    _begin(output, before)
-    written = _all([*people, *domains], make, output, before)
-    gone = [] if how.users or limit else sorted(before - written)
-    _forget(output, gone)
-    _mark(output, (before | written) - set(gone))
-    _tell(output, chosen, people, domains, left_out, signs, gone)
+    with own:
+        _all([*people, *domains], make)
+        gone = 0 if how.users or limit else own.forget_others()
+    console.show([Line(f"! {words}", "warn") for words in (*left_out, *_remarks(spec, chosen, signs))], err=True)
+    count = f"{len(people):,} {'person' if len(people) == 1 else 'people'}"
+    and_domains = f", {len(domains):,} domain{'' if len(domains) == 1 else 's'}" if domains else ""
+    and_gone = f"; {gone:,} old file{'' if gone == 1 else 's'} deleted" if gone else ""
+    console.say(f"wrote profiles into {output}: {count}{and_domains}{and_gone}", "good")
     return Exit.DONE
 
 
@@ -210,106 +209,30 @@ def _words(tag: str) -> str:
     return (folder("templates") / f"profiles/{tag}.toml").read_text(encoding="utf-8")
 
 
-# --- the folder
+# --- the files
 
 
-def _made_before(output: Path) -> frozenset[str]:
-    """The files in `output` that an earlier run made; none for a new folder. Raises MailprovError for any other."""
-    try:
-        said = json.loads((output / _MARKER).read_text(encoding="utf-8"))
-        return frozenset(said["files"])
-    except FileNotFoundError:
-        if output.is_dir() and any(output.iterdir()):
-            raise MailprovError(
-                "this folder holds what `mailprov profiles` did not make", where=str(output), cure="name a new folder"
-            ) from None
-        return frozenset()
-    except (ValueError, TypeError, KeyError):
-        raise MailprovError("this file is damaged", where=str(output / _MARKER), cure="name a new folder") from None
+def _all(jobs: Sequence[_Job], make: Callable[[_Job], None]) -> None:
+    """Make everything, several at a time; the first failure ends it."""
+    with console.counting(len(jobs), "making profiles") as count, ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = [pool.submit(make, job) for job in jobs]
+        try:
+            for one in as_completed(running):
+                one.result()
+                count()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _begin(output: Path, before: frozenset[str]) -> None:
-    """Make the folder: others on this machine have no business with who works here."""
-    output.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _mark(output, before)
-
-
-def _mark(output: Path, files: frozenset[str] | set[str]) -> None:
-    """Say which files are ours: before there are any, and when it is known which."""
-    _write(output, PurePosixPath(_MARKER), json.dumps({"files": sorted(files)}, indent=0).encode())
-
-
-def _write(output: Path, name: PurePosixPath, content: bytes) -> str:
-    """Put one file in its place at once; whoever reads it sees the old one or the new one."""
-    path = output / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, new = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(number, "wb") as file:
-            os.fchmod(number, stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
-            file.write(content)
-        Path(new).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(new).unlink()
-        raise
-    return str(name)
-
-
-def _all(
-    jobs: Sequence[_Job], make: Callable[[_Job], list[str]], output: Path, before: frozenset[str]
-) -> frozenset[str]:
-    """Make everything, several at a time. What is written is ours also when something cuts this off."""
-    written: set[str] = set()
-    try:
-        with console.counting(len(jobs), "making profiles") as count, ThreadPoolExecutor(os.cpu_count()) as pool:
-            running = [pool.submit(make, job) for job in jobs]
-            try:
-                for one in as_completed(running):
-                    written.update(one.result())
-                    count()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    except BaseException:
-        _mark(output, before | written)
-        raise
-    return frozenset(written)
-
-
-def _forget(output: Path, files: Sequence[str]) -> None:
-    """Delete files that an earlier run made for people and domains who are no longer declared."""
-    for name in files:
-        parts = PurePosixPath(name).parts
-        if parts[:1] not in (("people",), ("publish",)) or ".." in parts:
-            continue  # somebody else wrote that into the list
-        path = output / name
-        with suppress(IsADirectoryError, NotADirectoryError):
-            path.unlink(missing_ok=True)
-        for parent in path.relative_to(output).parents:
-            with suppress(OSError):  # not empty yet, or not ours alone
-                if parent != Path():
-                    (output / parent).rmdir()
-
-
-def _tell(
-    output: Path,
-    chosen: Sequence[HostSpec],
-    people: Sequence[_Job],
-    domains: Sequence[_Job],
-    left_out: Sequence[str],
-    signs: Mapping[str, Sign],
-    gone: Sequence[str],
-) -> None:
-    lines = [Line(f"! {words}", "warn") for words in left_out]
+def _remarks(spec: Spec, chosen: Sequence[HostSpec], signs: Mapping[str, Sign]) -> Iterator[str]:
+    """What people will notice of their profiles, and why."""
     for host in chosen:
         if host.tls.source == "self_signed":
-            lines.append(Line(f"! {host.name}: the certificate is self-signed: mail programs will warn", "warn"))
-        if host.name not in signs and any(job.host.name == host.name for job in people):
-            cure = "--sign-cert and --sign-key sign them"
-            lines.append(Line(f"! {host.name}: .mobileconfig files are not signed; {cure}", "warn"))
-    console.show(lines, err=True)
-    count = f"{len(people):,} {'person' if len(people) == 1 else 'people'}"
-    and_domains = f", {len(domains):,} domain{'' if len(domains) == 1 else 's'}" if domains else ""
-    and_gone = f"; {len(gone):,} old file{'' if len(gone) == 1 else 's'} deleted" if gone else ""
-    console.say(f"wrote profiles into {output}: {count}{and_domains}{and_gone}", "good")
+            yield f"{host.name}: the certificate is self-signed: mail programs will warn"
+        if host.name not in signs:
+            yield f"{host.name}: .mobileconfig files are not signed; --sign-cert and --sign-key sign them"
+    for name, domain in sorted(spec.domains.items()):
+        serving = [host.name for host in chosen if host.name in domain.hosts]
+        if len(serving) > 1:
+            yield f"{name}: is on {', '.join(serving)}; people are told of {serving[0]}, unless --limit names another"

@@ -78,7 +78,7 @@ def test_a_folder_for_each_person_and_what_domains_publish(mailprov: Run, tmp_pa
     assert b"ext. 4400" in made["people/alice@example.com/guide.zh.html"]
     assert not [name for name, content in made.items() if INITIAL.encode() in content]
     assert INITIAL not in said
-    assert set(json.loads(made.pop(".mailprov-profiles"))["files"]) == made.keys()
+    assert set(json.loads(made.pop(".mailprov-files"))["files"]) == made.keys()
 
 
 def test_a_later_run_takes_away_what_is_of_nobody_now(mailprov: Run, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_one_person_and_nobody_else_is_touched(mailprov: Run, tmp_path: Path) ->
     changed = {
         path.relative_to(out).parts[1]
         for path, then in before.items()
-        if path.stat().st_mtime_ns != then and path.name != ".mailprov-profiles"
+        if path.stat().st_mtime_ns != then and path.name != ".mailprov-files"
     }
     assert changed == {"alice@example.com"}
     assert b"993" in (out / "people/alice@example.com/fetchmailrc").read_bytes()
@@ -133,21 +133,24 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("inside", ["letter.txt", ".mailprov-profiles"])
-def test_a_folder_of_somebody_else_is_left_alone(mailprov: Run, tmp_path: Path, inside: str) -> None:
+@pytest.mark.parametrize(
+    ("inside", "content"),
+    [("letter.txt", "mine"), (".mailprov-files", "mine"), (".mailprov-files", '{"verb": "handout", "files": []}')],
+)
+def test_a_folder_of_somebody_else_is_left_alone(mailprov: Run, tmp_path: Path, inside: str, content: str) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / inside).write_text("mine")
+    (tmp_path / "out" / inside).write_text(content)
     status, said = mailprov()
     assert status == 1 and "name a new folder" in said
-    assert files(tmp_path / "out") == {inside: b"mine"}
+    assert files(tmp_path / "out") == {inside: content.encode()}
 
 
 def test_a_forged_marker_deletes_nothing_elsewhere(mailprov: Run, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "out").mkdir()
-    marker = {"files": ["../victim", str(victim), "people/../../victim", "", ".", "people"]}
-    (tmp_path / "out/.mailprov-profiles").write_text(json.dumps(marker))
+    marker = {"verb": "profiles", "files": ["../victim", str(victim), "people/../../victim", "", ".", "people"]}
+    (tmp_path / "out/.mailprov-files").write_text(json.dumps(marker))
     assert mailprov()[0] == 0
     assert victim.read_text() == "mine"
 
