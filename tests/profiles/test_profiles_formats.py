@@ -210,6 +210,39 @@ def test_openssl_verifies_a_signed_profile(kind: str, tmp_path: Path) -> None:
     assert subprocess.run((*verify, "-CAfile", str(chain)), capture_output=True).returncode != 0
 
 
+def test_the_chain_goes_along(tmp_path: Path) -> None:
+    """A device that knows the root only finds the way to it."""
+    root, root_key = pair(tmp_path, "ec", name="root")
+    issuer, issuer_key = root, root_key
+    chain = ""
+    for name, extension in (("between", "basicConstraints=critical,CA:TRUE"), ("leaf", "basicConstraints=CA:FALSE")):
+        request, key = tmp_path / f"{name}.csr", tmp_path / f"{name}.key"
+        new = (
+            "openssl",
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            f"/CN={name}",
+        )
+        subprocess.run((*new, "-keyout", str(key), "-out", str(request)), check=True, capture_output=True)
+        (tmp_path / "extensions").write_text(extension)
+        signed = tmp_path / f"{name}.pem"
+        issue = ("openssl", "x509", "-req", "-in", str(request), "-CA", str(issuer), "-CAkey", str(issuer_key))
+        more = ("-CAcreateserial", "-days", "30", "-extfile", str(tmp_path / "extensions"), "-out", str(signed))
+        subprocess.run((*issue, *more), check=True, capture_output=True)
+        issuer, issuer_key = signed, key
+        chain = signed.read_text() + chain
+    made = tmp_path / "signed.mobileconfig"
+    made.write_bytes(signer(chain, Secret(issuer_key.read_text()))(b"a profile"))
+    verify = ("openssl", "cms", "-verify", "-inform", "DER", "-in", str(made), "-purpose", "any", "-binary")
+    done = subprocess.run((*verify, "-CAfile", str(root)), capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"a profile"), done.stderr
+
+
 def test_who_cannot_sign_is_told_why(tmp_path: Path) -> None:
     chain, key = pair(tmp_path, "ec")
     _, other = pair(tmp_path, "ec", name="other.example.com")
