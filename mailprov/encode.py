@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from mailprov.errors import Exit, MailprovError
 
@@ -32,6 +33,8 @@ _ADDRESS = re.compile(r"[a-z0-9_.+-]*@[a-z0-9.-]+")
 _TARGET = re.compile(r"[A-Za-z0-9_.+=~-]*@[a-z0-9.-]+")
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:/[A-Za-z0-9_]+)*")
 _SECRET = re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9./$,=+-]+")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BLANKS = {ord(blank): f"&#{ord(blank)};" for blank in "\t\n\r"}
 _EXTRA = re.compile(r"[A-Za-z0-9_.,:/*=-]+")
 
 
@@ -54,6 +57,17 @@ def target(text: str) -> Encoded:
     if not _TARGET.fullmatch(text) or ".." in text or text.startswith("-") or text.endswith("."):
         raise EncodeError("this is not a mail address that a map can hold", where=ascii(text[:80]))
     return Encoded(text)
+
+
+def xml(text: str) -> Encoded:
+    """Text between tags, or in a quoted attribute, of XML and of HTML.
+
+    Refused is what XML 1.0 §2.2 has no way to write; blanks that a reader would normalize (§2.11, §3.3.3) are written
+    as references.
+    """
+    if found := _NOT_XML.search(text):
+        raise EncodeError(f"XML cannot hold U+{ord(found[0]):04X}", where=ascii(text[:80]))
+    return Encoded(escape(text).translate(_BLANKS))
 
 
 @dataclass(frozen=True, slots=True)

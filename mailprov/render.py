@@ -31,9 +31,9 @@ def render(template: str, values: Mapping[str, object]) -> str:
 
 
 def prepare() -> None:
-    """Compile every template: work for the time in which a host has not answered yet."""
+    """Compile every template of a host's files: work for the time in which a host has not answered yet."""
     environment = _environment()
-    for name in environment.list_templates():
+    for name in environment.list_templates(filter_func=lambda name: not name.startswith("profiles/")):
         environment.get_template(name)
 
 

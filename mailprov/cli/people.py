@@ -1,4 +1,4 @@
-"""Verbs about people: staff lists, and what is handed out to them."""
+"""Verbs about people: staff lists, what sets up their mail programs, and what is handed out to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.cli.options import handed, in_file
+from mailprov.cli.options import declaration, handed, in_file
 from mailprov.cli.root import cli
 from mailprov.errors import Exit, MailprovError
 
@@ -118,3 +118,57 @@ def handout_send(
         raise MailprovError("one thing at a time", cure="add one of --passwords, --profiles DIR, --welcome")
     what: What = "passwords" if passwords else "welcome" if welcome else "profiles"
     return verb.send(file, verb.How(what, profiles, addresses, really, again, per_minute, ca, handout))
+
+
+@cli.command()
+@declaration
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder.")
+@click.option("--user", "users", multiple=True, metavar="ADDRESS", help="Only for this person (may be given again).")
+@click.option("--lang", default="en,zh", show_default=True, metavar="TAGS", help="The languages of the guides.")
+@click.option(
+    "--prefer",
+    type=click.Choice(["pop3", "imap"]),
+    default="pop3",
+    show_default=True,
+    help="What is set up for people who may use both.",
+)
+@click.option(
+    "--helpdesk", default="", metavar="TEXT", help="Whom the guides say to ask: a name, a number, an address."
+)
+@click.option("--verified", is_flag=True, help="Only listeners whose TLS is found good from here, now.")
+@click.option("--ca", type=click.Path(path_type=Path, exists=True), help="For --verified: further root certificates.")
+@click.option(
+    "--sign-cert", type=click.Path(path_type=Path, exists=True), help="Signs .mobileconfig files (PEM chain)."
+)
+@click.option("--sign-key", type=click.Path(path_type=Path, exists=True), help="That certificate's key (PEM).")
+def profiles(
+    file: Path,
+    limit: tuple[str, ...],
+    output: Path,
+    users: tuple[str, ...],
+    lang: str,
+    prefer: str,
+    helpdesk: str,
+    verified: bool,
+    ca: Path | None,
+    sign_cert: Path | None,
+    sign_key: Path | None,
+) -> Exit:
+    """Write what people's mail programs need, and a guide for each person. Never a password.
+
+    \b
+    DIR/people/ADDRESS/   guide (PDF and HTML), Apple profile, QR code for Thunderbird on Android,
+                          autoconfig and autodiscover XML, mpop, fetchmail and mbsync files
+    DIR/publish/          what each domain's web servers publish, for programs that look by themselves
+
+    DIR is new, or was made by this verb before: then the files of people who are gone are deleted.
+
+    Only listeners that are declared, and protocols that the person may use. Needs mailprov[profiles]. Profiles are
+    signed with the declared certificate where its key is here (`tls: {certificate: …, key: …}`).
+    """
+    from mailprov.verbs import profiles as verb
+
+    how = verb.How(
+        users, verb.languages(lang), "imap" if prefer == "imap" else "pop3", verified, ca, sign_cert, sign_key, helpdesk
+    )
+    return verb.profiles(file, limit, output, how)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -62,6 +63,27 @@ def width(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
+
+
+@contextmanager
+def counting(total: int, text: str) -> Iterator[Callable[[], None]]:
+    """Show how many of `total` are done: at a terminal all the time, elsewhere a line at each hundred.
+
+    Gives a function to call when one more is.
+    """
+    done = itertools.count(1)
+    if not coloured(sys.stderr):
+
+        def say_sometimes() -> None:
+            if (count := next(done)) % 100 == 0 and count < total:
+                say(f"{text}: {count:,} of {total:,}")
+
+        yield say_sometimes
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{text}: 0 of {total:,}") as status:
+        yield lambda: status.update(f"{text}: {next(done):,} of {total:,}")
 
 
 def interactive() -> bool:

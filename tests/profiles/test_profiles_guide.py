@@ -1,0 +1,229 @@
+"""The guide: both languages say the same, its pages can be read and printed, and it shows what is the reader's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pypdfium2
+import pytest
+import zxingcpp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lxml import html as lxml_html
+from profile_makers import LI, LONG, LONG_NAME, MADE, host, means, profile, typesetter, user, words
+
+from mailprov import profiles
+from mailprov.model import Listener, Services
+from mailprov.profiles import guide
+from mailprov.render import render
+from mailprov.verbs.profiles import LANGUAGES
+
+PEOPLE = {
+    "chinese": profile(user()),
+    "long": profile(user(LONG, LONG_NAME, "imap", "submission", quota=None)),
+    "fetches only": profile(user("bob@example.com", "", "pop3")),
+    "starttls": profile(user("eve@example.com", "Eve"), host(Services(Listener(110), Listener(143), Listener(587)))),
+}
+TITLES = {"en": "Your mailbox, step by step", "zh": "邮箱设置指南"}
+PROGRAMS = ("Outlook", "Thunderbird", "iPhone", "Foxmail")
+
+
+# --- the language files
+
+
+def marks(node: Any) -> list[str]:
+    return sorted(re.findall(r"\{([a-z_]+)\}", json.dumps(node, ensure_ascii=False)))
+
+
+def shape(node: Any) -> Any:
+    """What must be alike in every language: keys, numbers of items, conditions and settings, but no words."""
+    if isinstance(node, dict):
+        return {key: value if key == "if" else shape(value) for key, value in node.items()}
+    return [shape(item) for item in node] if isinstance(node, list) else marks(node)
+
+
+def test_every_language_says_the_same_of_the_same() -> None:
+    first, *others = (shape(words(tag)) for tag in LANGUAGES)
+    for other in others:
+        assert other == first
+
+
+def conditions(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from node.get("if", ())
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from conditions(item)
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_a_condition_that_never_holds_is_a_mistake(tag: str) -> None:
+    occasions = [
+        guide.Occasion(MADE),
+        guide.Occasion(MADE, "desk", "x.mobileconfig"),
+    ]
+    own = profiles.Profile("a@x", "", PEOPLE["long"].incoming, PEOPLE["long"].outgoing, self_signed=True)
+    held = {fact for each in (*PEOPLE.values(), own) for occasion in occasions for fact in guide._facts(each, occasion)}
+    assert set(conditions(words(tag))) <= held
+
+
+def texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from texts(item)
+    elif isinstance(node, str):
+        yield node
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+@pytest.mark.parametrize("who", PEOPLE)
+def test_no_mark_is_left_over(tag: str, who: str) -> None:
+    made = guide.content(PEOPLE[who], words(tag), guide.Occasion(MADE, "desk", "x.mobileconfig"))
+    assert not [text for text in texts({**made, "words": {}}) if re.search(r"\*\*|\{[a-z_]+\}", text)]
+
+
+@given(st.text() | st.sampled_from(["{address}", "**b**", "{name}"]))
+def test_a_name_is_not_read_for_marks(name: str) -> None:
+    made = guide.content(profile(user(name=name)), words("en"), guide.Occasion(MADE))
+    assert made["data"][0][1] == name or not name
+    assert not name or ["value", name] in made["greeting"]
+
+
+# --- PDF
+
+
+@pytest.fixture(scope="module", params=[(who, tag) for who in PEOPLE for tag in LANGUAGES], ids="-".join)
+def printed(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, pypdfium2.PdfDocument]]:
+    """A person, a language, and that guide."""
+    who, tag = request.param
+    files = profiles.person(PEOPLE[who], means(tag, helpdesk="IT 服务台 4400"))
+    document = pypdfium2.PdfDocument(files[f"guide.{tag}.pdf"])
+    yield who, tag, document
+    document.close()
+
+
+def said(document: pypdfium2.PdfDocument) -> str:
+    """All words, without blanks and ends of lines."""
+    return "".join("".join(page.get_textpage().get_text_bounded() for page in document).split())
+
+
+def test_the_words_can_be_read_out(printed: tuple[str, str, pypdfium2.PdfDocument]) -> None:
+    who, tag, document = printed
+    text, person = said(document), PEOPLE[who]
+    for server in (*person.incoming, *person.outgoing):
+        assert f"{server.host}{server.port}" in text
+    wanted = [TITLES[tag], person.address, person.name, *PROGRAMS, "IT 服务台 4400", MADE.isoformat()]
+    assert [word for word in wanted if "".join(word.split()) not in text] == []
+
+
+def test_the_pages_are_full_and_few(printed: tuple[str, str, pypdfium2.PdfDocument]) -> None:
+    _, _, document = printed
+    assert 2 <= len(document) <= 4
+    for page in document:
+        assert (round(page.get_width()), round(page.get_height())) == (595, 842)  # A4
+        dots = bytes(page.render(scale=1, grayscale=True).buffer)
+        inked = sum(dot < 200 for dot in dots) / len(dots)
+        assert 0.01 < inked < 0.4
+
+
+def test_nothing_is_set_beyond_the_margins(printed: tuple[str, str, pypdfium2.PdfDocument]) -> None:
+    _, _, document = printed
+    for page in document:
+        words_on_page = page.get_textpage()
+        for number in range(words_on_page.count_chars()):
+            left, _, right, _ = words_on_page.get_charbox(number)
+            assert left >= 50 and right <= 595 - 50, words_on_page.get_text_range(number, 20)
+
+
+def test_fonts_are_in_the_file_and_every_ideograph_has_a_shape(
+    printed: tuple[str, str, pypdfium2.PdfDocument],
+) -> None:
+    _, _, document = printed
+    names = set()
+    for page in document:
+        for found in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_TEXT]):
+            font = pypdfium2.raw.FPDFTextObj_GetFont(found.raw)
+            assert pypdfium2.raw.FPDFFont_GetIsEmbedded(font) == 1
+            size = pypdfium2.raw.FPDFFont_GetBaseFontName(font, None, 0)
+            name = (pypdfium2.raw.ctypes.c_char * size)()
+            pypdfium2.raw.FPDFFont_GetBaseFontName(font, name, size)
+            names.add(name.value.decode().partition("+")[2] or name.value.decode())
+    assert names and all(name.startswith("NotoSansCJK") for name in names), names
+
+
+def test_the_printed_code_is_read(printed: tuple[str, str, pypdfium2.PdfDocument]) -> None:
+    who, _, document = printed
+    image = document[0].render(scale=2, grayscale=True).to_pil()
+    found = zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormat.QRCode)
+    person = PEOPLE[who]
+    if person.sends is None:
+        assert not found
+    else:
+        assert json.loads(found[0].text)[3][0][1][0] == person.address
+
+
+@settings(max_examples=25)
+@given(
+    st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=200)
+    | st.sampled_from(
+        ["#panic()", "*x* _y_ $z$ `a`", "\\ #include", "𠮷野家", "مرحبا", "👩‍👩‍👧‍👦", "ﷺ" * 40, "W" * 200]
+    )
+)
+def test_any_name_is_typeset(name: str) -> None:
+    made = guide.content(profile(user(name=name)), words("zh"), guide.Occasion(MADE))
+    document = pypdfium2.PdfDocument(typesetter()(made))
+    assert 2 <= len(document) <= 4
+
+
+def test_the_same_guide_is_the_same_file() -> None:
+    made = guide.content(PEOPLE["chinese"], words("zh"), guide.Occasion(MADE))
+    assert typesetter()(made) == typesetter()(made)
+
+
+# --- HTML
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+@pytest.mark.parametrize("who", PEOPLE)
+def test_the_page_holds_the_same(who: str, tag: str) -> None:
+    person = PEOPLE[who]
+    made = guide.html(guide.content(person, words(tag), guide.Occasion(MADE, code=b"<svg/>")), render)
+    page = lxml_html.document_fromstring(made)
+    assert page.get("lang") == tag
+    text = page.text_content()
+    assert [word for word in (TITLES[tag], person.address, person.name, *PROGRAMS) if word not in text] == []
+    rows = [[cell.text_content() for cell in row] for row in page.iter("tr")]
+    for server in (*person.incoming, *person.outgoing):
+        assert any(row[2:4] == [server.host, str(server.port)] for row in rows)
+    # It needs no other file, and nobody elsewhere learns that it was opened.
+    assert not list(page.iter("script", "link", "iframe"))
+    assert all(node.get("src", "").startswith("data:") for node in page.iter("img"))
+    assert b"http" not in made
+
+
+@given(
+    st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\ufffe\uffff"))
+    | st.sampled_from(["<script>alert(1)</script>", "</title><img src=x onerror=y>", "{{ 7*7 }}", "'\"`&"])
+)
+def test_a_name_stays_text_in_html(name: str) -> None:
+    made = guide.html(guide.content(profile(user(name=name)), words("en"), guide.Occasion(MADE)), render)
+    page = lxml_html.document_fromstring(made.decode(), parser=lxml_html.HTMLParser(encoding="utf-8"))
+    plain = lxml_html.document_fromstring(
+        guide.html(guide.content(profile(user(name="x")), words("en"), guide.Occasion(MADE)), render)
+    )
+    if name:
+        assert [node.tag for node in page.iter()] == [node.tag for node in plain.iter()]
+
+
+def test_no_password_is_anywhere() -> None:
+    files = profiles.person(PEOPLE["chinese"], means("en", "zh"))
+    assert LI in files["mpoprc"].decode()
+    for content in files.values():
+        assert b"{SHA512-CRYPT}" not in content
+    assert not re.search(rb"(?m)^\s*(password|pass)\b", files["mpoprc"] + files["fetchmailrc"] + files["mbsyncrc"])
