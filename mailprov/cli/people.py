@@ -69,9 +69,9 @@ def handout_list(file: Path, handout: Path | None) -> Exit:
 @click.option("--expired", is_flag=True, help="Only those that should have gone by now.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
 def handout_purge(addresses: tuple[str, ...], file: Path, handout: Path | None, expired: bool, yes: bool) -> Exit:
-    """Remove the folder with the generated passwords, or only those of ADDRESS, or those past their day.
+    """Remove generated passwords: the whole folder, or only those of ADDRESS, or those past their day.
 
-    The passwords go on working. Nobody can show them again: a host has only their hashes.
+    They go on working. Nobody can show them again: a host has only their hashes.
     """
     from mailprov.verbs import handout as verb
 

@@ -33,7 +33,7 @@ domains:
 users:
   - address: alice@example.com
     name: Alice Example
-    # managed: the host always holds this hash. `mailprov password` makes one.
+    # managed: the host always holds this hash. `mailprov password` makes one. None: one is generated and handed out.
     # initial: set when the account is made and never again, so that she may change it:
     password: {initial: {env: ALICE_INITIAL}}
     quota: 2GiB
