@@ -140,9 +140,9 @@ def _without_password(spec: Spec, host: str, most: int) -> list[str]:
 
 def _expiring(spec: Spec, host: str) -> list[str]:
     """What there is to know about accounts of `host` that lose old messages."""
-    if all(user.expire is None for user in spec.users):
-        return []
-    counts = Counter(user.expire for user in spec.users_of(host) if user.expire is not None)
+    served = {domain.name for domain in spec.domains_of(host)}
+    expiring = ((user.address, user.expire) for user in spec.users if user.expire is not None)
+    counts = Counter(days for address, days in expiring if domain_of(address) in served)
     return [
         f"messages are deleted from the INBOX after {days} day{'s' if days > 1 else ''}, fetched or not: "
         f"{count:,} account{'s' if count > 1 else ''}"

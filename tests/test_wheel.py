@@ -53,7 +53,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def test_the_wheel_carries_all_that_is_read_at_run_time(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
-    data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mailprov").rglob("*.sh")} | {"mailprov/py.typed"}
+    shipped = (path for kind in ("*.sh", "*.yaml") for path in (ROOT / "mailprov").rglob(kind))
+    data = {path.relative_to(ROOT).as_posix() for path in shipped} | {"mailprov/py.typed"}
     for folder in ("schemas", "templates"):
         data |= {f"mailprov/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*") if path.is_file()}
     assert data <= held
@@ -86,6 +87,11 @@ def test_init_validate_render_from_another_folder(installed: Path, tmp_path: Pat
 def test_the_schema_is_there(installed: Path, tmp_path: Path) -> None:
     done = run(installed, "shell", "--json-schema", cwd=tmp_path)
     assert done.stdout == (ROOT / "schemas/mailprov.schema.json").read_text(encoding="utf-8")
+
+
+def test_the_provider_catalogue_is_there(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, "providers", "exmail", cwd=tmp_path)
+    assert (done.returncode, "pop.exmail.qq.com:995" in done.stdout) == (0, True), done.stderr
 
 
 def test_what_runs_on_the_host_is_there(installed: Path, tmp_path: Path) -> None:

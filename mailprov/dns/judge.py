@@ -44,6 +44,8 @@ class Finding:
 def questions(record: Record) -> Iterator[Question]:
     """What must be asked to judge `record`. A CNAME may be replaced by the addresses of what it leads to."""
     yield record.name, record.kind
+    if record.kind == "A" and not record.values:
+        yield record.name, "AAAA"
     if record.kind == "CNAME":
         for name in (record.name, record.values[0].removesuffix(".")):
             yield name, "A"
@@ -62,6 +64,9 @@ def judge(record: Record, answers: Mapping[Question, Answer]) -> Finding:
         return _dmarc(record, [text for text in answer.values if _tag(text, "v=DMARC1")])
     if record.provider is not None:
         return _provider_mx(record, answer.values)
+    if record.kind == "A" and not record.values:
+        found = (*answer.values, *answers[record.name, "AAAA"].values)
+        return Finding(record, "ok", found) if found else _missing(record)
     if record.kind == "CNAME" and not answer.values:
         return _same_place(record, answers)
     return _compared(record, answer.values)
@@ -96,8 +101,7 @@ def _missing(record: Record) -> Finding:
 
 
 def _shown(record: Record) -> str:
-    shown = record.values or (record.provider.mx if record.provider else ())
-    return f"{record.name}. {record.kind} {' and '.join(shown)}"
+    return f"{record.name}. {record.kind} {' and '.join(record.shown) or 'or AAAA, with its public address'}"
 
 
 def _tag(text: str, version: str) -> bool:

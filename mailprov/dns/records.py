@@ -50,7 +50,8 @@ class Record:
     """The records of one name and type, each as a zone file has it; names are absolute, without the last dot.
 
     `why` is what they are for. An `optional` one may be missing; if it is there, it must be right. `spf` judges a TXT
-    record by what it allows. `provider`: MX hosts are judged by its patterns; `values` may be () then.
+    record by what it allows. `provider`: MX hosts are judged by its patterns; `values` may be () then. An A record
+    without values stands for any address at all, of either kind: which one is not declared.
     """
 
     name: str
@@ -60,6 +61,11 @@ class Record:
     optional: bool = False
     spf: Spf | None = None
     provider: Provider | None = None
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The values, or else what they look like."""
+        return self.values or (self.provider.mx if self.provider else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +220,11 @@ def _address(host: HostSpec) -> IPv4Address | IPv6Address | None:
 
 
 def _addresses(hosts: Iterable[HostSpec]) -> Iterator[Record]:
-    """The address records of these hosts' names, where the declaration says their addresses."""
+    """The address records of these hosts' names."""
     found: dict[tuple[str, Kind], list[str]] = {}
     for host in hosts:
-        if (address := _address(host)) is not None:
-            found.setdefault((host.hostname, "A" if address.version == 4 else "AAAA"), []).append(str(address))
+        address = _address(host)
+        known = found.setdefault((host.hostname, "AAAA" if address and address.version == 6 else "A"), [])
+        known += [str(address)] if address else []
     for (name, kind), values in found.items():
         yield Record(name, kind, tuple(dict.fromkeys(values)), "where the mail host is")

@@ -19,14 +19,9 @@ def document() -> Mapping[str, Any]:
     """The catalogue's own text, parsed. Treat it as read-only: there is one per process."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        """Dates stay texts, as the schema has them."""
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    loaded: Mapping[str, Any] = yaml.load(FILE.read_text(encoding="utf-8"), Loader)  # noqa: S506 - a SafeLoader
+    # libyaml's loader, where PyYAML has it, is ten times faster
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loaded: Mapping[str, Any] = yaml.load(FILE.read_text(encoding="utf-8"), loader)  # noqa: S506 - both are safe
     return loaded
 
 

@@ -110,7 +110,7 @@ def _shown(zone: Zone) -> Iterator[Line]:
     yield _head(zone)
     width = max(len(record.name) for record in _all(zone))
     for record in _all(zone):
-        for value in record.values or record.provider.mx if record.provider else record.values:
+        for value in record.shown:
             note = "  (in another zone)" if record in zone.elsewhere else ""
             yield Line(f"  {record.kind:<5}  {record.name:<{width}}  {value}{note}")
     yield from (Line(f"  ! {note}", "dim") for note in zone.notes)

@@ -14,7 +14,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mailprov.verify.cause import Cause, clean
 
-WARN_BEFORE = timedelta(days=14)
+WARN_BEFORE = timedelta(days=21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def pin(chain: str) -> str:
 def dates(der: bytes, now: datetime) -> Verdict:
     """Whether `now` (aware) lies in the certificate's validity, and how many days are left.
 
-    Warns when less than 14 days, or less than a third of a shorter life, are left.
+    Warns when less than 21 days, or less than a third of a shorter life, are left.
     Raises ValueError when `der` is no certificate.
     """
     leaf = _load(der)

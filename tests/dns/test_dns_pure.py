@@ -89,7 +89,7 @@ def test_a_host_name_is_in_the_longest_zone_that_is_declared() -> None:
         Domain("ample.com", ("mail1",)),
     )
     made = {zone.name: zone for zone in zones(spec(one, two, domains=domains))}
-    where = {name: [r.name for r in zone.records if r.kind == "A"] for name, zone in made.items()}
+    where = {name: [r.name for r in zone.records if r.kind == "A" and r.values] for name, zone in made.items()}
     assert where == {"example.com": [], "eu.example.com": ["mail.eu.example.com"], "ample.com": []}
     assert [record.name for record in made["example.com"].elsewhere] == ["mx.elsewhere.org"]
     assert "; in another zone: mx.elsewhere.org. IN A 192.0.2.11" in zonefile(made["example.com"])
@@ -178,6 +178,19 @@ def test_judging(record: Record, there: tuple[str, ...], status: str) -> None:
     assert found.status == status, found
     assert found.differs is (status != "ok")
     assert bool(found.what and found.cure) is (status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [((), (), "missing"), (("192.0.2.1",), (), "ok"), ((), ("2001:db8::1",), "ok")],
+)
+def test_an_undeclared_address_is_any_address(old: tuple[str, ...], new: tuple[str, ...], status: str) -> None:
+    record = next(each for each in zones(spec(host(address="10.0.0.1")))[0].records if each.kind == "A")
+    assert record.values == ()
+    assert "mail IN A" not in zonefile(zones(spec(host(address="10.0.0.1")))[0])
+    answers = {(record.name, "A"): Answer(old), (record.name, "AAAA"): Answer(new)}
+    assert answers.keys() == set(questions(record))
+    assert judge(record, answers).status == status
 
 
 def test_an_optional_record_may_be_missing() -> None:

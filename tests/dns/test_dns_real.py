@@ -23,17 +23,19 @@ mailprov: 1
 hosts:
   mail1: {address: 198.18.0.10, hostname: mail.example.com}
   mail2: {address: "2001:db8::25", hostname: mx.elsewhere.org, services: {pop3: false, smtp: false}}
+  mail3: {address: local, hostname: mail.unnumbered.cn}
 domains:
   - {name: example.com, hosts: [mail1]}
-  - 例子.公司
+  - {name: 例子.公司, hosts: [mail1, mail2]}
   - {name: hosted.cn, hosted_by: tencent-exmail}
   - {name: apple.cn, hosted_by: icloud}
+  - {name: unnumbered.cn, hosts: [mail3]}
 users:
   - {address: postmaster@example.com, password: {initial: {env: P}}}
 tls: {self_signed: {}}
 services: {pop3: true, imap: {tls: 993}, submission: {tls: 465}, smtp: true}
 """
-NAMES = ("example.com", "xn--fsqu00a.xn--55qx5d", "hosted.cn", "apple.cn")
+NAMES = ("example.com", "xn--fsqu00a.xn--55qx5d", "hosted.cn", "apple.cn", "unnumbered.cn")
 WEB = "www.example.com"
 
 
@@ -129,6 +131,7 @@ def server(mailprov: Run, tmp_path: Path) -> Iterator[NameServer]:
         made.zones[name] = out
     made.zones["example.com"] += "www 60 IN A 198.18.0.80\n"
     made.zones["apple.cn"] += "@ 60 IN MX 10 mx01.mail.icloud.com.\n"  # only the pattern is documented
+    made.zones["unnumbered.cn"] += "mail 60 IN AAAA 2001:db8::3\n"  # which address is not declared
     made.zones["elsewhere.org"] = "mx 60 IN AAAA 2001:db8::25\n"
     try:
         made.start()

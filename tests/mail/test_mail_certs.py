@@ -41,11 +41,19 @@ def test_every_listener_serves_the_declared_certificate(declared: Machine) -> No
     assert f'"certificate_days": {left}' in declared.plan("--format", "json").out
 
 
-def test_a_renewed_one_that_was_not_applied(declared: Machine) -> None:
-    declared.renew()
-    ran = declared.mailprov("check-certs")
-    assert ran.status == 9
-    assert ran.out.count("another certificate is served") == 7
+def test_a_renewed_one_is_missed_until_it_is_applied_by_a_reload(declared: Machine) -> None:
+    shown, before = declared.shown, declared.daemons()
+    try:
+        declared.renew()
+        ran = declared.mailprov("check-certs")
+        assert ran.status == 9
+        assert ran.out.count("another certificate is served") == 7
+        assert declared.apply().status == 0
+        assert declared.mailprov("check-certs").status == 0
+        assert declared.daemons() == before
+    finally:
+        declared.show(shown)
+        assert declared.apply().status == 0
 
 
 def test_the_one_that_the_host_keeps(declared: Machine) -> None:
