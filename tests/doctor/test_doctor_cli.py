@@ -15,7 +15,9 @@ from mailprov.verbs import doctor
 HASH = "{SHA512-CRYPT}$6$saltsaltsaltsalt$" + "a" * 86
 DECLARED = f"""
 mailprov: 1
-hosts: {{mail1: {{address: 127.0.0.1, hostname: mail.example.test}}, mail2: {{address: 127.0.0.2, hostname: mail2.example.test}}}}
+hosts:
+  mail1: {{address: 127.0.0.1, hostname: mail.example.test}}
+  mail2: {{address: 127.0.0.2, hostname: mail2.example.test}}
 domains: [{{name: example.test, hosts: [mail1]}}, {{name: other.test, hosts: [mail2]}}]
 users:
   - {{address: alice@example.test, password: {{hash: "{HASH}"}}, aliases: [postmaster@example.test]}}
