@@ -90,6 +90,7 @@ def test_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
         (("--user", "alice@example.test", "--password-env", "NOT_SET"), "NOT_SET is not set"),
         (("--password-env", "HOME"), "a password without --user"),
         (("--port", "0"), "--port"),
+        (("--limit", "mail1", "--ca", "mail.yaml"), "mail.yaml holds no certificate"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str) -> None:

@@ -297,6 +297,13 @@ def test_an_unknown_ca_that_sends_itself(machine: Patient) -> None:
         assert machine.doctor(*POP3S, ca="roots.pem").causes == ["unknown-ca", "other-certificate"]
 
 
+def test_a_self_signed_certificate_that_clients_were_given(machine: Patient) -> None:
+    given = key_and_certificate()
+    (machine.folder / "given.pem").write_text(given.pem)
+    with machine.wearing(pem(given)):
+        assert machine.doctor(*POP3S, ca="given.pem").causes == ["other-certificate"]
+
+
 def test_everything_that_is_wrong_is_named(machine: Patient) -> None:
     """The first cause and every further one, in the order in which a client meets them."""
     machine.forget()
