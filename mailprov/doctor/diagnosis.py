@@ -312,7 +312,11 @@ def _logged(found: _Found, look: Look, told: Told) -> None:
     theirs = {event.client for event in told.events if look.user and event.user == look.user}
     theirs = (theirs | {look.client}) - own - {""}
     last_in = max((event.at for event in told.events if event.kind == "login" and event.user == look.user), default=0)
+    absent = told.mailbox is not None and not told.mailbox.exists
     for event in told.events:
+        # Each of Dovecot's passdbs says that, also about users that the next one knows.
+        if event.kind == "unknown-user" and not absent:
+            continue
         of_user = bool(look.user) and event.user == look.user
         if event.kind in _OF_A_CLIENT and event.client in theirs:
             found.add(event.kind, _quoted(event))

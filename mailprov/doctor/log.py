@@ -33,7 +33,7 @@ _KINDS = (
     ("mailbox-locked", re.compile("Mailbox is locked by another|Timeout while waiting for lock")),
     ("quota-full", re.compile("Mailbox is full|Quota exceeded|Not enough disk quota")),
     ("disk-full", re.compile("No space left on device|Disk quota exceeded")),
-    ("login", re.compile(r"-login: (?:Info: )?(?:Login|Logged in): |sasl_username=")),
+    ("login", re.compile(r"-login: (?:Info: )?(?:Login|Logged in): |, sasl_method=")),
 )
 # The last digits of OpenSSL's number are the reason: three of them in 1.1.1 ("error:14209102"), six in 3.0.
 _NUMBER = re.compile(r"error:[0-9A-Fa-f]{5}([0-9A-Fa-f]{3})\b")
@@ -45,7 +45,9 @@ _REASONS = {
     1046: "certificate-distrusted",
     1048: "certificate-distrusted",
 }
-_CLIENT = re.compile(r"\brip=([0-9A-Fa-f.:]+)|\([^(),\s]*,([0-9A-Fa-f.:]+)[,)]|\bfrom [^\s\[]*\[([0-9A-Fa-f.:]+)\]")
+_CLIENT = re.compile(
+    r"\brip=([0-9A-Fa-f.:]+)|\([^(),\s]*,([0-9A-Fa-f.:]+)[,)]|\b(?:from |client=)[^\s\[]*\[([0-9A-Fa-f.:]+)\]"
+)
 _USER = re.compile(r"\buser=<([^<>]+)>|\(([^(),\s]+@[^(),\s]+)[,)]|\bsasl_username=([^\s,]+)|\bto=<([^<>]+)>")
 _LINE = re.compile(r"([0-9]{1,12}(?:\.[0-9]+)?) (?:\S+ )?(.+)")
 

@@ -72,9 +72,7 @@ class Told:
 
     def state(self, service: str) -> str:
         """systemd's ActiveState of "dovecot" or "postfix"; "" where nothing is known."""
-        states = self.states or {}
-        # Debian 11 and 12 run Postfix in an instance: postfix.service is a wrapper that is always active there.
-        return states.get(f"{service}@-.service") or states.get(f"{service}.service", "")
+        return (self.states or {}).get(f"{service}.service", "")
 
 
 def questions(user: str, minutes: int, mentioned: tuple[str, ...]) -> tuple[Question, ...]:
@@ -136,11 +134,12 @@ def _networks(text: str) -> Iterator[Network]:
 
 def _states(text: str) -> Mapping[str, str]:
     """The ActiveState of each unit that exists, in what `systemctl show` says of several."""
-    found = {}
-    for block in text.split("\n\n"):
-        pairs = dict(line.partition("=")[::2] for line in block.splitlines())
-        if pairs.get("LoadState") not in (None, "not-found"):
-            found[pairs.get("Id", "")] = pairs.get("ActiveState", "")
+    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in text.split("\n\n")]
+    units = {pairs.get("Id", ""): pairs for pairs in blocks if pairs.get("LoadState") not in (None, "not-found")}
+    found = {name: pairs.get("ActiveState", "") for name, pairs in units.items()}
+    if units.get("postfix.service", {}).get("Type") == "oneshot":
+        # Debian 11 and 12 run Postfix in an instance, and postfix.service is a wrapper that is always active.
+        found["postfix.service"] = found.get("postfix@-.service", "")
     return found
 
 

@@ -209,6 +209,8 @@ def _at(declared: HostSpec, like: tuple[Endpoint, ...], how: How) -> tuple[Endpo
 
 def _known(declared: HostSpec, roots: Path | None) -> str:
     bundle = roots.read_text(encoding="ascii", errors="replace") if roots is not None else ""
+    if roots is not None and "-----BEGIN CERTIFICATE-----" not in bundle:
+        raise MailprovError(f"{roots} holds no certificate in PEM", where="--ca", cure="give a file that has some")
     return f"{declared.tls.chain}\n{bundle}"
 
 

@@ -15,7 +15,9 @@ from mailprov.verbs import doctor
 HASH = "{SHA512-CRYPT}$6$saltsaltsaltsalt$" + "a" * 86
 DECLARED = f"""
 mailprov: 1
-hosts: {{mail1: {{address: 127.0.0.1, hostname: mail.example.test}}, mail2: {{address: 127.0.0.2, hostname: mail2.example.test}}}}
+hosts:
+  mail1: {{address: 127.0.0.1, hostname: mail.example.test}}
+  mail2: {{address: 127.0.0.2, hostname: mail2.example.test}}
 domains: [{{name: example.test, hosts: [mail1]}}, {{name: other.test, hosts: [mail2]}}]
 users:
   - {{address: alice@example.test, password: {{hash: "{HASH}"}}, aliases: [postmaster@example.test]}}
@@ -88,6 +90,7 @@ def test_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
         (("--user", "alice@example.test", "--password-env", "NOT_SET"), "NOT_SET is not set"),
         (("--password-env", "HOME"), "a password without --user"),
         (("--port", "0"), "--port"),
+        (("--limit", "mail1", "--ca", "mail.yaml"), "mail.yaml holds no certificate"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str) -> None:

@@ -256,7 +256,7 @@ def test_a_users_own_client_is_too_old(machine: Patient) -> None:
 def test_a_users_own_client_does_not_trust_us(machine: Patient) -> None:
     machine.forget()
     address = machine.client_address()
-    hello(machine, address, "-verify_return_error", "-CAfile", "/dev/null")
+    hello(machine, address, "-verify_return_error")
     assert machine.doctor(*POP3S, "--client", address).causes == ["certificate-distrusted"]
 
 
@@ -295,6 +295,13 @@ def test_an_unknown_ca_that_sends_itself(machine: Patient) -> None:
     middle = key_and_certificate(STRANGER, name="Their intermediate", ca=True)
     with machine.wearing(pem(key_and_certificate(middle, published=True), middle, STRANGER)):
         assert machine.doctor(*POP3S, ca="roots.pem").causes == ["unknown-ca", "other-certificate"]
+
+
+def test_a_self_signed_certificate_that_clients_were_given(machine: Patient) -> None:
+    given = key_and_certificate()
+    (machine.folder / "given.pem").write_text(given.pem)
+    with machine.wearing(pem(given)):
+        assert machine.doctor(*POP3S, ca="given.pem").causes == ["other-certificate"]
 
 
 def test_everything_that_is_wrong_is_named(machine: Patient) -> None:

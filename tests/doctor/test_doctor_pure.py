@@ -154,6 +154,8 @@ TABLE = [
     (look(REFUSED), saying(log("wrong", HERE, at=900)), ["login-refused"]),
     (look(), saying(log("wrong")), ["wrong-password"]),
     (look(), saying(log("wrong"), log("in", at=999)), []),
+    (look(), saying(log("unknown")), []),
+    (look(), saying(log("unknown"), box=Mailbox(False)), ["unknown-user"]),
     (look(), saying(log("wrong", user="bob@example.com")), []),
     (look(), saying(log("nets")), ["blocked-by-allow-from"]),
     (look(), mailbox(**ELSEWHERE), []),
@@ -308,7 +310,7 @@ def test_an_answer_is_read() -> None:
             "circumstances": "clock 1700000000\nsynchronised no\nasker 192.0.2.5\naddresses 192.0.2.10 2001:db8::1 \n"
             "disk /var/vmail 1000 5 200 100\ndisk broken\n",
             "services": "Id=dovecot.service\nLoadState=loaded\nActiveState=failed\n\n"
-            "Id=postfix.service\nLoadState=loaded\nActiveState=active\n\n"
+            "Type=oneshot\nId=postfix.service\nLoadState=loaded\nActiveState=active\n\n"
             "Id=postfix@-.service\nLoadState=loaded\nActiveState=inactive\n",
             "listeners": 'LISTEN 0 100 0.0.0.0:993 0.0.0.0:* users:(("dovecot",pid=1,fd=2))\n',
             "account": "exists\nallow 10.0.0.0/8,2001:db8::/32\nlimit 307200\ndenied smtp\ndenied imap\nused 300000\n"
@@ -324,6 +326,51 @@ def test_an_answer_is_read() -> None:
     assert (box.limit, box.used, box.denied) == (307200, 300000, {"smtp", "imap"})
     assert box.admits("10.1.2.3") and not box.admits("192.0.2.5")
     assert (box.sessions, box.most) == ({("pop3", "192.0.2.5"): 3}, {"pop3": 10})
+
+
+def test_postfix_is_one_unit_since_debian_13() -> None:
+    text = "Type=%s\nId=postfix.service\nLoadState=loaded\nActiveState=active\n\n"
+    text += "Id=postfix@-.service\nLoadState=loaded\nActiveState=inactive\n"
+    found = [told({"services": text % kind}).state("postfix") for kind in ("forking", "oneshot")]
+    assert found == ["active", "inactive"]
+
+
+# As Debian 11 and 13 have logged them (Dovecot 2.3.13 and 2.4.1, OpenSSL 1.1.1 and 3.5)
+LOGGED = """\
+1.5 mail dovecot[1]: pop3-login: Disconnected (no auth attempts in 0 secs): user=<>, rip=192.0.2.100, lip=192.0.2.2, \
+TLS handshaking: SSL_accept() failed: error:14094418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca: x, session=<a>
+1.5 mail dovecot[1]: pop3-login: Disconnected (no auth attempts in 0 secs): user=<>, rip=192.0.2.102, lip=192.0.2.2, \
+TLS handshaking: SSL_accept() failed: error:14209102:SSL routines:tls_early_post_process_client_hello:unsupported
+2.5 mail dovecot[1]: pop3-login: Login aborted: Connection closed: SSL_accept() failed: error:0A000102:SSL routines::\
+unsupported protocol (disconnected during TLS handshake) (tls_handshake_not_finished): user=<>, rip=192.0.2.102, lip=x
+1.5 mail dovecot[1]: auth: passwd-file(a@example.com,192.0.2.103,<k6WhEvFgTq7GElln>): Password mismatch
+2.5 mail dovecot[1]: auth(a@example.com,192.0.2.103,sasl:plain)<zUwfDPFgaObGE3Vn>: accounts: Password mismatch
+1.5 mail dovecot[1]: auth: passwd-file(a@example.com,192.0.2.104): allow_nets check failed: IP 192.0.2.104 not in x
+2.5 mail dovecot[1]: auth(a@example.com,2001:db8::1,sasl:plain): accounts: allow_nets check failed: IP 2001:db8::1 not
+1.5 mail dovecot[1]: pop3-login: Login: user=<a@example.com>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, mpid=1, TLS
+2.5 mail dovecot[1]: pop3-login: Logged in: user=<A@example.com>, method=PLAIN, rip=192.0.2.1, lip=x, mpid=5152, TLS
+2.5 mail postfix/submissions/smtpd[5]: warning: unknown[192.0.2.107]: SASL PLAIN authentication failed: sasl_username=a
+2.5 mail postfix/submissions/smtpd[5]: ABC: client=unknown[192.0.2.1], sasl_method=PLAIN, sasl_username=a@example.com
+2.5 mail dovecot[1]: pop3(a@example.com)<1><x>: Disconnected: Logged out top=0/0, retr=0/0, del=0/0, size=0
+broken
+"""
+
+
+def test_what_each_release_logs() -> None:
+    found = [(e.at, e.kind, e.client, e.user) for e in events(LOGGED)]
+    user = "a@example.com"
+    assert found == [
+        (1.5, "certificate-distrusted", "192.0.2.100", ""),
+        (1.5, "client-tls-old", "192.0.2.102", ""),
+        (2.5, "client-tls-old", "192.0.2.102", ""),
+        (1.5, "wrong-password", "192.0.2.103", user),
+        (2.5, "wrong-password", "192.0.2.103", user),
+        (1.5, "blocked-by-allow-from", "192.0.2.104", user),
+        (2.5, "blocked-by-allow-from", "2001:db8::1", user),
+        (1.5, "login", "192.0.2.1", user),
+        (2.5, "login", "192.0.2.1", user),
+        (2.5, "login", "192.0.2.1", user),
+    ]
 
 
 def test_the_script_shows_no_hash(tmp_path: Path) -> None:
