@@ -108,6 +108,7 @@ class SimulatedHost:
     """See the module; a fresh one is a Debian without mail server."""
 
     release: str = "12"
+    machine: str = "0" * 32
     clock: datetime = NOW
     packages_: dict[str, str] = field(default_factory=lambda: {"openssl": "3.0", "ca-certificates": "20230311"})
     users: dict[str, str] = field(default_factory=dict)
@@ -160,7 +161,9 @@ class SimulatedHost:
         return functions[function](*words) if function in functions else self.said.get(function, "")
 
     def _facts(self) -> str:
-        rows = [f"uid 0\nmachine {'0' * 32}\narchitecture x86_64\nclock {int(self.clock.timestamp())}\nfree 9000000\n"]
+        rows = [
+            f"uid 0\nmachine {self.machine}\narchitecture x86_64\nclock {int(self.clock.timestamp())}\nfree 9000000\n"
+        ]
         rows.append(f"os debian\nrelease {self.release}\ninit systemd\n")
         if "dovecot-core" not in self.packages_:
             rows.append(f"candidate {VERSIONS[self.release]}\n")

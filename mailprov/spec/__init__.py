@@ -74,7 +74,7 @@ def _spec(files: Sequence[Part], now: datetime, desk: Desk, *, complete: bool) -
         desk.complain(files[0].origin("hosts"), "no host is declared", cure)
     domains, catch_alls = people.domains(files, sorted(names), desk)
     hosted = {name for name, domain in domains.items() if domain.hosted_by}
-    users, user_claims = people.users(files, hosted, desk)
+    users, user_claims = people.users(files, desk)
     aliases, alias_claims = people.aliases(files, domains.keys() - hosted, desk)
     lists = staff.users(files, desk)
     claims = meaning.claimed(chain(user_claims, alias_claims, lists.claims), desk)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Final
 
 from mailprov.errors import Origin
-from mailprov.model import GENERATED, PROTOCOLS, Alias, Domain, Password, Secret, User, domain_of
+from mailprov.model import GENERATED, PROTOCOLS, Alias, Domain, Password, Secret, User
 from mailprov.spec import addresses, hashes, values
 from mailprov.spec.desk import Desk, Wrong, brief, meant
 from mailprov.spec.files import Absent, described
@@ -100,26 +99,17 @@ def _twice(kind: str, text: str, known: tuple[Domain, str]) -> tuple[str, str]:
     return f"the {kind} {same} is declared already at {domain.origin}", "keep one of them"
 
 
-def users(parts: Iterable[Part], hosted: Container[str], desk: Desk) -> tuple[list[User], list[Claim]]:
-    """Every user that can be understood, and every address that users claim (also those of users with faults).
-
-    `hosted` are the domains that others host: only there a user needs no password.
-    """
+def users(parts: Iterable[Part], desk: Desk) -> tuple[list[User], list[Claim]]:
+    """Every user that can be understood, and every address that users claim (also those of users with faults)."""
     found: list[User] = []
     claims: list[Claim] = []
     for part in parts:
         for number, node in part.items("users"):
             if not isinstance(node, dict) or "from_csv" in node:
                 continue
-            reader = _UserReader(part, number, desk)
-            lacks_password = "password" not in node and not get_close_matches("password", map(str, node), 1, 0.6)
             if not part.usable("users", number):
                 node = part.sound(node, "users", number)
-            elsewhere = lacks_password and reader.is_hosted(node, hosted)
-            if lacks_password and not elsewhere:
-                cure = "for example password: {initial: {env: BOB_INITIAL}}"
-                desk.complain(part.origin("users", number), "`password` is missing", cure)
-            if (user := reader.user(node, claims, elsewhere=elsewhere)) is not None:
+            if (user := _UserReader(part, number, desk).user(node, claims)) is not None:
                 found.append(user)
     return found, claims
 
@@ -149,22 +139,13 @@ class _UserReader:
         self.number = number
         self.desk = desk
 
-    def is_hosted(self, node: dict[str, Any], hosted: Container[str]) -> bool:
-        """Whether the user's domain is one of `hosted`."""
-        try:
-            return domain_of(addresses.mailbox(node.get("address", ""))) in hosted
-        except Wrong:
-            return False
-
-    def user(self, node: dict[str, Any], claims: list[Claim], *, elsewhere: bool) -> User | None:
+    def user(self, node: dict[str, Any], claims: list[Claim]) -> User | None:
         here = ("users", self.number)
         address = None
         if "address" in node:
             address = _claim(self.part, (*here, "address"), node["address"], "user", claims, self.desk)
         aliases = tuple(self._aliases(node.get("aliases", ()), claims))
-        password: Password | None = Password("initial", _ELSEWHERE) if elsewhere else GENERATED
-        if "password" in node:
-            password = self._password(node["password"])
+        password = self._password(node["password"]) if "password" in node else GENERATED
         quota = self._field(node, "quota", values.quota)
         expire = self._field(node, "expire", values.days)
         name = self._field(node, "name", values.display_name) or ""
@@ -216,7 +197,6 @@ class _UserReader:
 
 
 _INLINE = "the declaration"
-_ELSEWHERE = "the provider that hosts the domain"
 
 
 def password(node: dict[str, Any], part: Part) -> Password:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -180,7 +181,7 @@ def test_a_fleet_gets_one_password_for_a_person(tmp_path: Path, monkeypatch: pyt
     given: dict[str, str] = {}
 
     def look(spec: Spec, declared: HostSpec) -> planfile.Kept:
-        host = SimulatedHost()
+        host = SimulatedHost(machine=f"{declared.name[-1]:0>32}")
         made = survey(spec, declared, host.host())
         return planfile.Kept(made.plan, "", prints(made.plan.desired), made.seen)
 
