@@ -105,7 +105,7 @@ def test_readme_exit_codes_are_those_of_the_program() -> None:
 
 
 def test_readme_has_every_verb() -> None:
-    assert set(re.findall(r"^\| `mailprov (\w+)` \|", text(README), re.M)) == set(cli.commands)
+    assert set(re.findall(r"^\| `mailprov ([\w-]+)` \|", text(README), re.M)) == set(cli.commands)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
