@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -96,17 +96,16 @@ def supplied(
 ) -> tuple[Entry, ...]:
     """The entries with one for each of `created` (address → hosts that will create the account), pending there.
 
-    A password that another host has, or may have, is used again: a person has one password everywhere. Where every
-    host that had it creates the account anew it is a new person's, or an old one's who came back: a new password.
+    A password that is kept is used again: a person has one password everywhere, and an entry is never taken from
+    whoever may need it. Where the plan is stale, or an earlier apply was cut off, a host has that very password.
     """
     found = {entry.address: entry for entry in entries}
     for address, hosts in created.items():
         old, user = found.get(address), users[address]
         contact = user.person.contact if user.person else ""
-        if old is not None and (set(old.hosts) - set(hosts) or old.pending):
-            pending = tuple(sorted({*old.pending, *hosts}))
-            given = tuple(host for host in old.hosts if host not in hosts)
-            found[address] = replace(old, name=user.name, contact=contact, hosts=given, pending=pending)
+        if old is not None:
+            pending = tuple(sorted({*old.pending, *hosts} - {*old.hosts}))
+            found[address] = replace(old, name=user.name, contact=contact, pending=pending)
             continue
         made = now.replace(microsecond=0)
         until = (now + timedelta(days=days)).date()
@@ -114,24 +113,34 @@ def supplied(
     return tuple(found.values())
 
 
+def first_asked(entries: Iterable[Entry], created: Mapping[str, Sequence[str]]) -> Mapping[str, tuple[str, ...]]:
+    """Of `created`, what no earlier apply asked for: that one may be at work yet, whatever becomes of this one."""
+    before = {entry.address: {*entry.hosts, *entry.pending} for entry in entries}
+    return {name: tuple(host for host in hosts if host not in before.get(name, ())) for name, hosts in created.items()}
+
+
 def settled(
-    entries: Iterable[Entry], created: Mapping[str, Collection[str]], took: Mapping[str, bool]
+    entries: Iterable[Entry],
+    first: Mapping[str, Collection[str]],
+    closed: Mapping[str, Collection[str]],
+    took: Mapping[str, bool],
 ) -> tuple[Entry, ...]:
     """The entries once it is known how an apply ended.
 
     `took`: host → whether it is now as declared; one that has said nothing is absent. A host that is as declared has
-    every account that it was ever asked for; one that is as before has none of those in `created`. Whoever has no host
-    left is gone.
+    every account that it was ever asked for, without those that were `closed` there; one that is as before has none
+    that it was asked for now, for the `first` time. Whoever has no host left is gone.
     """
     kept: list[Entry] = []
     for entry in entries:
-        asked = created.get(entry.address, ())
-        have = {host for host in entry.pending if took.get(host)}
-        lack = {host for host in entry.pending if host in asked and took.get(host) is False}
-        pending = tuple(host for host in entry.pending if host not in have | lack)
-        changed = replace(entry, hosts=tuple(sorted({*entry.hosts, *have})), pending=pending)
-        if changed.hosts or changed.pending:
-            kept.append(changed)
+        have = {host for host in (*entry.hosts, *entry.pending) if entry.address in closed.get(host, ())}
+        gone = {host for host in have if took.get(host)}
+        gone |= {host for host in first.get(entry.address, ()) if took.get(host) is False}
+        made = {host for host in entry.pending if took.get(host)}
+        hosts = tuple(sorted({*entry.hosts, *made} - gone))
+        pending = tuple(host for host in entry.pending if host not in made | gone)
+        if hosts or pending:
+            kept.append(replace(entry, hosts=hosts, pending=pending))
     return tuple(kept)
 
 

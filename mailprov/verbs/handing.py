@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mailprov.errors import MailprovError
 from mailprov.handout import entries
+from mailprov.handout.entries import Entry
 from mailprov.handout.folder import Folder
 from mailprov.model import Plan, Secret, Spec
 from mailprov.passwords import generated
@@ -37,10 +38,13 @@ def created(spec: Spec, plans: Iterable[Plan]) -> Mapping[str, tuple[str, ...]]:
     names = {user.address for user in spec.users if user.password.generated}
     found: dict[str, list[str]] = {}
     for plan in plans if names else ():
-        added = rows.added(line for it in plan.changes if it.key.kind == accounts.KIND for line in it.detail)
-        for name in added & names:
+        for name in rows.added(_accounts_of(plan)) & names:
             found.setdefault(name, []).append(plan.host)
     return {name: tuple(sorted(hosts)) for name, hosts in sorted(found.items())}
+
+
+def _accounts_of(plan: Plan) -> Iterator[str]:
+    return (line for change in plan.changes if change.key.kind == accounts.KIND for line in change.detail)
 
 
 def noted(spec: Spec, plans: Sequence[Plan], where: Folder) -> list[Plan]:
@@ -94,6 +98,10 @@ class Handing:
     where: Folder | None
     make: Callable[[], Secret] = generated
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    first: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """of `asked`, without what an earlier apply asked for, too"""
+    closed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """by host: the accounts that are closed there"""
 
     def supply(self, spec: Spec, plans: Sequence[Plan]) -> Spec:
         """The declaration with a password for each account that the plans create; on disk when this returns.
@@ -101,25 +109,34 @@ class Handing:
         Raises MailprovError where the folder cannot be written: then no host may be touched.
         """
         asked = created(spec, plans)
+        self.closed = {plan.host: rows.removed(_accounts_of(plan)) for plan in plans}
         if not asked:
             return spec
         if self.where is None:
             return known(spec, {address: self.make() for address in asked})
         users = {user.address: user for user in spec.users if user.address in asked}
         now = datetime.now(UTC)
-        found = self.where.change(
-            lambda before: entries.supplied(before, asked, users, make=self.make, now=now, days=spec.handout.days)
-        )
+
+        def supplied(before: tuple[Entry, ...]) -> tuple[Entry, ...]:
+            self.first = entries.first_asked(before, asked)
+            return entries.supplied(before, asked, users, make=self.make, now=now, days=spec.handout.days)
+
+        found = self.where.change(supplied)
         self.asked = asked
         return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
 
     def settle(self, results: Iterable[Result]) -> None:
         """Take out of the folder what no host took, once it is known how each one ended, and say what is to do."""
-        if not self.asked or self.where is None:
+        if self.where is None:
             return
         took = {result.host: _TOOK[result.verdict] for result in results if result.verdict in _TOOK}
         try:
-            found = self.where.change(lambda before: entries.settled(before, self.asked, took))
+            # What an apply that was cut off has left is settled by the next one, whatever that one changes.
+            before = self.where.entries()
+            if entries.settled(before, self.first, self.closed, took) == before:
+                found = before
+            else:
+                found = self.where.change(lambda now: entries.settled(now, self.first, self.closed, took))
         except MailprovError as error:
             console.say(f"Error: {error}", "bad")  # what the hosts became matters more, and is still to be told
             return

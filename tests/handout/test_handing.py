@@ -86,6 +86,57 @@ def test_what_was_not_made_is_not_handed_out(tmp_path: Path, verdict: Verdict, l
     ]
 
 
+def test_what_was_cut_off_is_settled_by_an_apply_that_finds_nothing_to_do(tmp_path: Path) -> None:
+    spec, plan = planned(tmp_path, ANN)
+    folder = Folder(tmp_path / "handout")
+    Handing(folder).supply(spec, [plan])
+    Handing(folder).settle([Result("another", Verdict.UNCHANGED)])
+    assert folder.entries()[0].pending == ("mail1",)
+    Handing(folder).settle([Result("mail1", Verdict.FAILED)])
+    assert folder.entries()[0].pending == ("mail1",)
+    Handing(folder).settle([Result("mail1", Verdict.UNCHANGED)])
+    assert (folder.entries()[0].hosts, folder.entries()[0].pending) == (("mail1",), ())
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.REVERTED, Verdict.WAITING])
+def test_an_apply_that_fails_says_nothing_of_one_that_was_cut_off(tmp_path: Path, verdict: Verdict) -> None:
+    """The host may be at work with that one yet (and say that it is locked), and make the account a moment later."""
+    spec, plan = planned(tmp_path, ANN)
+    folder = Folder(tmp_path / "handout")
+    Handing(folder).supply(spec, [plan])
+    before = folder.entries()
+    spec, plan = planned(tmp_path, ANN, BEN)
+    again = Handing(folder)
+    again.supply(spec, [plan])
+    again.settle([Result("mail1", verdict)])
+    assert folder.entries() == before
+
+
+def test_a_kept_plan_that_is_applied_twice_takes_no_password_away(tmp_path: Path) -> None:
+    spec, plan = planned(tmp_path, ANN)
+    folder = Folder(tmp_path / "handout")
+    for verdict in (Verdict.APPLIED, Verdict.FAILED):
+        handing = Handing(folder)
+        handing.supply(spec, [plan])
+        handing.settle([Result("mail1", verdict)])
+    (entry,) = folder.entries()
+    assert (entry.hosts, entry.pending) == (("mail1",), ())
+
+
+def test_the_password_of_a_closed_account_goes_with_it(tmp_path: Path) -> None:
+    host, folder = SimulatedHost(), Folder(tmp_path / "handout")
+    spec, plan = planned(tmp_path, ANN, OLD)
+    handing = Handing(folder)
+    host.become(handing.supply(spec, [plan]))
+    handing.settle([Result("mail1", Verdict.APPLIED)])
+    spec, plan = planned(tmp_path, ANN, host=host)
+    for verdict, left in ((Verdict.REVERTED, [ANN, OLD]), (Verdict.UNKNOWN, [ANN, OLD]), (Verdict.APPLIED, [ANN])):
+        handing = Handing(folder)
+        assert handing.supply(spec, [plan]) is spec
+        handing.settle([Result("mail1", verdict)])
+        assert [entry.address for entry in folder.entries()] == left
+
+
 def test_an_account_that_is_there_gets_none(tmp_path: Path) -> None:
     host = SimulatedHost()
     host.become(known(*_supplied(tmp_path, OLD)))

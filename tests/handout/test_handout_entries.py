@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mailprov.encode import csv_cell, csv_text
 from mailprov.errors import MailprovError
 from mailprov.handout import records
-from mailprov.handout.entries import COLUMNS, Entry, dump, overdue, parse, settled, supplied
+from mailprov.handout.entries import COLUMNS, Entry, dump, first_asked, overdue, parse, settled, supplied
 from mailprov.handout.folder import Folder
 from mailprov.handout.records import Record
 from mailprov.model import GENERATED, Person, Secret, User
@@ -37,6 +37,12 @@ USERS = {
 def made(before: tuple[Entry, ...], created: Mapping[str, Collection[str]], word: str = "new") -> tuple[Entry, ...]:
     numbers = count(1)
     return supplied(before, created, USERS, make=lambda: Secret(f"{word}-{next(numbers)}"), now=NOW, days=14)
+
+
+def done(
+    entries: tuple[Entry, ...], first: Mapping[str, Collection[str]], took: Mapping[str, bool]
+) -> tuple[Entry, ...]:
+    return settled(entries, first, {}, took)
 
 
 def shown(entries: tuple[Entry, ...]) -> dict[str, tuple[str, str, str]]:
@@ -75,7 +81,7 @@ def test_a_person_has_one_password_on_every_host() -> None:
         NOW.replace(microsecond=0),
         date(2030, 6, 15),
     )
-    there = settled(first, {ANN: ["a", "b"], BEN: ["b"]}, {"a": True, "b": True})
+    there = done(first, {ANN: ["a", "b"], BEN: ["b"]}, {"a": True, "b": True})
     assert shown(there) == {ANN: ("new-1", "a b", ""), BEN: ("new-2", "b", "")}
     more = made(there, {ANN: ["c"]}, "other")
     assert shown(more)[ANN] == ("new-1", "a b", "c")
@@ -95,7 +101,7 @@ def test_what_no_host_took_is_gone_and_what_one_may_have_stays(
     took: dict[str, bool], left: dict[str, str | None]
 ) -> None:
     created = {ANN: ["a", "b"], BEN: ["b"]}
-    there = {it.address: it for it in settled(made((), created), created, took)}
+    there = {it.address: it for it in done(made((), created), created, took)}
     found = {
         name: "".join((*there[name].hosts, *(f"{host}?" for host in there[name].pending))) if name in there else None
         for name in created
@@ -108,17 +114,26 @@ def test_an_apply_that_was_cut_off_is_settled_by_the_next_one() -> None:
     # Ann's account was made, and Ben's was not: he comes with the password that a host may have been given.
     again = made(cut_off, {BEN: ["a"]}, "other")
     assert shown(again) == shown(cut_off)
-    assert shown(settled(again, {BEN: ["a"]}, {"a": True})) == {ANN: ("new-1", "a", ""), BEN: ("new-2", "a", "")}
+    assert shown(done(again, {BEN: ["a"]}, {"a": True})) == {ANN: ("new-1", "a", ""), BEN: ("new-2", "a", "")}
     # An apply that fails says nothing of what an earlier one did.
-    assert shown(settled(again, {BEN: ["a"]}, {"a": False})) == {ANN: ("new-1", "", "a")}
+    assert shown(done(again, {BEN: ["a"]}, {"a": False})) == {ANN: ("new-1", "", "a")}
 
 
-def test_who_comes_back_gets_a_new_password() -> None:
-    there = settled(made((), {ANN: ["a"]}), {ANN: ["a"]}, {"a": True})
-    assert shown(made(there, {ANN: ["a"]}, "other")) == {ANN: ("other-1", "", "a")}
-    # One host of two was made anew: on the other one the password is in use.
-    both = settled(made((), {ANN: ["a", "b"]}), {ANN: ["a", "b"]}, {"a": True, "b": True})
-    assert shown(made(both, {ANN: ["a"]}, "other")) == {ANN: ("new-1", "b", "a")}
+def test_who_leaves_takes_the_password_along() -> None:
+    both = done(made((), {ANN: ["a", "b"]}), {ANN: ["a", "b"]}, {"a": True, "b": True})
+    assert settled(both, {}, {"a": {ANN}}, {"a": False}) == settled(both, {}, {"a": {ANN}}, {}) == both
+    one = settled(both, {}, {"a": {ANN}}, {"a": True})
+    assert shown(one) == {ANN: ("new-1", "b", "")}
+    assert settled(one, {}, {"b": {ANN, BEN}}, {"b": True}) == ()
+
+
+def test_a_stale_plan_takes_nobodys_password() -> None:
+    """A plan that was kept says that the account is to be made, and it has been."""
+    there = done(made((), {ANN: ["a"]}), {ANN: ["a"]}, {"a": True})
+    again = made(there, {ANN: ["a"]}, "other")
+    assert again == there
+    first = first_asked(there, {ANN: ["a"]})
+    assert first == {ANN: ()} and settled(again, first, {}, {"a": False}) == there
 
 
 def test_they_are_overdue_after_their_day() -> None:

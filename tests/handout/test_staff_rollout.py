@@ -207,12 +207,12 @@ def test_three_leave_five_join_one_is_renamed_and_nobody_else_notices(company: C
     assert session.noop().startswith(b"+OK")
     session.quit()
     now = company.passwords()
-    assert now.keys() == passwords.keys() | {*JOIN, NEW_NAME}
-    assert all(now[name] == password for name, password in passwords.items())
+    assert now.keys() == passwords.keys() - {*LEAVE, OLD_NAME} | {*JOIN, NEW_NAME}
+    assert all(now[name] == password for name, password in passwords.items() if name in now)
     status, said = company.run("verify", "--all-users")
     assert status == 0 and "102 of 102 log in" in said, said
     status, said = company.run("handout", "list")
-    assert status == 0 and said.count("not declared any more") == 4 and "106 passwords" in said
+    assert status == 0 and "not declared any more" not in said and "102 passwords" in said
 
 
 def test_a_password_that_its_owner_changed_is_left_alone(company: Company) -> None:
@@ -251,4 +251,4 @@ def test_no_password_is_lost_when_this_machine_dies(company: Company) -> None:
     assert company.passwords()[late] == entry.password.reveal()
     assert "102 of 103 log in" in company.run("verify", "--all-users")[1]
     status, said = company.run("handout", "purge", "--yes")
-    assert status == 0 and "removed 107 passwords" in said and not company.handout.path.exists()
+    assert status == 0 and "removed 103 passwords" in said and not company.handout.path.exists()
