@@ -91,6 +91,8 @@ _DIRECT: Mapping[Why, str] = {
     Why.LOGIN_NEEDS_TLS: "login-needs-tls",
     Why.NO_MECHANISM: "no-mechanism",
     Why.GARBLED: "garbled",
+    Why.IN_USE: "mailbox-in-use",
+    Why.TEMPORARY: "temporary",
     Why.PERMANENT: "permanent",
     Why.OTHER: "unexplained",
 }
@@ -160,7 +162,7 @@ def _seen(found: _Found, check: Check, look: Look, told: Told | None) -> None:
         _unreached(found, check, look, told)
     elif check.cause is Why.LOGIN_REFUSED:
         _refused(found, check, look, told)
-    elif check.cause in (Why.IN_USE, Why.TEMPORARY):
+    elif check.cause in (Why.IN_USE, Why.TEMPORARY, Why.PERMANENT) and check.step in ("greeting", "login", "mailbox"):
         _busy(found, check, look, told)
     elif check.cause in _DIRECT:
         found.add(_DIRECT[check.cause], check.detail, check)
@@ -249,7 +251,7 @@ def _busy(found: _Found, check: Check, look: Look, told: Told | None) -> None:
     elif "mailbox-locked" in logged:
         found.add("mailbox-locked", _quoted(logged["mailbox-locked"]), check)
     else:
-        found.add("mailbox-in-use" if check.cause is Why.IN_USE else "temporary", check.detail, check)
+        found.add(_DIRECT[check.cause], check.detail, check)
 
 
 def _crowd(mailbox: Mailbox, protocol: str) -> str:

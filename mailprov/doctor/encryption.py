@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mailprov.doctor.causes import WAIT, WAIT_ZH, Cause
+from mailprov.verify.certificate import WARN_BEFORE
 
 _WARNING = (
     "Do not confirm the warning that your mail program shows, and do not enter your password. We are on it, and will "
@@ -202,7 +203,7 @@ ENCRYPTION = (
         "expires-soon",
         "tls",
         "the certificate expires soon",
-        "less than 14 days, or less than a third of a shorter life, are left",
+        f"less than {WARN_BEFORE.days} days, or less than a third of a shorter life, are left",
         "renew it, and see why nothing has renewed it yet",
         "Nothing to do for you.",
         "您不需要做任何操作。",

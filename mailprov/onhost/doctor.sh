@@ -2,13 +2,23 @@
 
 circumstances() { # FOLDER...: clock, who asks, disks
     echo "clock $(date +%s)"
-    echo "synchronised $(timedatectl show -p NTPSynchronized --value)"
+    echo "synchronised $(synchronised)"
     echo "asker ${SSH_CONNECTION%% *}"
     echo "addresses $(hostname -I)"
     for folder in "$@"; do
         [ -d "$folder" ] || continue
         echo "disk $folder $(df -Pk -- "$folder" | awk 'END { print $2, $4 }') $(df -Pi -- "$folder" | awk 'END { print $2, $4 }')"
     done
+}
+
+synchronised() { # timedatectl would start a service for this
+    if [ -e /run/systemd/timesync/synchronized ]; then
+        echo yes
+    elif command -v chronyc >/dev/null; then
+        chronyc -n tracking | sed -n 's/^Leap status *: Normal.*/yes/p; s/^Leap status *: Not synch.*/no/p'
+    elif systemctl -q is-active systemd-timesyncd; then
+        echo no
+    fi
 }
 
 account() { # ADDRESS

@@ -17,6 +17,7 @@ class Pop3:
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
+        self._codes = False
 
     def greet(self) -> str:
         """Reads the greeting (RFC 1939 §4)."""
@@ -71,6 +72,7 @@ class Pop3:
     def login(self, account: Account) -> None:
         """AUTH PLAIN where offered (any password), otherwise USER and PASS, in UTF-8."""
         offered = self.capabilities()
+        self._codes = "AUTH-RESP-CODE" in offered
         if "AUTH=PLAIN" in offered:
             response = sasl.plain(account, self.wire)
             whole = f"AUTH PLAIN {response}"
@@ -118,7 +120,12 @@ class Pop3:
         self.wire.send(line)
         answer = self.wire.line()
         if not answer.startswith(b"+"):
-            raise sasl.refusal(answer, account)
+            refusal = sasl.refusal(answer, account)
+            if self._codes and refusal.cause is Cause.LOGIN_REFUSED and not answer.upper().startswith(b"-ERR [AUTH]"):
+                # RFC 3206 §6: who offers AUTH-RESP-CODE marks every refusal of a user's credentials. Dovecot 2.4 says
+                # without a code that there are too many connections.
+                raise ServerError(Cause.PERMANENT, refusal.reply)
+            raise refusal
 
     def _command(self, line: str) -> str:
         self.wire.send(line)

@@ -171,6 +171,12 @@ TABLE = [
         mailbox(sessions={("imap", THERE): 10}, most={"imap": 10}),
         ["too-many-connections"],
     ),
+    (
+        look(met(Why.PERMANENT, "login")),
+        mailbox(sessions={("imap", HERE): 10}, most={"imap": 10}),
+        ["too-many-connections"],
+    ),
+    (look(met(Why.PERMANENT, "login")), FINE, ["permanent"]),
     (look(met(Why.IN_USE, "login", POP3S)), mailbox(locks=True), ["mailbox-locked"]),
     (look(), mailbox(limit=1000, used=990), ["quota-full"]),
     (look(), mailbox(limit=1000, used=900), []),

@@ -112,6 +112,34 @@ def test_a_mailbox_that_cannot_be_opened(serve, mail: MiniMail, roots: Path) -> 
     assert (made.checks[-1].step, made.checks[-1].cause) == ("mailbox", Cause.IN_USE)
 
 
+@pytest.mark.parametrize(
+    ("offered", "reply", "cause"),
+    [
+        (("AUTH-RESP-CODE",), "-ERR [AUTH] no", Cause.LOGIN_REFUSED),
+        (("AUTH-RESP-CODE",), "-ERR Maximum number of connections exceeded", Cause.PERMANENT),
+        (("AUTH-RESP-CODE",), "-ERR [IN-USE] later", Cause.IN_USE),
+        ((), "-ERR no", Cause.LOGIN_REFUSED),
+    ],
+)
+def test_who_promises_codes_is_held_to_it(
+    serve, mail: MiniMail, roots: Path, offered: tuple[str, ...], reply: str, cause: Cause
+) -> None:
+    """RFC 3206 §6: with AUTH-RESP-CODE, what has no [AUTH] is no wrong password."""
+
+    def refuse(peer: Any) -> None:
+        peer.tls(mail.context)
+        peer.say("+OK ready")
+        while verb := peer.line().partition(" ")[0]:
+            if verb == "CAPA":
+                peer.say("+OK", "USER", "UIDL", "SASL PLAIN", *offered, ".")
+            else:
+                peer.say(reply)
+
+    endpoint, _ = serve(refuse)
+    (made,) = go(Trust(roots=roots), endpoint)
+    assert (made.checks[-1].step, made.checks[-1].cause) == ("login", cause)
+
+
 def test_addresses_are_each_told_once() -> None:
     assert addresses("127.0.0.1") == ("127.0.0.1",)
 
