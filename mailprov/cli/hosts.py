@@ -155,6 +155,7 @@ def verify(
 @in_file
 @click.option("--limit", "--host", "limit", multiple=True, metavar="NAME", help="Only this host, or this group's.")
 @formatted
+@click.option("--provider", default="", metavar="NAME", help="Look at a mail provider (see `mailprov providers`).")
 @click.option("--user", default="", metavar="ADDRESS", help="Whose mail does not work.")
 @click.option("--password-env", default="", metavar="NAME", help="The variable with the password, to try one login.")
 @click.option("--protocol", type=click.Choice(["pop3", "imap", "submission", "smtp"]), help="Look at this one only.")
@@ -179,6 +180,7 @@ def doctor(
     ca: Path | None,
     since: int,
     details: bool,
+    provider: str,
 ) -> Exit:
     """Find out why mail does not work: the causes, how they are known, their cure, and what to tell the user.
 
@@ -190,11 +192,22 @@ def doctor(
       mailprov doctor --user alice@example.com
       mailprov doctor --user alice@example.com --password-env PASSWORD --protocol imap
       mailprov doctor --user alice@example.com --port 995 --security starttls
+      mailprov doctor --provider qq --user alice@qq.com --password-env CODE
     """
     from mailprov.verbs import doctor as verb
 
     how = verb.How(
-        user, password_env, protocol or "", port or 0, security or "", verb.ip(client), from_client, ca, since, details
+        user,
+        password_env,
+        protocol or "",
+        port or 0,
+        security or "",
+        verb.ip(client),
+        from_client,
+        ca,
+        since,
+        details,
+        provider,
     )
     return verb.doctor(file, limit, form, how)
 

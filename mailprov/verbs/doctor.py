@@ -20,7 +20,10 @@ from mailprov.doctor.told import questions
 from mailprov.errors import Exit, MailprovError
 from mailprov.host import Host
 from mailprov.model import PROTOCOLS, HostSpec, Secret, Spec, User, domain_of
+from mailprov.providers import Protocol as Catalogued
+from mailprov.providers import Provider, catalogue, corrected, search
 from mailprov.report import json, markdown, text
+from mailprov.report.text import Line
 from mailprov.spec.addresses import mailbox
 from mailprov.spec.desk import Wrong
 from mailprov.survey import ask
@@ -30,6 +33,7 @@ from mailprov.verify import Account, Check, Endpoint, Trust
 from mailprov.verify.walk import Walk, walk
 
 Security = Literal["tls", "starttls", "none"]
+_CATALOGUED: tuple[Catalogued, ...] = ("pop3", "imap", "submission")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class How:
     """Whose trouble it is, and how that user's mail program is set up, as far as it is known.
 
     `protocol`, `port` and `security` are "" or 0 for whatever is declared. `client` is the address that the user calls
-    from. `minutes` is how far back the host's log is read.
+    from. `minutes` is how far back the host's log is read. `provider` names one whose servers are looked at instead.
     """
 
     user: str = ""
@@ -50,13 +54,15 @@ class How:
     roots: Path | None = None
     minutes: int = 15
     details: bool = False
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where mail is to be had: endpoints, and what is accepted as their certificate.
 
-    `declared` is None for a server that is not ours to ask. `missing` are protocols asked for and not offered.
+    `declared` is None for a server that is not ours to ask. `missing` are protocols asked for and not offered. `words`
+    are what else people should know of it.
     """
 
     name: str
@@ -64,6 +70,7 @@ class Place:
     trust: Trust
     declared: HostSpec | None = None
     missing: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,13 @@ def ip(text: str) -> str:
 
 def doctor(file: Path, limit: Sequence[str], form: str, how: How) -> Exit:
     """Find out why mail does not work; exit 9 when a cause was found."""
-    spec = load(file)
     how = replace(how, user=_address(how.user))
+    if how.provider:
+        return _tell([elsewhere(_provider(how.provider), how)], form, how)
+    spec = load(file)
+    domain = spec.domains.get(domain_of(how.user)) if how.user else None
+    if domain is not None and domain.hosted_by:
+        return _tell([elsewhere(catalogue()[domain.hosted_by], how)], form, how)
     chosen = _hosts_of(spec, hosts(spec, limit), how.user)
     user = next((user for user in spec.users if user.address == how.user), None)
     account = _account(how, user)
@@ -102,16 +114,20 @@ def doctor(file: Path, limit: Sequence[str], form: str, how: How) -> Exit:
             examined, failure = _examine(declared, user, account, how)
         done.append(examined)
         failures += [failure] if failure is not None else []
-        if form == "text":
-            console.show(text.diagnosis(declared.name, examined.checks, examined.found, details=how.details))
+    return max(_tell(done, form, how), worst(failures, len(chosen)))
+
+
+def _tell(done: Sequence[Examined], form: str, how: How) -> Exit:
     reports = [(each.place.name, each.checks, each.found) for each in done]
     if form == "json":
         click.echo(json.diagnoses(reports))
     elif form == "markdown":
         click.echo(markdown.diagnoses(reports))
-    if any(each.found.causes for each in done):
-        return Exit.UNVERIFIED
-    return worst(failures, len(chosen))
+    else:
+        for each in done:
+            console.show(text.diagnosis(each.place.name, each.checks, each.found, details=how.details))
+            console.show([Line(f"  {words}") for words in each.place.words])
+    return Exit.UNVERIFIED if any(each.found.causes for each in done) else Exit.DONE
 
 
 def _examine(
@@ -147,11 +163,52 @@ def _examine(
     return Examined(place, walks, diagnosis(look, answer, why)), failure
 
 
+def elsewhere(provider: Provider, how: How) -> Examined:
+    """A provider's servers, which can be looked at from here only. No password goes to one that takes none."""
+    account = _account(how, None) if set(provider.credentials) - {"oauth2"} else None
+    with console.doing(f"looking at {provider.name.en}"):
+        return examine(_place_of(provider, how), account, how)
+
+
 def examine(place: Place, account: Account | None, how: How) -> Examined:
     """A place that is looked at from here only, and need not be declared."""
     began = time.time()
     walks = walk(place.endpoints, place.trust, account, now=datetime.now(UTC), encrypted=how.security != "none")
     return Examined(place, walks, diagnosis(_look(place, walks, None, how, began), None, "the server is not ours"))
+
+
+def _provider(text: str) -> Provider:
+    wrong = corrected(text)
+    found = (catalogue()[wrong.provider],) if wrong is not None else search(text)
+    if wrong is not None:
+        console.show([Line(f"! {wrong}", "warn")], err=True)
+    if len(found) != 1:
+        names = ", ".join(each.id for each in found or catalogue().values())
+        what = f"`{text}` may be several providers" if found else f"no provider is known as `{text}`"
+        raise MailprovError(what, where="--provider", cure=f"say which one: {names}")
+    return found[0]
+
+
+def _place_of(provider: Provider, how: How) -> Place:
+    """The preferred server of each protocol, or the one that the user's mail program is said to use."""
+    wanted = [name for name in _CATALOGUED if how.protocol in ("", name)]
+    every = [(name, server) for name in wanted for server in provider.servers(name) or ()]
+    mode = {"": "", "tls": "tls"}.get(how.security, "starttls")
+    fitting = [(name, server) for name, server in every if mode in ("", server.mode)]
+    if how.port:
+        exact = [pair for pair in fitting if pair[1].port == how.port]
+        fitting = exact or [(name, replace(server, port=how.port)) for name, server in fitting]
+    first = dict(reversed(fitting))
+    endpoints = tuple(
+        Endpoint(name, first[name].mode, first[name].host, first[name].port, first[name].host)
+        for name in wanted
+        if name in first
+    )
+    missing = tuple(name for name in wanted if name not in first) if how.protocol else ()
+    words = [provider.enable.en, provider.enable.zh, *(each for note in provider.notes for each in (note.en, note.zh))]
+    if set(provider.credentials) == {"oauth2"}:
+        words.insert(0, "It takes no password from mail programs (OAuth2 only): no login was tried.")
+    return Place(provider.name.en, endpoints, Trust(roots=how.roots), missing=missing, words=tuple(words))
 
 
 def _asked(host: Host, walks: Sequence[Walk], how: How) -> Told:

@@ -78,6 +78,8 @@ def _walk(endpoint: Endpoint, trust: Trust, now: datetime, timeout: float, encry
     with suppress(Stopped), log.step("dns") as note:
         resolved = addresses(endpoint.server_name)
         note.detail = f"{endpoint.server_name} is {', '.join(resolved)}"
+    if not resolved and endpoint.address == endpoint.server_name:
+        return Walk(endpoint, log.checks)
     try:
         with log.step("route") as note:
             address, source = _way(resolved or addresses(endpoint.address), endpoint.port)

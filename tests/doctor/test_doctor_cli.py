@@ -74,6 +74,48 @@ def test_hosts_are_those_that_serve_the_user(capsys: pytest.CaptureFixture[str])
     assert [host["host"] for host in json.loads(capsys.readouterr().out)["hosts"]] == ["mail2"]
 
 
+def unreachable(host: str, *more: Any, **rest: Any) -> Any:
+    raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "ports"),
+    [
+        (("--provider", "qq"), "QQ Mail", {995, 993, 465}),
+        (("--provider", "qq", "--protocol", "submission", "--security", "starttls"), "QQ Mail", {587}),
+        (("--provider", "163.com", "--protocol", "pop3", "--port", "110"), "NetEase Mail", {110}),
+        (("--provider", "icloud", "--protocol", "pop3"), "iCloud Mail", set()),
+        (("--user", "li@hosted.test"), "Fastmail", {995, 993, 465}),
+    ],
+)
+def test_a_provider_is_looked_at(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    name: str,
+    ports: set[int],
+) -> None:
+    """With its own servers; a domain that it hosts leads there, too."""
+    Path("mail.yaml").write_text(DECLARED.replace("domains: [", "domains: [{name: hosted.test, hosted_by: fastmail}, "))
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    assert run(["doctor", "--format", "json", *options]) == 9
+    (place,) = json.loads(capsys.readouterr().out)["hosts"]
+    assert {check["port"] for check in place["checks"]} == ports
+    assert place["host"].startswith(name.split()[0])
+    assert [cause["cause"] for cause in place["causes"]] == (["dns-no-name"] if ports else ["not-declared"])
+
+
+def test_what_people_should_know_of_a_provider(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    assert run(["doctor", "--provider", "mail.tenxun.com"]) == 9
+    said = capsys.readouterr()
+    assert "exmail" in said.err and "pop.exmail.qq.com" in said.out and "客户端专用密码" in said.out
+    assert run(["doctor", "--provider", "outlook"]) in (1, 9)
+    assert "OAuth2" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
     assert run(["doctor", "--from-client", "--format", form, "--host", "mail1"]) == 9
@@ -84,6 +126,7 @@ def test_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (("--provider", "fastmale"), "no provider is known as `fastmale`"),
         (("--client", "somewhere"), "`somewhere` is no IP address"),
         (("--user", "alice"), "is not a mail address"),
         (("--user", "alice@elsewhere.test"), "no host here serves elsewhere.test"),
