@@ -144,8 +144,8 @@ def test_something_between(machine: Patient) -> None:
     device = machine.sh("ip -o route get 198.51.100.1 | sed 's/.* dev \\([^ ]*\\).*/\\1/'").strip()
     act = (
         "nft 'add table netdev way; "
-        f"add chain netdev way in {{ type filter hook ingress device {device} priority 0; }}; "
-        "add rule netdev way in tcp dport 995 drop'"
+        f"add chain netdev way block {{ type filter hook ingress device {device} priority 0; }}; "
+        "add rule netdev way block tcp dport 995 drop'"
     )
     with machine.done(act, "nft delete table netdev way"):
         assert machine.doctor(*POP3S).causes == ["network-between"]
