@@ -14,10 +14,16 @@ from doctor_patient import Patient
 from mail_certificates import certificate
 from mail_machine import HOSTNAME
 
-from mailprov.lab import RELEASES, Lab
+from mailprov.lab import Lab
 
 
-@pytest.fixture(scope="module", params=[release.codename for release in RELEASES])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module says on which releases its tests are tried."""
+    if "machine" in metafunc.fixturenames:
+        metafunc.parametrize("machine", metafunc.module.TRIED_ON, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
     """A converged mail host; every test leaves it well."""
     with Lab() as lab:
