@@ -214,7 +214,7 @@ def plot(results: Mapping[str, Any], measure: str, file: Path) -> None:
     axes.margins(x=0.12, y=0.01)
     axes.set_xlabel(PLOTS[measure][0])
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+    figure.legend(frameon=False, loc="outside upper center", ncols=len(tools))
     figure.savefig(file, metadata={"Date": None})
     pyplot.close(figure)
 
