@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,9 @@ TITLES = {
     "start": "What a command costs before it does anything",
 }
 """each case, in the order of the page"""
+
+BUSY = 1.0
+"""the load before a case from which its seconds are said to be doubtful"""
 
 COLOURS = {"mailprov": "#1b7f5c", "pyinfra": "#d08a1d", "Ansible": "#b3402f", "bare SSH": "#8a8f98"}
 PLOTS = {
@@ -59,11 +63,12 @@ def tables(results: Mapping[str, Any]) -> str:
 def _where(results: Mapping[str, Any]) -> str:
     machine, versions = results["machine"], results["versions"]
     tools = ", ".join(f"{name} {number}" for name, number in versions.items() if name not in ("bare SSH", "Debian"))
-    return (
+    said = (
         f"Measured on {machine['processor']} with {machine['cores']} cores and {machine['memory_gib']} GiB, Linux "
-        f"{machine['kernel'].partition('-')[0]}, which\nran the hosts (Debian {versions['Debian']}), too: {tools}, "
-        f"paramiko {versions['bare SSH']}.\n"
+        f"{machine['kernel'].partition('-')[0]}, which ran the hosts (Debian {versions['Debian']}), too: {tools}, "
+        f"paramiko {versions['bare SSH']}."
     )
+    return fill(said, 118) + "\n"
 
 
 def _about(case: Case) -> str:
@@ -75,7 +80,8 @@ def _about(case: Case) -> str:
         "one round" if rounds == 1 else f"medians of {rounds} rounds",
         f"{case['date']}, load before it {case['load']}",
     ]
-    return ", ".join(said) + "."
+    busy = "\n**The machine was busy with other things, too.**" if case["load"] > BUSY else ""
+    return ", ".join(said) + f".{busy}"
 
 
 def _measures(case: Case) -> Iterator[str]:
@@ -208,7 +214,7 @@ def plot(results: Mapping[str, Any], measure: str, file: Path) -> None:
     axes.margins(x=0.12, y=0.01)
     axes.set_xlabel(PLOTS[measure][0])
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+    figure.legend(frameon=False, loc="outside upper center", ncols=len(tools))
     figure.savefig(file, metadata={"Date": None})
     pyplot.close(figure)
 

@@ -66,4 +66,6 @@ def test_tables_hold_medians_and_say_what_was_missed(page: ModuleType) -> None:
     assert "| plan, 1 host: 12 times as fast as Ansible | 12.0× | met |" in text
     assert "| plan, 1 host: at most 3.5 times the bare connection | 5.0× | **missed** |" in text
     assert "1 host, 100 users, medians of 3 rounds, 2026-11-23, load before it 0.1." in text
-    assert "pyinfra" not in text and "1,000" not in text
+    assert "pyinfra" not in text and "1,000" not in text and "busy" not in text
+    busy = page.tables({"machine": machine, "versions": versions, "cases": {"plan-1": case | {"load": 3.0}}})
+    assert "load before it 3.0.\n**The machine was busy with other things, too.**" in busy
