@@ -50,17 +50,22 @@ def name_server() -> Iterator[str]:
     """Answers each question with NXDOMAIN (RFC 1035 §4.1.1)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.97", 53))
+        server.settimeout(0.2)
+        over = threading.Event()
 
         def answer() -> None:
-            while True:
-                try:
+            while not over.is_set():
+                with suppress(TimeoutError):
                     query, client = server.recvfrom(512)
-                except OSError:
-                    return
-                server.sendto(query[:2] + b"\x81\x83" + query[4:6] + bytes(6) + query[12:], client)
+                    server.sendto(query[:2] + b"\x81\x83" + query[4:6] + bytes(6) + query[12:], client)
 
-        threading.Thread(target=answer, daemon=True).start()
-        yield "127.0.0.97"
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            yield "127.0.0.97"
+        finally:
+            over.set()
+            thread.join()
 
 
 @contextmanager
