@@ -36,9 +36,18 @@ account() { # ADDRESS
         END { printf "used %.0f\n", sum }'
     doveadm -f tab who "$1" | sed 's/^/who /'
     for protocol in pop3 imap; do
-        echo "most $protocol $(doveconf -f "protocol=$protocol" -h mail_max_userip_connections)"
+        echo "most $protocol $(setting "$protocol" mail_max_userip_connections 10)"
     done
-    echo "lock $(doveconf -f protocol=pop3 -h pop3_lock_session)"
+    echo "lock $(setting pop3 pop3_lock_session no)"
+}
+
+setting() { # PROTOCOL NAME DEFAULT: as dovecot.conf has it; doveconf would write into /tmp
+    awk -v protocol="$1" -v name="$2" -v value="$3" '
+        { gsub(/=/, " = ") }
+        $1 == "protocol" { inside = $2 }
+        /^}/ { inside = "" }
+        $1 == name && $2 == "=" && (inside == "" || inside == protocol) { value = $3 }
+        END { print value }' /etc/dovecot/dovecot.conf
 }
 
 ruleset() {

@@ -391,6 +391,15 @@ def test_the_script_shows_no_hash(tmp_path: Path) -> None:
     assert "hash" not in done.stdout and "denied pop3" not in lines
 
 
+def test_settings_are_read_without_dovecots_own_program(tmp_path: Path) -> None:
+    conf = "protocols = pop3\nmost=20\nprotocol imap {\n  most = 3\n}\n# most = 4\nlock = yes\n"
+    (tmp_path / "dovecot.conf").write_text(conf)
+    script = onhost.text("doctor.sh").replace("/etc/dovecot/", f"{tmp_path}/")
+    asked = "setting pop3 most 10; setting imap most 10; setting pop3 lock no; setting pop3 other no"
+    done = subprocess.run(["dash", "-s"], input=f"{script}\n{asked}\n", capture_output=True, text=True)
+    assert done.stdout.split() == ["20", "3", "yes", "no"]
+
+
 def test_the_questions_are_quoted() -> None:
     script = probe.script(questions("o'brien@example.com", 5, ("192.0.2.5", "")), "doctor.sh").decode()
     assert script.count("""'o'"'"'brien@example.com'""") == 2
