@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from doctor_patient import DAY, NOW, OTHER_PORT, Patient, key_and_certificate, pem, soon
