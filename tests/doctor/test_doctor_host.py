@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import threading
@@ -46,7 +47,9 @@ def test_nothing_is_wrong_from_the_client(machine: Patient) -> None:
 def name_server() -> Iterator[str]:
     """Answers each question with NXDOMAIN (RFC 1035 §4.1.1)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.97", 53))
+        # An address of its own: another run on this machine may have one, too.
+        address = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}.97"
+        server.bind((address, 53))
 
         def answer() -> None:
             while True:
@@ -57,7 +60,7 @@ def name_server() -> Iterator[str]:
                 server.sendto(query[:2] + b"\x81\x83" + query[4:6] + bytes(6) + query[12:], client)
 
         threading.Thread(target=answer, daemon=True).start()
-        yield "127.0.0.97"
+        yield address
 
 
 @contextmanager
