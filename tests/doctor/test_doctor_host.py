@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import threading
@@ -49,7 +50,9 @@ def test_nothing_is_wrong_from_the_client(machine: Patient) -> None:
 def name_server() -> Iterator[str]:
     """Answers each question with NXDOMAIN (RFC 1035 §4.1.1)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.97", 53))
+        # An address of its own: another run on this machine may have one, too.
+        address = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}.97"
+        server.bind((address, 53))
         server.settimeout(0.2)
         over = threading.Event()
 
@@ -62,7 +65,7 @@ def name_server() -> Iterator[str]:
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         try:
-            yield "127.0.0.97"
+            yield address
         finally:
             over.set()
             thread.join()
