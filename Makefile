@@ -1,5 +1,5 @@
 # The commands that developers and CI share. `make` alone lists them.
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 3
 
 .PHONY: help demo test faults lint format docs bench clean
 

@@ -72,6 +72,11 @@ class Company:
             return {}
         return {entry.address: entry.password.reveal() for entry in self.handout.entries()}
 
+    def log(self) -> str:
+        """What the host's mail services said last, for a failure's report."""
+        script = "ss -Hltnp; journalctl -q -n 60 -u dovecot -u 'postfix*' -u 'mailprov*'"
+        return self.host.run(("sh", "-c", script), check=False).stdout.decode("utf-8", "replace")
+
     def rows(self) -> dict[str, str]:
         """The host's passwd-file."""
         text = self.host.run(("cat", ACCOUNTS)).stdout.decode()
@@ -159,7 +164,7 @@ def test_a_welcome_waits_in_a_new_mailbox(company: Company) -> None:
     assert status == 0 and f"welcome    {name}  → {name}" in said and "nothing was sent" in said
     for count in ("1 of 1 sent; 0 had been before", "0 of 0 sent; 1 had been before"):
         status, said = company.run("handout", "send", "--welcome", name, "--send")
-        assert status == 0 and count in said, said
+        assert status == 0 and count in said, said + company.log()
     session = company.pop3(name, company.passwords()[name])
     deadline = time.monotonic() + 20
     while session.stat()[0] == 0 and time.monotonic() < deadline:
