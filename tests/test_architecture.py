@@ -230,3 +230,10 @@ def test_every_signature_is_typed(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=place)
 def test_no_file_is_a_giant(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.xdist_group("together")
+def test_tests_that_share_a_host_stay_in_one_process(request: pytest.FixtureRequest) -> None:
+    """pytest 9.2 and pytest-xdist 3.8 do not understand each other: no group is kept, and nobody says so."""
+    if request.config.getoption("loadgroup", default=False):
+        assert request.node.nodeid.endswith("@together")
