@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Iterator
 
 import pytest
 from mail_clients import arrives, deliver, imap, message, pop3, subjects
@@ -13,16 +11,6 @@ from mail_machine import ALICE, FRANK, LI, Machine, eventually
 pytestmark = pytest.mark.host
 
 ACCOUNTS = "/etc/dovecot/mailprov/accounts"
-
-
-@pytest.fixture
-def restored(mail: Machine) -> Iterator[Machine]:
-    """The shared host, declared as before when the test is over."""
-    before = copy.deepcopy(mail.declared)
-    yield mail
-    mail.declared = before
-    assert mail.apply().status == 0
-    assert mail.plan().status == 0
 
 
 def sent(mail: Machine, user: str) -> int:
@@ -36,8 +24,8 @@ def log_in_and_out(mail: Machine, user: str) -> None:
         client.stat()
 
 
-def test_messages_expire_where_that_was_declared(restored: Machine) -> None:
-    mail = restored
+def test_messages_expire_where_that_was_declared(clone: Machine) -> None:
+    mail = clone
     for user in (ALICE, FRANK, LI):
         assert arrives(mail, user, deliver(mail, user))
         with imap(mail, user) as client:
