@@ -194,6 +194,11 @@ class User:
     person: Person | None = None
     expire: int | None = None
 
+    @property
+    def contact(self) -> str:
+        """An address that the person can already read; "" where none is known."""
+        return self.person.contact if self.person else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Alias:

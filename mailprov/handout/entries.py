@@ -102,14 +102,13 @@ def supplied(
     found = {entry.address: entry for entry in entries}
     for address, hosts in created.items():
         old, user = found.get(address), users[address]
-        contact = user.person.contact if user.person else ""
         if old is not None:
             pending = tuple(sorted({*old.pending, *hosts} - {*old.hosts}))
-            found[address] = replace(old, name=user.name, contact=contact, pending=pending)
+            found[address] = replace(old, name=user.name, contact=user.contact, pending=pending)
             continue
         made = now.replace(microsecond=0)
         until = (now + timedelta(days=days)).date()
-        found[address] = Entry(address, user.name, contact, make(), (), tuple(sorted(hosts)), made, until)
+        found[address] = Entry(address, user.name, user.contact, make(), (), tuple(sorted(hosts)), made, until)
     return tuple(found.values())
 
 

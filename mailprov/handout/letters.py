@@ -52,9 +52,8 @@ its own. Delete this one when your mail program knows the password. Nobody will 
 
 def profile(user: User, files: Mapping[str, bytes], sender: str, now: datetime) -> EmailMessage:
     """The message with the guide and profiles for a person's mail programs, `files` by name; no password is in it."""
-    to = user.person.contact if user.person else ""
     letter = _letter(
-        to,
+        user.contact,
         sender,
         f"How to set up {user.address} / 邮箱设置方法",
         f"""{_dear(user.name)}
@@ -69,7 +68,7 @@ The password comes by another way. If something does not work, reply to this mes
 密码将另行发送。如有问题，请直接回复本邮件。
 """,
         now,
-        _token("profiles", user.address, to, profile_version(files)),
+        _token("profiles", user.address, user.contact, profile_version(files)),
     )
     for name, data in sorted(files.items()):
         suffix = name[name.rfind(".") :] if "." in name else ""

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from mailprov.report import printable
 from mailprov.report.json import FORMAT
 from mailprov.report.text import Line
+from mailprov.resources import rows
 from mailprov.verify.check import Check
 from mailprov.verify.everybody import Login, by_account
 
@@ -58,8 +59,8 @@ def table(roll: Roll, *, details: bool = False) -> list[Line]:
     for address, reason in roll.without.items():
         reasons.setdefault(reason, []).append(address)
     for reason, names in reasons.items():
-        few = ", ".join(map(printable, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-        lines.append(Line(f"  not tried: {few}: {printable(reason)}", "warn"))
+        few = rows.some(names, 5)
+        lines.append(Line(f"  not tried: {printable(few)}: {printable(reason)}", "warn"))
     used = dict.fromkeys(f"{login.check.endpoint.protocol} {login.check.endpoint.port}" for login in roll.logins)
     by = f", each by {', '.join(used)} as far as allowed" if used else ""
     style = "bad" if roll.failed else "warn" if roll.without else "good"

@@ -50,13 +50,14 @@ class Difference:
 class Table:
     """A whole table, kept as one text that never shows itself: where nothing differs nobody asks for its rows."""
 
-    __slots__ = ("_rows", "_text", "separator")
+    __slots__ = ("_parts", "_rows", "_text", "separator")
 
     def __init__(self, text: str, separator: str) -> None:
         """`separator` is what stands behind a row's key."""
         self._text = Secret(text)
         self.separator = separator
         self._rows: Mapping[str, str] | None = None
+        self._parts: Sequence[Sequence[str]] = ()
 
     def digest(self) -> str:
         """SHA-256 in hex of the text."""
@@ -71,9 +72,16 @@ class Table:
             self._rows = parse(self._text.reveal(), self.separator)
         return self._rows
 
-    def lines(self) -> list[str]:
-        """The lines of the text."""
-        return self._text.reveal().split("\n")[:-1]
+    def parts(self) -> Sequence[Sequence[str]]:
+        """The rows in about equal parts, at least one. Which one a row is in is told by the Adler-32 of its key."""
+        if not self._parts:
+            lines = self._text.reveal().split("\n")[:-1]
+            parts: list[list[str]] = [[] for _ in range(max(1, min(MOST_PARTS, len(lines) // ROWS_A_PART)))]
+            for row in lines:
+                sums = zlib.adler32(row.partition(self.separator)[0].encode())
+                parts[((sums & 0xFFFF) + (sums >> 16)) % len(parts)].append(row)
+            self._parts = parts
+        return self._parts
 
     def __repr__(self) -> str:
         return "<rows>"
@@ -105,7 +113,7 @@ MOST_PARTS = 64
 
 def question(path: str, separator: str, desired: Table | Seen | None) -> Question:
     """For those parts of a live table that are not as desired. The answer is what `answered` reads."""
-    digests = _digests(_parts(desired)) if isinstance(desired, Table) else ("-",)
+    digests = _digests(desired.parts()) if isinstance(desired, Table) else ("-",)
     return Question("rows", "rows", (path, separator, *digests))
 
 
@@ -113,21 +121,12 @@ def answered(text: str, separator: str, desired: Table | Seen | None) -> Seen:
     """The rows of the live table: those that the host told, and the desired ones of the parts that do not differ."""
     told, _, body = text.partition("\n")
     apart = frozenset(map(int, told.split()))
-    parts = _parts(desired) if isinstance(desired, Table) else []
+    parts = desired.parts() if isinstance(desired, Table) else ()
     same = (row for number, part in enumerate(parts) if number not in apart for row in part)
     numbered = [line.partition(" ") for line in body.split("\n")[:-1]]
     found = {row.partition(separator)[0]: row for row in same}
     found |= _parse([row for _, _, row in numbered], separator, [int(number) for number, _, _ in numbered])
     return Seen(found)
-
-
-def _parts(table: Table) -> list[list[str]]:
-    lines = table.lines()
-    parts: list[list[str]] = [[] for _ in range(max(1, min(MOST_PARTS, len(lines) // ROWS_A_PART)))]
-    for row in lines:
-        sums = zlib.adler32(row.partition(table.separator)[0].encode())
-        parts[((sums & 0xFFFF) + (sums >> 16)) % len(parts)].append(row)
-    return parts
 
 
 def _digests(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import click
-
 from mailprov import planfile
 from mailprov.errors import (
     ConsentError,
@@ -176,10 +174,5 @@ def _agree(plans: Sequence[Plan], consent: Consent, question: str) -> None:
             why="; ".join(told[:10]) + (f"; and {len(told) - 10} more" if len(told) > 10 else ""),
             cure=f"if it is meant, add {' '.join(f'--allow-{flag}' for flag in flags)}",
         )
-    if consent.yes:
-        return
-    if not console.interactive():
-        cure = "look at `mailprov plan`, then add --yes"
-        raise ConsentError("there is no terminal to ask at; nothing was touched", where=where, cure=cure)
-    if not click.confirm(question, err=True):
-        raise ConsentError("not applied, as you said", where=where)
+    if not consent.yes:
+        console.agree(question, where, act="applied", cure="look at `mailprov plan`, then add --yes")

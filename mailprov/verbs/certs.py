@@ -15,7 +15,7 @@ from mailprov.model import HostSpec
 from mailprov.report.json import FORMAT
 from mailprov.report.text import Line
 from mailprov.verbs import console, outside
-from mailprov.verbs.session import hosts, load, session, worst
+from mailprov.verbs.session import hosts, load, worst
 from mailprov.verify import Endpoint, Trust, Watched, check_listener, watched
 
 _AT_ONCE = 16
@@ -56,11 +56,8 @@ def check_certs(file: Path, limit: Sequence[str], least: int, form: str, *, ssh:
 
 def _trust(declared: HostSpec, *, ssh: bool) -> Trust | MailprovError:
     """What the host should serve; or why it cannot be told which certificate it keeps."""
-    if declared.tls.source == "file" or not ssh:
-        return outside.trust(declared, "")
     try:
-        with session(declared) as host:
-            return outside.trust(declared, outside.kept_leaf(declared, host))
+        return outside.asked_trust(declared) if ssh else outside.trust(declared, "")
     except MailprovError as error:
         error.where = error.where or declared.name
         return error

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from mailprov.errors import ConsentError
 from mailprov.report import printable
 from mailprov.report.text import Line
 
@@ -89,3 +90,11 @@ def counting(total: int, text: str) -> Iterator[Callable[[], None]]:
 def interactive() -> bool:
     """Whether somebody is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def agree(question: str, where: str, *, act: str, untouched: str = "touched", cure: str = "add --yes") -> None:
+    """Ask before it is `act` ("applied"). Raises ConsentError where nobody is there to answer, or says no."""
+    if not interactive():
+        raise ConsentError(f"there is no terminal to ask at; nothing was {untouched}", where=where, cure=cure)
+    if not click.confirm(question, err=True):
+        raise ConsentError(f"not {act}, as you said", where=where)

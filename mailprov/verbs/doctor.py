@@ -142,7 +142,7 @@ def _examine(
         if not how.from_client:
             try:
                 host = stack.enter_context(session(declared))
-                leaf = outside.kept_leaf(declared, host) if declared.tls.source != "file" else ""
+                leaf = outside.kept_leaf(declared, host)
             except MailprovError as error:
                 failure = error
         trust = replace(outside.trust(declared, leaf, how.roots), known=_known(declared, how.roots))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mailprov.report.logins import Roll
 from mailprov.report.text import Line
 from mailprov.verbs import console, outside
 from mailprov.verbs.handing import folder, known
-from mailprov.verbs.session import hosts, load, session, worst
+from mailprov.verbs.session import hosts, load, worst
 from mailprov.verbs.verify import How
 from mailprov.verify import Account
 from mailprov.verify.everybody import everybody
@@ -53,11 +52,7 @@ def verify(file: Path, limit: Sequence[str], form: str, how: How) -> Exit:
 
 def one(spec: Spec, declared: HostSpec, entries: Sequence[Entry], roots: Path | None) -> Roll:
     """How everybody on one host gets on. Raises ConnectError or HostError."""
-    leaf = ""
-    if declared.tls.source != "file":
-        with ExitStack() as stack:
-            leaf = outside.kept_leaf(declared, stack.enter_context(session(declared)))
-    trusted = outside.trust(declared, leaf, roots)
+    trusted = outside.asked_trust(declared, roots)
     # Where another host has the password, an older account here may have another one.
     here = {it.address: it.password for it in entries if declared.name in (*it.hosts, *it.pending)}
     accounts, without = _accounts(known(spec, here).users_of(declared.name))

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import click
-
-from mailprov.errors import ConsentError, Exit, MailprovError
+from mailprov.errors import Exit, MailprovError
 from mailprov.handout.entries import Entry, overdue
 from mailprov.handout.folder import Folder
 from mailprov.handout.letters import password_version
@@ -25,16 +23,17 @@ from mailprov.verbs.session import load, meant
 def show(file: Path, given: Path | None) -> Exit:
     """Show whose password is kept, since when, and what was sent."""
     where = folder(file, given)
-    entries, sent = where.entries(), where.sent()
+    entries = where.entries()
     if not entries:
         console.show([Line(f"nobody waits: no generated password is in {where}", "good")])
         return Exit.DONE
     today = datetime.now(UTC).date()
     late = overdue(entries, today)
     users = {user.address: user for user in load(file).users}
+    sent = _sent(entries, where.sent())
     console.show(_table(entries, sent, users, today))
     count = f"{len(entries):,} password{'' if len(entries) == 1 else 's'}"
-    unsent = sum(not _sent(entry, sent) for entry in entries)
+    unsent = len(entries) - len(sent)
     console.show([Line(f"{count} in {where.passwords}; {unsent:,} not sent from here", "head")])
     if late:
         console.show([Line(f"! {len(late):,} should have gone: `mailprov handout purge --expired`", "warn")])
@@ -47,13 +46,14 @@ def purge(file: Path, given: Path | None, addresses: Sequence[str], *, expired: 
     Raises ConsentError when nobody agreed, and MailprovError for an address that has none.
     """
     where = folder(file, given)
-    entries, sent = where.entries(), where.sent()
+    entries = where.entries()
     gone = _chosen(entries, addresses, expired=expired)
     everything = not addresses and not expired
     if not gone and not (everything and where.path.exists()):
         console.show([Line("nothing to remove", "good")])
         return Exit.DONE
-    lost = [entry.address for entry in gone if not _sent(entry, sent)]
+    sent = _sent(gone, where.sent())
+    lost = [entry.address for entry in gone if entry.address not in sent]
     _agree(len(gone), lost, where, yes=yes)
     if everything:
         left = where.purge()
@@ -79,31 +79,30 @@ def _chosen(entries: Sequence[Entry], addresses: Sequence[str], *, expired: bool
 def _agree(count: int, lost: Sequence[str], where: Folder, *, yes: bool) -> None:
     if lost:
         console.say(f"! not sent from here: {rows.some(lost, 5)}", "warn")
-    if yes:
-        return
-    if not console.interactive():
+    if not yes:
+        question = f"Remove {count} passwords? Nobody can show them again."
         cure = "see `mailprov handout list`, then add --yes"
-        raise ConsentError("there is no terminal to ask at; nothing was removed", where=str(where), cure=cure)
-    if not click.confirm(f"Remove {count} passwords? Nobody can show them again.", err=True):
-        raise ConsentError("not removed, as you said", where=str(where))
+        console.agree(question, str(where), act="removed", untouched="removed", cure=cure)
 
 
-def _sent(entry: Entry, sent: Iterable[Record]) -> str:
-    """When this password was sent; "" where it was not."""
-    version = password_version(entry)
-    return next(
-        (it.when for it in sent if (it.what, it.address, it.version) == ("passwords", entry.address, version)), ""
-    )
+def _sent(entries: Iterable[Entry], records: Iterable[Record]) -> Mapping[str, str]:
+    """When each password was first sent, by address; those that were not are left out."""
+    when: dict[tuple[str, str], str] = {}
+    for record in records:
+        if record.what == "passwords":
+            when.setdefault((record.address, record.version), record.when)
+    keys = {entry.address: (entry.address, password_version(entry)) for entry in entries}
+    return {address: when[key] for address, key in keys.items() if key in when}
 
 
-def _table(entries: Sequence[Entry], sent: Sequence[Record], users: Mapping[str, User], today: date) -> Iterator[Line]:
+def _table(entries: Sequence[Entry], sent: Mapping[str, str], users: Mapping[str, User], today: date) -> Iterator[Line]:
     columns: tuple[tuple[str, Callable[[Entry], str]], ...] = (
         ("mailbox", lambda it: it.address),
         ("name", lambda it: it.name),
         ("contact", lambda it: it.contact or "-"),
         ("waits since", lambda it: f"{it.made:%Y-%m-%d %H:%M}"),
         ("until", lambda it: str(it.until)),
-        ("sent", lambda it: _sent(it, sent)[:16].replace("T", " ") or "-"),
+        ("sent", lambda it: sent.get(it.address, "-")[:16].replace("T", " ")),
         ("hosts", lambda it: " ".join((*it.hosts, *(f"{host}?" for host in it.pending)))),
     )
     table = [[title for title, _ in columns], *([printable(read(it)) for _, read in columns] for it in entries)]

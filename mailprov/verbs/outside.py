@@ -11,6 +11,7 @@ from mailprov.errors import HostError
 from mailprov.host import Host
 from mailprov.model import Allow, HostSpec
 from mailprov.roles.tls import paths
+from mailprov.verbs.session import session
 from mailprov.verify import Account, Check, Endpoint, Trust, check_listener, check_login, endpoints, pin
 from mailprov.verify import verify as look
 
@@ -35,8 +36,18 @@ def trust(declared: HostSpec, leaf: str, roots: Path | None = None) -> Trust:
     return Trust(frozenset({known} if known else ()), roots, declared.tls.min_version)
 
 
+def asked_trust(declared: HostSpec, roots: Path | None = None) -> Trust:
+    """As `trust`; a host that keeps its certificate itself is asked for it. Raises ConnectError or HostError."""
+    if declared.tls.source == "file":
+        return trust(declared, "", roots)
+    with session(declared) as host:
+        return trust(declared, kept_leaf(declared, host), roots)
+
+
 def kept_leaf(declared: HostSpec, host: Host) -> str:
-    """The fingerprint of the certificate that a host keeps. Raises HostError when there is none."""
+    """The fingerprint of the certificate that a host keeps; "" where it is declared. Raises HostError for none."""
+    if declared.tls.source == "file":
+        return ""
     path = str(paths(declared).certificate)
     completed = host.run(("openssl", "x509", "-in", path))
     if completed.status != 0:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import click
-
 from mailprov import probe
 from mailprov.apply import answer
 from mailprov.apply import apply as carry_out
-from mailprov.errors import ConsentError, Exit, HostError, MailprovError
+from mailprov.errors import Exit, HostError, MailprovError
 from mailprov.history import History, history, transactions
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Question, Spec
@@ -88,7 +86,8 @@ def _rollback(spec: Spec, declared: HostSpec, host: Host, target: str | None, ye
     lines = [Line(f"{declared.name}  back to before {back[-1]}", "head")]
     lines += [Line(f"  {step.what}", "change") for step in ways.steps]
     console.show([*lines, Line("  packages stay installed; passwords that users have changed stay theirs", "dim")])
-    _agree(declared, yes)
+    if not yes:
+        console.agree(f"Roll {declared.name} back?", declared.name, act="rolled back")
     name = transaction_name()
     facts = probe.facts(looked.sections)
     plan = Plan(declared.name, facts, {}, (), ways.effects, (), looked.digest)
@@ -129,12 +128,3 @@ def _way(past: History, kept: str, target: str | None) -> tuple[tuple[str, ...],
     back = undone(past.entries, tuple(plans), target)
     done = [acts(each, "\n".join(plans[each]), "\n".join(journals[each])) for each in back]
     return back, way(back[-1], done)
-
-
-def _agree(declared: HostSpec, yes: bool) -> None:
-    if yes:
-        return
-    if not console.interactive():
-        raise ConsentError("there is no terminal to ask at; nothing was touched", where=declared.name, cure="add --yes")
-    if not click.confirm(f"Roll {declared.name} back?", err=True):
-        raise ConsentError("not rolled back, as you said", where=declared.name)

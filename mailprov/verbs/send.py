@@ -168,10 +168,8 @@ def _passwords(users: Sequence[User], spec: Spec, by: Relay, where: Folder) -> T
         elif problem := _unreached(user):
             without[entry.address] = problem
         else:
-            letter = _bound(
-                letters.password, replace(entry, name=user.name, contact=_contact(user)), spec.handout.sender
-            )
-            item = ("passwords", entry.address, _contact(user), letters.password_version(entry))
+            letter = _bound(letters.password, replace(entry, name=user.name, contact=user.contact), spec.handout.sender)
+            item = ("passwords", entry.address, user.contact, letters.password_version(entry))
             jobs.append(Job(item, letter, by))
     return Todo(jobs, without)
 
@@ -196,7 +194,7 @@ def _profiles(users: Sequence[User], made: Path, spec: Spec, by: Relay, password
             without[user.address] = problem
         else:
             letter = _bound(letters.profile, user, files, spec.handout.sender)
-            item = ("profiles", user.address, _contact(user), letters.profile_version(files))
+            item = ("profiles", user.address, user.contact, letters.profile_version(files))
             jobs.append(Job(item, letter, by))
     return Todo(jobs, without)
 
@@ -225,15 +223,11 @@ def _bound(make: Callable[..., EmailMessage], *words: object) -> Callable[[datet
     return lambda now: make(*words, now)
 
 
-def _contact(user: User) -> str:
-    return user.person.contact if user.person else ""
-
-
 def _unreached(user: User) -> str:
     """Why nothing can be sent to this user; "" where it can."""
-    if not _contact(user):
+    if not user.contact:
         return "no contact address is known: hand it out another way"
-    return "the contact address is the mailbox itself" if _contact(user) == user.address else ""
+    return "the contact address is the mailbox itself" if user.contact == user.address else ""
 
 
 def _files(path: Path) -> dict[str, bytes]:

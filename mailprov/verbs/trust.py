@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.errors import ConsentError, Exit, MailprovError
+from mailprov.errors import Exit, MailprovError
 from mailprov.host import known_hosts, ssh
 from mailprov.host.sshconfig import load_config
 from mailprov.verbs import console
@@ -26,11 +26,9 @@ def trust(name: str, file: Path, *, yes: bool, replace: bool) -> Exit:
         raise MailprovError("there is no known_hosts file to record in", where=name, cure="set ssh.known_hosts")
     store = found.target.known_hosts[0]
     if not yes:
-        if not console.interactive():
-            cure = "compare the fingerprints with the host's own, then add --yes"
-            raise ConsentError("there is no terminal to ask at; nothing was recorded", where=name, cure=cure)
-        if not click.confirm(f"Are these {found.target.where}'s? Record them in {store}?", err=True):
-            raise ConsentError("not recorded, as you said", where=name)
+        question = f"Are these {found.target.where}'s? Record them in {store}?"
+        cure = "compare the fingerprints with the host's own, then add --yes"
+        console.agree(question, name, act="recorded", untouched="recorded", cure=cure)
     new = known_hosts.record(store, *found.target.known_as, found.keys, replace=replace)
     console.say(f"{len(new)} new key{'' if len(new) == 1 else 's'} in {store}", "good")
     return Exit.DONE

@@ -64,7 +64,7 @@ def one(spec: Spec, declared: HostSpec, how: How, *, live: bool) -> Sequence[Che
     """The checks of one host, printed as they come when `live`. Raises ConnectError, HostError or MailprovError."""
     with ExitStack() as stack:
         host = None if how.no_login and declared.tls.source == "file" else stack.enter_context(session(declared))
-        leaf = outside.kept_leaf(declared, host) if host and declared.tls.source != "file" else ""
+        leaf = outside.kept_leaf(declared, host) if host else ""
         trusted = outside.trust(declared, leaf, how.roots)
         domains = spec.domains_of(declared.name)
         account, whose = None, "without a login"
