@@ -25,9 +25,9 @@ LIMIT_SECONDS = 3600
 """how long a transaction may run before systemd ends it, and it takes itself back; that may take as long again"""
 
 # What the one exec runs: unpack stdin, hand the work to systemd, and follow the journal until the work has ended.
-# Nothing is left of a bundle that did not come whole ("sums" is its last member). The host's unit does not notice when
-# this is cut off. When its process ends too soon, however it ends, systemd runs it again to settle what it left; the
-# journal is then read on from there.
+# Nothing is left of a bundle that did not come whole ("sums" is its last member). What systemd has been given is not
+# ours any more, and does not notice when this is cut off. When its process ends too soon, however it ends, systemd runs
+# it again to settle what it left; the journal is then read on from there.
 START = """
 set -eu
 umask 077
@@ -39,10 +39,11 @@ trap 'exit 1' HUP INT TERM PIPE
 tar -x -f - -C "$T"
 [ -f "$T/sums" ]
 : >"$T/journal"
+trap '' HUP INT TERM PIPE
 systemd-run --quiet --collect --unit="$UNIT" --property=Type=exec --property=KillMode=process \\
     --property="RuntimeMaxSec=$2" --property="TimeoutStopSec=$2" \\
     --property="ExecStopPost=/bin/sh $T/run $T settle" /bin/sh "$T/run" "$T" apply
-trap - EXIT
+trap - EXIT HUP INT TERM PIPE
 PID=$(systemctl show -p MainPID --value "$UNIT")
 [ "$PID" != 0 ] || PID=$(sh -c 'echo $$')
 tail -n +1 -s 0.05 -f --pid="$PID" "$T/journal" | while read -r line; do

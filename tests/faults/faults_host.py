@@ -189,6 +189,7 @@ class Patient:
             [ ! -e /var/lib/mailprov/lock ] || flock -n /var/lib/mailprov/lock true || echo "locked"
             systemctl list-units --all --plain --no-legend 'mailprov-2*' | cut -d ' ' -f 1
             systemctl list-jobs --plain --no-legend
+            pgrep -f 'UNIT=mailprov[-]' | sed 's/^/taken in by /'
         """
         deadline = time.monotonic() + seconds
         while found := self.sh(look).strip():

@@ -20,6 +20,8 @@ TIMES = {"controller": 50, "transaction": 25, "power": 15} if WHOLE else {"contr
 pytestmark = [pytest.mark.host, pytest.mark.timeout(2 * 3600)]
 
 _UNIT = "systemctl list-units --plain --no-legend 'mailprov-2*' | cut -d ' ' -f 1"
+# What the killed controller had said just before may still be on its way into the host.
+_HUNG_UP = r"while pgrep -af '^sshd(-[a-z]+)?: ' | grep -qv '\[listener\]'; do sleep 0.05; done"
 _KILL = f"for unit in $({_UNIT}); do systemctl kill --kill-who=all --signal=KILL $unit; done"
 
 
@@ -73,6 +75,7 @@ def _killed(patient: Patient, victim: str, after: float, to: int) -> None:
         time.sleep(after)
         if victim == "controller":
             controller.kill()
+            patient.sh(_HUNG_UP)
         elif victim == "transaction":
             patient.sh(_KILL)
         else:
