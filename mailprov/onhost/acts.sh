@@ -215,10 +215,12 @@ enable() { # N NAME
 former_enabling() { # N NAME
     [ -f "$T/old/$1" ] || return 0 # it died before it was noted: nothing was touched
     case $(cat "$T/old/$1") in
-        enabled) ;;
+        enabled) return 0 ;;
         masked) systemctl disable -q "$2.service" && systemctl mask -q "$2.service" ;;
         *) systemctl disable -q "$2.service" ;;
-    esac
+    esac || return 1
+    # A boot has it among what it is about to start by now.
+    [ -z "$BOOT" ] || stop "$2"
 }
 
 stand_down() { systemctl disable -q --now "$1.service"; }

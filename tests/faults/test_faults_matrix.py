@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(6 * 3600)]
 WHOLE = os.environ.get("MAILPROV_FAULTS") in ("all", "every")
 ONLY = os.environ.get("MAILPROV_FAULTS_EVENTS", "")
 
-# By apply and fault: the events of a short run. "middle" and "last" are the middle and the last act.
+# By apply and fault: the events of a short run. "middle" and "last" are the middle and the last act,
+# "enabled" the one after which services are enabled.
 SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "change": {
         "controller": ("await",),
@@ -45,7 +46,7 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
         "second": ("middle",),
         "clock": ("begin",),
     },
-    "first": {"transaction": ("last",), "power": ("middle", "await")},
+    "first": {"transaction": ("last",), "power": ("middle", "enabled", "await")},
     "removal": {"transaction": ("middle",), "power": ("last",), "lies": ("commit",)},
     "revert": {"transaction": ("revert",), "power": ("undone 9",)},
 }
@@ -94,7 +95,8 @@ def _events(apply: str, fault: str, known: Known) -> Sequence[str]:
     if ONLY:
         return [event for event in possible if event in ONLY.split(",")]
     acts = [event for event in possible if event.startswith("do ")]
-    places = {"middle": acts[len(acts) // 2], "last": acts[-1]} if acts else {}
+    activations = [event for event in acts if known.words(event).startswith("activate ")]
+    places = {"middle": acts[len(acts) // 2], "last": acts[-1], "enabled": activations[0]} if acts else {}
     events = [places.get(event, event) for event in SHORT[apply][fault]]
     assert set(events) <= set(possible), f"{fault} is not tried at {events}"
     return events
