@@ -227,6 +227,14 @@ stand_down() { systemctl disable -q --now "$1.service"; }
 
 stand_up() { systemctl enable -q "$1.service" && systemctl start ${BOOT:+--no-block} "$1.service"; }
 
+# Dovecot looks at a passwd-file once in each second of the clock. Where the clock stands still, time passes anyway.
+outlast() { # SECOND
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22; do
+        [ "$(date +%s)" = "$1" ] || return 0
+        sleep 0.05
+    done
+}
+
 # Their names are in a file: thousands of them are more than a program takes as words.
 dismiss() { # N: end the sessions of the closed accounts that new/N names
     names=$(doveadm who -1 2>/dev/null | awk -v "CLOSED=$T/new/$1" '
@@ -234,8 +242,7 @@ dismiss() { # N: end the sessions of the closed accounts that new/N names
         NR > 1 && $1 in closed { print $1 }
     ' | sort -u)
     [ -n "$names" ] || return 0
-    # Dovecot looks at a passwd-file once in each second of the clock: until then they would be let in again.
-    sleep 1.1
+    outlast "$(date +%s)" # until then they would be let in again
     for name in $names; do doveadm kick "$name"; done
     return 0
 }

@@ -258,8 +258,7 @@ keep_former() { # once: a seal that was cut off is begun again
 # The controller confirms over a new connection, having looked at the host as a client; otherwise it is taken back.
 await() {
     [ "$CONFIRM" -gt 0 ] || return 0
-    # Dovecot looks at a passwd-file once in each second of the clock.
-    [ -z "$TESTER" ] || until [ "$(uptime_hundredths)" -gt $((WELCOMED + 110)) ]; do sleep 0.05; done
+    [ -z "$TESTER" ] || outlast "$WELCOMED"
     journal "await $CONFIRM $(fingerprint "$CERTIFICATE")" || return 1
     end=$(($(uptime_seconds) + CONFIRM))
     while [ ! -e "$T/confirmed" ]; do
@@ -273,18 +272,14 @@ await() {
 welcome() {
     [ -n "$TESTER" ] && [ "$CONFIRM" -gt 0 ] || return 0
     run begin_test_account || { journal 'failed welcome'; return 1; }
-    WELCOMED=$(uptime_hundredths)
+    WELCOMED=$(date +%s)
 }
 
 begin_test_account() { sh "$T/testaccount" begin "$TESTER" "$(cat "$T/testaccount")" "$T/new/tester"; }
 
 uptime_seconds() { # a clock that nobody sets
-    echo $(($(uptime_hundredths) / 100))
-}
-
-uptime_hundredths() {
     read -r up _ </proc/uptime
-    echo "${up%.*}${up#*.}"
+    echo "${up%.*}"
 }
 
 # --- its end
