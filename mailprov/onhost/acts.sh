@@ -72,12 +72,12 @@ folder() { # N PATH MODE OWNER GROUP
     fi && chown "$4:$5" -- "$2" && chmod "$3" -- "$2"
 }
 
-former_folder() { # N PATH; one that has got content since is left
+former_folder() { # N PATH; one that has got content since is left, unless it is what could not be taken back yet
     if [ -f "$T/old/$1.folder" ]; then
         read -r mode owner <"$T/old/$1.folder"
         chown "$owner" -- "$2" && chmod "$mode" -- "$2"
-    else
-        rmdir -- "$2" 2>/dev/null || :
+    elif [ -d "$2" ]; then
+        rmdir -- "$2" || { [ -n "${whole-yes}" ] && [ -n "$(ls -A -- "$2")" ]; }
     fi
 }
 

@@ -190,6 +190,20 @@ def test_a_folder_with_content_stays(sandbox: Sandbox) -> None:
     assert (path / "mail").read_text() == "mail\n"
 
 
+def test_a_folder_that_cannot_be_removed_now_is_not_forgotten(sandbox: Sandbox) -> None:
+    path = sandbox.etc / "mailprov"
+    path.mkdir()
+    read_only = "rmdir() { return 1; }"
+    assert sandbox.call("former_folder", "1", str(path), before=read_only).returncode != 0
+    (path / "accounts").touch()
+    assert sandbox.call("former_folder", "1", str(path), before=f"whole=yes; {read_only}").returncode == 0
+    # What is in it may be ours: something could not be taken back.
+    assert sandbox.call("former_folder", "1", str(path), before="whole=").returncode != 0
+    (path / "accounts").unlink()
+    assert sandbox.call("former_folder", "1", str(path), before="whole=").returncode == 0
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("kind", ["file", "symlink"])
 def test_a_folder_replaces_nothing(sandbox: Sandbox, kind: str) -> None:
     path = sandbox.etc / "a"
