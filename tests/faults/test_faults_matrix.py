@@ -95,8 +95,10 @@ def _events(apply: str, fault: str, known: Known) -> Sequence[str]:
     if ONLY:
         return [event for event in possible if event in ONLY.split(",")]
     acts = [event for event in possible if event.startswith("do ")]
-    activations = [event for event in acts if known.words(event).startswith("activate ")]
-    places = {"middle": acts[len(acts) // 2], "last": acts[-1], "enabled": activations[0]} if acts else {}
+    places = {"middle": acts[len(acts) // 2], "last": acts[-1]} if acts else {}
+    for event in acts:
+        if known.words(event).startswith("activate "):
+            places.setdefault("enabled", event)
     events = [places.get(event, event) for event in SHORT[apply][fault]]
     assert set(events) <= set(possible), f"{fault} is not tried at {events}"
     return events
