@@ -26,9 +26,9 @@ _CONSENTS = ("--allow-removals", "--allow-closing")
 _PAGE = """\
 # Under load
 
-`make faults` applies change after change to a real booted host ({release}) while mail clients are at work: two mail
-servers and two mail programs send, POP3 and IMAP sessions are opened, held for twelve seconds and closed, one IMAP
-session idles for the whole time, and one client connects to each port in turn. Changed are, in turn, the
+`make faults` applies change after change to a real booted host ({release}) while mail clients are at work:
+two mail servers and two mail programs send, POP3 and IMAP sessions are opened, held for twelve seconds and closed, one
+IMAP session idles for the whole time, and one client connects to each port in turn. Changed are, in turn, the
 configuration (a listener comes or goes, TLS's lowest version), an account, the certificate and the firewall.
 
 | figure | |
