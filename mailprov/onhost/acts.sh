@@ -229,7 +229,7 @@ stand_up() { systemctl enable -q "$1.service" && systemctl start ${BOOT:+--no-bl
 
 # Dovecot looks at a passwd-file once in each second of the clock. Where the clock stands still, time passes anyway.
 outlast() { # SECOND
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22; do
+    for _ in $(seq 22); do
         [ "$(date +%s)" = "$1" ] || return 0
         sleep 0.05
     done

@@ -75,7 +75,7 @@ def _killed(patient: Patient, victim: str, after: float, to: int) -> None:
         time.sleep(after)
         if victim == "controller":
             controller.kill()
-            patient.sh(_HUNG_UP)
+            patient.sh('timeout 60 sh -c "$1"', _HUNG_UP)
         elif victim == "transaction":
             patient.sh(_KILL)
         else:
