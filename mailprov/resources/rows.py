@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mailprov.errors import HostError
 from mailprov.model import Question, Secret
 
 SHOWN = 20
@@ -118,14 +119,20 @@ def question(path: str, separator: str, desired: Table | Seen | None) -> Questio
 
 
 def answered(text: str, separator: str, desired: Table | Seen | None) -> Seen:
-    """The rows of the live table: those that the host told, and the desired ones of the parts that do not differ."""
+    """The rows of the live table: those that the host told, and the desired ones of the parts that do not differ.
+
+    Raises HostError when the text is no such answer.
+    """
     told, _, body = text.partition("\n")
-    apart = frozenset(map(int, told.split()))
+    lines = [line.partition(" ") for line in body.split("\n")[:-1]]
+    try:
+        apart, numbers = frozenset(map(int, told.split())), [int(number) for number, _, _ in lines]
+    except ValueError:  # it would quote what stands there, maybe a password's hash
+        raise HostError("the host's answer is garbled", why="what it tells of a table has no numbers") from None
     parts = desired.parts() if isinstance(desired, Table) else ()
     same = (row for number, part in enumerate(parts) if number not in apart for row in part)
-    numbered = [line.partition(" ") for line in body.split("\n")[:-1]]
     found = {row.partition(separator)[0]: row for row in same}
-    found |= _parse([row for _, _, row in numbered], separator, [int(number) for number, _, _ in numbered])
+    found |= _parse([row for _, _, row in lines], separator, numbers)
     return Seen(found)
 
 

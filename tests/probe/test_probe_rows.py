@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailprov import onhost
+from mailprov.errors import HostError
 from mailprov.model import Question
 from mailprov.resources import rows
 
@@ -43,6 +44,13 @@ def test_no_password_of_ones_own_travels(tmp_path: Path) -> None:
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     assert seen(tmp_path / "missing", ":", None) == ({}, "")
+
+
+@pytest.mark.parametrize("text", [f"0\nbob@example.com:{HASH}\n", f"bob@example.com:{HASH}\n"])
+def test_what_is_no_answer_is_not_shown(text: str) -> None:
+    with pytest.raises(HostError, match="garbled") as caught:
+        rows.answered(text, ":", None)
+    assert HASH not in f"{caught.value} {caught.value.__cause__}"
 
 
 KEYS = st.text("ab@x.-é", min_size=1, max_size=6)
