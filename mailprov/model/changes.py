@@ -1,0 +1,192 @@
+"""How a host is spoken to, what it is (State), and what differs from what is declared (Change, Plan)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command on a host gave back."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+Command = tuple[str, ...]
+"""A program or a function of mailprov's host script, and its words; quoted in one place only."""
+
+
+class Key(NamedTuple):
+    """The name of one managed thing: its kind (a resource's KIND) and its name within that kind."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Item(Protocol):
+    """One managed thing. Desired and live things of a kind have the same type."""
+
+    @property
+    def key(self) -> Key:
+        """Its name."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that is managed about it; no secret can be guessed from it."""
+
+
+State = Mapping[Key, Item]
+
+
+class Reason(Enum):
+    """Why a thing differs."""
+
+    PENDING = "pending"
+    """the declaration moved since the last apply (or there was none)"""
+    DRIFT = "drift"
+    """the host moved since the last apply"""
+    BOTH = "pending and drift"
+
+
+class Action(Enum):
+    """What an apply does to a thing."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+class Effect(IntEnum):
+    """What a change does to a daemon and its live sessions, from harmless to not."""
+
+    NONE = 0
+    START = 1
+    RELOAD = 2
+    RESTART = 3
+
+
+class Phase(IntEnum):
+    """When a step runs. In PREPARE nothing that is served changes; from RETIRE on, failure means undo."""
+
+    PREPARE = 1
+    RETIRE = 2
+    COMMIT = 3
+    ACTIVATE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One act on the host, with the act that takes it back.
+
+    `stage` makes the new thing in the transaction's folder, before anything live is touched, from `payload` (bytes
+    that travel in the bundle). `do` and `undo` are functions of transaction.sh with their words; "@" in any of the
+    three stands for the step's number, under which its payload, staged thing and back-up are kept.
+    """
+
+    phase: Phase
+    what: str
+    do: Command
+    undo: Command
+    stage: Command = ()
+    payload: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs between the declaration and the host.
+
+    `before` and `after` are the live and the desired item; None is absent. `summary` is one line, `detail` further
+    ones (a unified diff, names of accounts); neither holds a secret.
+    """
+
+    key: Key
+    action: Action
+    reason: Reason
+    before: Item | None
+    after: Item | None
+    summary: str
+    detail: tuple[str, ...] = ()
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    """by service: what this change needs of it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a resource asks of a host: `function` of probe.sh, called with `words`; its output is the answer."""
+
+    section: str
+    function: str
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a host is, beside the state that is managed.
+
+    `release` is Debian's version ("12"), `clock` the host's time in seconds since the epoch, `ssh_ports` the ports on
+    which its sshd is reached, `dovecot` the upstream version that is installed or would be ("2.3.19.1").
+    """
+
+    machine_id: str
+    release: str
+    architecture: str
+    clock: int
+    ssh_ports: tuple[int, ...]
+    dovecot: str
+    free_kib: int
+    owed: tuple[str, ...] = ()
+    """what an earlier apply owed and could not give: "dovecot reload\""""
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """Something that a plan does and that wants a consent of its own: the flag that gives it, and what it is."""
+
+    flag: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an apply would do to one host.
+
+    `digest` is that of the host's answer which the plan was made from: the host compares it again under its lock, and
+    refuses the plan when it moved. `desired` is the state that is asked for, `effects` what it does to each service.
+    """
+
+    host: str
+    facts: Facts
+    desired: State = field(repr=False)
+    changes: tuple[Change, ...]
+    effects: Mapping[str, Effect]
+    warnings: tuple[str, ...]
+    digest: str
+    managed: tuple[str, ...] = ()
+    """every path that is mailprov's once this is applied"""
+    dangers: tuple[Danger, ...] = ()
+    certificate_until: int | None = None
+    """when the certificate ends, in seconds since the epoch; None where that is not known yet"""
+
+    @property
+    def certificate_days(self) -> int | None:
+        """How many whole days the certificate has left by the host's clock; negative once it has ended."""
+        return None if self.certificate_until is None else (self.certificate_until - self.facts.clock) // 86400
+
+    @property
+    def empty(self) -> bool:
+        """Whether the host already is what is declared."""
+        return not self.changes
+
+
+def fingerprint(*parts: object) -> str:
+    """A short digest of `parts`, for Item.fingerprint: 32 hex digits, equal only when every part's text is."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
