@@ -114,16 +114,13 @@ def state(host: LabHost, paths: Sequence[str]) -> str:
 
 # Shared address space (RFC 6598): it is no lab's, and a route for this part of it leads to the lab's own host.
 NETWORK = IPv4Network("100.127.240.0/20")
-_ANSWER = """\
-#!/bin/sh
-set -- $SSH_CONNECTION
-exec cat "/srv/replay/$3"
-"""
+# Whatever a thousand machines do, each with its own processor, one does here: no log is kept, no second shell started.
 _SSHD = f"""
 MaxStartups 4096
 UsePAM no
+LogLevel QUIET
 Match LocalAddress {NETWORK}
-    ForceCommand /srv/replay/answer
+    ForceCommand set -- $SSH_CONNECTION; exec cat "/srv/replay/$3"
 """
 
 
@@ -139,13 +136,15 @@ def multiply(host: LabHost, spec: Spec, declared: Declared, how: Access, count: 
     addresses = [NETWORK.network_address + number for number in range(1, count + 1)]
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        _add(archive, "answer", _ANSWER, 0o755)
         for address in addresses:
             _add(archive, str(address), _as_another(answer))
     host.run(("sh", "-c", "mkdir -p /srv/replay && tar -x -C /srv/replay"), stdin=packed.getvalue())
     batch = "".join(f"address add {address}/32 dev host0\n" for address in addresses)
     host.run(("ip", "-batch", "-"), stdin=batch.encode())
-    host.run(("sh", "-c", "cat >>/etc/ssh/sshd_config && systemctl restart ssh"), stdin=_SSHD.encode())
+    host.run(
+        ("sh", "-c", "cat >>/etc/ssh/sshd_config && usermod --shell /bin/sh root && systemctl restart ssh"),
+        stdin=_SSHD.encode(),
+    )
     route = ("ip", "route", "replace", str(NETWORK), "via", host.address, "dev", host.place.name, "onlink")
     subprocess.run(route, check=True)
     key = host.known_hosts.read_text().split(None, 1)[1]
@@ -169,7 +168,7 @@ def _as_another(answer: str) -> str:
     return "\n".join((*lines, ""))
 
 
-def _add(archive: tarfile.TarFile, name: str, text: str, mode: int = 0o644) -> None:
+def _add(archive: tarfile.TarFile, name: str, text: str) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(text.encode()), mode
+    entry.size = len(text.encode())
     archive.addfile(entry, io.BytesIO(text.encode()))

@@ -67,7 +67,11 @@ def answer(host: Host, transaction_id: str, refusal: str = "") -> None:
 def _stale(seen: Mapping[Key, str], stdout: bytes, where: str) -> StalePlanError:
     """What moved: the host's answer now, against the one that the plan was made from."""
     lines = [line for line in stdout.decode("ascii", "replace").splitlines() if line.partition(" ")[0] in probe.STABLE]
-    now = prints(live(probe.decode(lines)))
+    return stale(seen, prints(live(probe.decode(lines))), where)
+
+
+def stale(seen: Mapping[Key, str], now: Mapping[Key, str], where: str) -> StalePlanError:
+    """The error that names what moved on a host between two looks, given the fingerprints of all that each saw."""
     moved = [str(key) for key in sorted({*seen, *now}) if seen.get(key) != now.get(key)]
     return StalePlanError(
         "the host changed after it was looked at; nothing was touched",

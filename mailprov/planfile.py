@@ -53,15 +53,16 @@ def dump(declaration: str, partial: bool, hosts: Sequence[Kept]) -> str:
     return json.dumps(document | {"seal": _seal(document)}, indent=1, ensure_ascii=False) + "\n"
 
 
-def load(text: str, name: str) -> PlanFile:
-    """The plan in `text`, read from the file `name`.
+def load(data: bytes, name: str) -> PlanFile:
+    """The plan in `data`, read from the file `name`.
 
     Raises MailprovError when it is not a plan of this version, or not as it was written.
     """
     try:
-        document = json.loads(text)
+        document = _document(data)
         if document.get("format") != FORMAT:
-            raise MailprovError("this is not a plan", where=name, cure="make one with `mailprov plan --out`")
+            cure = "make one with `mailprov plan --out`; a declaration is given with -f: `mailprov apply -f mail.yaml`"
+            raise MailprovError("this is not a plan, or only a part of one", where=name, cure=cure)
         if document["mailprov"] != __version__:
             why = f"mailprov {document['mailprov']} made it, this is {__version__}"
             raise MailprovError("the plan is another version's", where=name, why=why, cure="plan again")
@@ -73,6 +74,15 @@ def load(text: str, name: str) -> PlanFile:
         raise MailprovError(
             "the plan cannot be read", where=name, why=ascii(str(error))[:200], cure="plan again"
         ) from error
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`; an empty one where there is none."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def bind(kept: Kept, desired: State) -> Plan:

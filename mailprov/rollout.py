@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
     """the work was handed over, and the host has not said how it ended"""
     WAITING = "waiting"
-    """not begun, because too much had failed before"""
+    """not begun, because too much had failed before, or somebody interrupted"""
 
 
 FAILURES = frozenset({Verdict.REVERTED, Verdict.FAILED, Verdict.UNKNOWN})
@@ -43,7 +43,7 @@ class Result:
 class Pace:
     """`canary` hosts first, then `batch` ("5" hosts, or "20%" of them) at a time.
 
-    After a batch with which more than `max_failures` hosts have failed, nothing more is begun.
+    After a batch with which more than `max_failures` hosts have failed, or that was not all begun, nothing more is.
     """
 
     canary: int = 1
@@ -75,11 +75,13 @@ def roll_out(
 ) -> dict[str, Result]:
     """Change `hosts`; `change` does one batch and gives its results. `before` holds what is decided already.
 
-    Returns every host's result, those of `before` too.
+    Where it leaves a host waiting, whoever comes after it waits, too. Returns every host's result, those of `before`
+    too.
     """
     results = dict(before)
     for batch in batches(hosts, pace):
-        if failures(results.values()) > pace.max_failures:
+        left = any(result.verdict is Verdict.WAITING for result in results.values())
+        if left or failures(results.values()) > pace.max_failures:
             results |= {host: Result(host, Verdict.WAITING) for host in batch}
         else:
             results |= {result.host: result for result in change(batch)}

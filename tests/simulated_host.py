@@ -239,9 +239,9 @@ class SimulatedHost:
         """The plan for this host as `spec` declares it."""
         return survey(spec, spec.hosts["mail1"], self.host()).plan
 
-    def become(self, spec: Spec) -> Plan:
+    def become(self, spec: Spec, name: str = "mail1") -> Plan:
         """Make the host what a plan asks for, as its transaction would; returns that plan."""
-        surveyed = survey(spec, spec.hosts["mail1"], self.host())
+        surveyed = survey(spec, spec.hosts[name], self.host())
         made = surveyed.plan
         for change in made.changes:
             if change.after is None:

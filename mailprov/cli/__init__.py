@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -20,7 +23,16 @@ VERBS = (desk, hosts, people, around)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a verb and leave with its exit code; every error is a message here, never a traceback."""
-    sys.exit(run(arguments))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to say nothing at all
+            stream.reconfigure(errors="backslashreplace")
+    # Somebody who closed them wants to hear nothing; to click, they must be there.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    status = run(arguments)
+    # Threads that still wait for a host are waited for: whoever does not want that is not shown where they are.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -32,6 +44,8 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         usage = f"\n{context.get_usage()}\nTry `{context.command_path} --help`." if context else ""
@@ -62,12 +76,9 @@ def _coloured() -> bool:
 
 
 def _mistake(error: Exception) -> str:
-    """Where a mistake of ours is, without the values that were at hand: those may be secret."""
-    import traceback
+    from mailprov.report import place
 
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
     return (
-        f"mailprov {__version__} has a mistake: {type(error).__name__}\n  where: {where}\n"
+        f"mailprov {__version__} has a mistake: {type(error).__name__}\n  where: {place(error)}\n"
         "  to do: please report this line; nothing else is needed"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from mailprov.cli.options import declaration, formatted, handed, in_file, sharded
 from mailprov.cli.root import cli
@@ -87,7 +88,8 @@ def apply(
 ) -> Exit:
     """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
 
-    PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved.
+    PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved. It
+    names its declaration; -f names another place where the same one is now.
 
     A new account for which no password is declared gets a generated one, which is kept in a folder that nobody else
     can look into before any host is touched: see `mailprov handout`.
@@ -101,7 +103,8 @@ def apply(
     flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
     consent, pace = verb.Consent(yes, flags, details), Pace(canary, batch, max_failures)
     how = verb.How(consent, pace, form, shard, executor, handout)
-    return verb.apply(file, limit, plan, how)
+    default = click.get_current_context().get_parameter_source("file") is ParameterSource.DEFAULT
+    return verb.apply(None if plan and default else file, limit, plan, how)
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from mailprov.model import Effect, Plan
 
@@ -19,6 +20,14 @@ def effects(plan: Plan) -> str:
     """What the plan does to each service, in one line."""
     named = [(name, effect) for name, effect in plan.effects.items() if name != "systemd" and effect is not Effect.NONE]
     return ", ".join(f"{name}: {MEANING[effect]}" for name, effect in named) or "no service is reloaded or restarted"
+
+
+def place(error: BaseException) -> str:
+    """Where a mistake of ours is, without the values that were at hand: those may be secret."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mailprov.errors import MailprovError
 from mailprov.model import Plan
 from mailprov.rollout import FAILURES, Result
 
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def plans(made: Sequence[Plan]) -> str:
-    """Every host's plan; "changed" says whether any has changes."""
-    document = {"format": FORMAT, "changed": any(not plan.empty for plan in made), "hosts": [_plan(p) for p in made]}
+def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
+    """Every host's plan, and why others have none; "changed" says whether any has changes."""
+    document = {
+        "format": FORMAT,
+        "changed": any(not plan.empty for plan in made),
+        "hosts": [_plan(plan) for plan in made],
+        "failed": [{"where": error.where, **_error(error)} for error in failures],
+    }
     return json.dumps(document, indent=2)
 
 
@@ -35,8 +41,12 @@ def _result(made: Result) -> dict[str, object]:
         "verdict": made.verdict.value,
         "changes": made.changes,
         "seconds": round(made.seconds, 3),
-        "error": {"what": error.what, "why": error.why, "cure": error.cure} if error else None,
+        "error": _error(error) if error else None,
     }
+
+
+def _error(error: MailprovError) -> dict[str, str]:
+    return {"what": error.what, "why": error.why, "cure": error.cure}
 
 
 def _plan(made: Plan) -> dict[str, object]:

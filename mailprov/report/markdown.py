@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mailprov.errors import MailprovError
 from mailprov.model import Plan, Reason
 from mailprov.report import effects, printable, text
 from mailprov.rollout import Result
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 
-def plans(made: Sequence[Plan]) -> str:
-    """Every host's plan."""
+def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
+    """Every host's plan, and why others have none."""
     parts = [f"### mailprov: {text.total(made).text}"]
+    parts.extend(f"- ❌ {_cell(f'{error.where}: {error.what}')}" for error in failures)
     for plan in made:
         parts.append(f"#### {_cell(plan.host)}")
         parts.extend(f"- ⚠ {_cell(warning)}" for warning in plan.warnings)

@@ -109,7 +109,7 @@ def rollout(results: Sequence[Result]) -> list[Line]:
     for result in failed[:20]:
         what = result.error.what if result.error else ""
         lines.append(Line(f"    {result.host}: {printable(what)}", "bad"))
-    if failed:
+    if failed or any(result.verdict is Verdict.WAITING for result in results):
         lines.append(Line("  hosts that are done stay done: mend the cause, and run this again to go on", "head"))
     return lines
 

@@ -12,6 +12,7 @@ from mailprov.errors import (
     ConsentError,
     Exit,
     MailprovError,
+    StalePlanError,
 )
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
@@ -19,7 +20,7 @@ from mailprov.plan import prints
 from mailprov.report import effects, text
 from mailprov.report.text import Line
 from mailprov.resources import rows
-from mailprov.rollout import Pace, Result, Verdict, failures, roll_out
+from mailprov.rollout import Pace, Result, Verdict, failures, roll_out, size
 from mailprov.survey import Survey, survey
 from mailprov.verbs import console
 from mailprov.verbs import plan as looking
@@ -27,7 +28,7 @@ from mailprov.verbs.handing import Handing, folder, noted, remind
 from mailprov.verbs.runner import THREADS, Runner
 from mailprov.verbs.session import chosen_names, hosts, load, session, share, worst
 from mailprov.verbs.transact import transact
-from mailprov.verbs.work import bound, verdict
+from mailprov.verbs.work import bound, unmoved, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +52,23 @@ class How:
     handout: Path | None = None
 
 
-def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit:
-    """Plan (or take the plan that was kept), ask, and change host by host, batch by batch; exit 7 when some failed."""
-    plan = planfile.load(kept.read_text(encoding="utf-8"), str(kept)) if kept else None
-    file = Path(plan.declaration) if plan else file
+def apply(file: Path | None, limit: Sequence[str], kept: Path | None, how: How) -> Exit:
+    """Plan (or take the plan that was kept), ask, and change host by host, batch by batch; exit 7 when some failed.
+
+    `file` is the declaration; None: the one that the kept plan was made from.
+    """
+    size(how.pace.batch, 1)  # an error now, and not when passwords have been made
+    plan = planfile.load(kept.read_bytes(), str(kept)) if kept else None
+    file = file or Path(plan.declaration if plan else "mail.yaml")
     spec = load(file)
     where = folder(file, how.handout)
     handing = Handing(where)
-    wanted = chosen_names(spec, limit)
-    # A kept plan is applied to its own hosts and to no other.
-    parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in wanted} if plan else {}
-    if plan and (not parts or (limit and wanted - parts.keys())):
-        held = ", ".join(part.plan.host for part in plan.hosts) or "no host"
-        raise MailprovError("the plan is not for all of these hosts", where=str(kept), why=f"it is for {held}")
-    chosen = share(hosts(spec, list(parts) or limit), how.shard)
+    parts = _parts(plan, str(kept), spec, limit) if plan else {}
+    chosen = share([spec.hosts[name] for name in sorted(parts)] if plan else hosts(spec, limit), how.shard)
     remind(where)
-    if len(chosen) == 1:
+    if not chosen:
+        console.say("nothing to do: it is for no host", "warn")
+    if len(chosen) == 1 and how.executor == THREADS:
         results = [_alone(spec, chosen[0], parts.get(chosen[0].name), how, handing)]
     else:
         runner = Runner(file, how.executor, where.path, spec=spec)
@@ -74,6 +76,23 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit
     handing.settle(results)
     looking.tell_results(results, how.form)
     return worst([result.error for result in results if result.error], len(chosen))
+
+
+def _parts(plan: planfile.PlanFile, kept: str, spec: Spec, limit: Sequence[str]) -> Mapping[str, planfile.Kept]:
+    """What a kept plan holds for its own hosts, and for no other. Raises StalePlanError where one is gone."""
+    wanted = chosen_names(spec, limit)
+    parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in wanted}
+    if wanted - parts.keys():
+        held = ", ".join(part.plan.host for part in plan.hosts) or "no host"
+        raise MailprovError("the plan is not for all of these hosts", where=kept, why=f"it is for {held}")
+    if gone := parts.keys() - spec.hosts.keys():
+        raise StalePlanError(
+            "the declaration changed since the plan was made; nothing was touched",
+            where=kept,
+            why=f"not declared any more: {rows.some(sorted(gone))}",
+            cure="plan again",
+        )
+    return parts
 
 
 # --- one host, on one connection
@@ -86,6 +105,8 @@ def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How,
         with session(declared) as host:
             if part is not None:
                 found = bound(spec, declared, host.identity, part)
+                if part.plan.empty:
+                    unmoved(spec, declared, host, part)
             else:
                 with console.doing(f"looking at {declared.name}"):
                     found = survey(spec, declared, host)
@@ -135,7 +156,12 @@ def _fleet(
     runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planfile.Kept], how: How, handing: Handing
 ) -> list[Result]:
     decided: dict[str, Result] = {}
-    if not parts:
+    declared_by_name = {declared.name: declared for declared in chosen}
+    if parts:
+        # That there is nothing to do for them was true when the plan was made.
+        still = [declared for declared in chosen if parts[declared.name].plan.empty]
+        decided = {result.host: result for result in runner.change(still, parts)} if still else {}
+    else:
         with console.doing(f"looking at {len(chosen)} hosts"):
             found = runner.look(chosen)
         seen = {declared.name: each for declared, each in zip(chosen, found, strict=True)}
@@ -148,15 +174,19 @@ def _fleet(
     shown = noted(runner.spec, plans, handing.where) if handing.where else plans
     console.show(text.plans(shown, details=how.consent.details), err=how.form != "text")
     changed = [plan for plan in plans if not plan.empty]
-    decided |= {plan.host: Result(plan.host, Verdict.UNCHANGED) for plan in plans if plan.empty}
+    unchanged = {plan.host: Result(plan.host, Verdict.UNCHANGED) for plan in plans if plan.empty}
+    decided = unchanged | decided
     if changed and failures(decided.values()) <= how.pace.max_failures:
         _agree(changed, how.consent, f"Apply {sum(len(p.changes) for p in changed)} changes to {len(changed)} hosts?")
         runner = replace(runner, spec=handing.supply(runner.spec, changed))
-    declared_by_name = {declared.name: declared for declared in chosen}
 
     def change(batch: tuple[str, ...]) -> list[Result]:
         console.say(f"now {rows.some(batch, 8)}", "head")
-        return runner.change([declared_by_name[name] for name in batch], parts)
+        try:
+            return runner.change([declared_by_name[name] for name in batch], parts)
+        except MailprovError as error:  # nobody is there to do it
+            console.say(f"Error: {error}", "bad")
+            return [Result(name, Verdict.WAITING, error=error) for name in batch]
 
     results = roll_out([plan.host for plan in changed], how.pace, decided, change)
     return [results[declared.name] for declared in chosen]

@@ -7,13 +7,17 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from mailprov.errors import ConsentError
+from mailprov.model import Secret
 from mailprov.report import printable
 from mailprov.report.text import Line
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 _STYLES: dict[str, dict[str, Any]] = {
     "head": {"bold": True},
@@ -25,6 +29,10 @@ _STYLES: dict[str, dict[str, Any]] = {
     "bad": {"fg": "red", "bold": True},
     "dim": {"dim": True},
 }
+
+
+_spinning: list[Status] = []
+"""what moves at the terminal: it would wipe out a question"""
 
 
 def coloured(stream: IO[str]) -> bool:
@@ -55,8 +63,12 @@ def doing(text: str) -> Iterator[None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(text):
-        yield
+    with Console(stderr=True).status(text) as status:
+        _spinning.append(status)
+        try:
+            yield
+        finally:
+            _spinning.remove(status)
 
 
 def width(text: str) -> int:
@@ -90,6 +102,17 @@ def counting(total: int, text: str) -> Iterator[Callable[[], None]]:
 def interactive() -> bool:
     """Whether somebody is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def secret(text: str) -> Secret:
+    """Ask for something that is not shown. Raises click.Abort where somebody would rather not say it."""
+    for status in _spinning:
+        status.stop()
+    try:
+        return Secret(click.prompt(text, hide_input=True, err=True))
+    finally:
+        for status in _spinning:
+            status.start()
 
 
 def agree(question: str, where: str, *, act: str, untouched: str = "touched", cure: str = "add --yes") -> None:

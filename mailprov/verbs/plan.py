@@ -34,6 +34,8 @@ class How:
 
 def plan(file: Path, limit: Sequence[str], how: How) -> Exit:
     """Look at each host and report what differs; keep the plan; exit 2 on request when something differs."""
+    if how.out is not None:
+        writable(how.out)
     spec = load(file)
     chosen = share(hosts(spec, limit), how.shard)
     with console.doing(f"looking at {len(chosen)} host{'s' if len(chosen) != 1 else ''}"):
@@ -43,15 +45,26 @@ def plan(file: Path, limit: Sequence[str], how: How) -> Exit:
     plans = [result.plan for result in looked]
     where = handing.folder(file, how.handout)
     handing.remind(where)
-    if plans:
-        report(handing.noted(spec, plans, where), how.form, how.details)
+    report(handing.noted(spec, plans, where), how.form, how.details, failures)
     for failure in failures:
         console.say(f"Error: {failure}", "bad")
     if failures:
+        if how.out is not None:
+            console.say(f"not kept in {how.out}: not every host could be looked at", "bad")
         return worst(failures, len(chosen))
     if how.out is not None:
         keep(how.out, file, len(chosen) < len(spec.hosts), looked)
     return Exit.CHANGES if how.detailed_exitcode and any(not made.empty for made in plans) else Exit.DONE
+
+
+def writable(out: Path) -> None:
+    """Raises MailprovError where a plan cannot be kept in `out`: better before all hosts are looked at than after."""
+    if not out.name or not out.parent.is_dir():
+        raise MailprovError(
+            "there is no such folder to keep the plan in", where=str(out), cure="name a file: plan.json"
+        )
+    if out.is_symlink() or (out.exists() and not out.is_file()):
+        raise MailprovError("this is no plain file: a plan would replace it", where=str(out), cure="name another file")
 
 
 def keep(out: Path, file: Path, partial: bool, looked: Sequence[Kept]) -> None:
@@ -59,24 +72,28 @@ def keep(out: Path, file: Path, partial: bool, looked: Sequence[Kept]) -> None:
     text = dump(str(file.resolve()), partial, looked)
     new = out.with_name(out.name + ".new")
     new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
-    new.replace(out)
-    said = " (partial: --limit left hosts out)" if partial else ""
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+            stream.write(text)
+        new.replace(out)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    said = " (partial: some hosts were left out)" if partial else ""
     console.say(f"kept in {out}{said}; next: `mailprov apply {out}`", "good")
 
 
-def report(plans: Sequence[Plan], form: str, details: bool) -> None:
-    """Print the plans."""
+def report(plans: Sequence[Plan], form: str, details: bool, failures: Sequence[MailprovError] = ()) -> None:
+    """Print the plans; in forms that programs read, why there are no others, too."""
     if form == "json":
         from mailprov.report import json
 
-        click.echo(json.plans(plans))
+        click.echo(json.plans(plans, failures))
     elif form == "markdown":
         from mailprov.report import markdown
 
-        click.echo(markdown.plans(plans))
-    else:
+        click.echo(markdown.plans(plans, failures))
+    elif plans:
         console.show([*text.plans(plans, details=details), text.total(plans)])
 
 

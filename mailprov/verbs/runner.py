@@ -7,7 +7,7 @@ travels to it, and none comes back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mailprov import planfile
-from mailprov.errors import HostError, MailprovError
+from mailprov.errors import HostError, MailprovError, UndecidedError
 from mailprov.handout.folder import Folder
 from mailprov.model import HostSpec, Spec
 from mailprov.planfile import Kept
+from mailprov.report import place
 from mailprov.resources.rows import some
-from mailprov.rollout import Result
+from mailprov.rollout import Result, Verdict
 from mailprov.survey import prepare
-from mailprov.verbs import handing, work
+from mailprov.verbs import console, handing, work
 from mailprov.verbs.session import host, load
 
 T = TypeVar("T")
@@ -46,24 +47,78 @@ class Runner:
 
     def look(self, chosen: Sequence[HostSpec]) -> list[Kept | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
-        return told_apart(self._each(_look_there, work.look, [(declared,) for declared in chosen], LOOKS))
+        with self._begun(_look_there, work.look, [(declared,) for declared in chosen], LOOKS) as futures:
+            if self.where == THREADS:
+                prepare(chosen)
+            pairs = zip(chosen, futures, strict=True)
+            return told_apart([_looked(declared.name, future) for declared, future in pairs])
 
     def change(self, chosen: Sequence[HostSpec], parts: Mapping[str, Kept]) -> list[Result]:
-        """Carry out each host's plan. Raises MailprovError for `where`."""
-        there = partial(_change_there, str(self.handout.resolve()))
-        return self._each(there, work.change, [(declared, parts[declared.name]) for declared in chosen], CHANGES)
+        """Carry out each host's plan; whoever interrupts that waits for the hosts that are at work, and for no other.
 
-    def _each(
+        Raises MailprovError for `where`.
+        """
+        there = partial(_change_there, str(self.handout.resolve()))
+        calls = [(declared, parts[declared.name]) for declared in chosen]
+        with self._begun(there, work.change, calls, CHANGES) as futures:
+            try:
+                wait(futures)
+            except KeyboardInterrupt:
+                left = sum(future.cancel() for future in futures)
+                at_work = len(futures) - left - sum(future.done() and not future.cancelled() for future in futures)
+                console.say(f"interrupted: nothing more is begun; waiting for {at_work} at work", "warn")
+            pairs = zip(chosen, futures, strict=True)
+            return [_changed(declared.name, future) for declared, future in pairs]
+
+    @contextmanager
+    def _begun(
         self, there: Callable[..., T], here: Callable[..., T], calls: Sequence[tuple[Any, ...]], most: int
-    ) -> list[T]:
+    ) -> Iterator[list[Future[T]]]:
+        """The calls on their way; what is not begun never is, when the block ends with an error."""
         with executor(self.where, min(most, len(calls))) as pool:
-            if self.where == THREADS:
-                futures = [pool.submit(here, self.spec, *words) for words in calls]
-                prepare([words[0] for words in calls])
-            else:
-                path = str(self.file.resolve())
-                futures = [pool.submit(there, path, words[0].name, *map(_light, words[1:])) for words in calls]
-            return [future.result() for future in futures]
+            futures: list[Future[T]] = []
+            path = str(self.file.resolve())
+            try:
+                for words in calls:
+                    if self.where == THREADS:
+                        futures.append(pool.submit(here, self.spec, *words))
+                    else:
+                        futures.append(pool.submit(there, path, words[0].name, *map(_light, words[1:])))
+                yield futures
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+
+def _looked(name: str, future: Future[Kept | MailprovError]) -> Kept | MailprovError:
+    try:
+        return future.result()
+    except MailprovError as error:
+        error.where = error.where or name
+        return error
+    except Exception as error:
+        return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), cure=_REPORT)
+
+
+def _changed(name: str, future: Future[Result]) -> Result:
+    if future.cancelled():
+        return Result(name, Verdict.WAITING, error=MailprovError("interrupted before it was begun", where=name))
+    try:
+        return future.result()
+    except MailprovError as error:  # a worker elsewhere could not even begin
+        error.where = error.where or name
+        made = Result(name, Verdict.FAILED, error=error)
+    except Exception as error:
+        what = _MISTAKE.format(type(error).__name__)
+        lost = UndecidedError(what, where=name, why=place(error), cure=f"see `mailprov status`; {_REPORT}")
+        made = Result(name, Verdict.UNKNOWN, error=lost)
+    console.say(f"Error: {made.error}", "bad")
+    return made
+
+
+_MISTAKE = "a mistake of mailprov's, or the end of the worker, ended the work: {}"
+_REPORT = "please report this line"
 
 
 def told_apart(found: Sequence[Kept | MailprovError]) -> list[Kept | MailprovError]:
@@ -110,7 +165,7 @@ def executor(where: str, most: int) -> Iterator[Executor]:
 
 def _light(part: Kept) -> Kept:
     """Without what the declaration and the host hold: a worker takes that from them again."""
-    return planfile.load(planfile.dump("", False, [part]), "").hosts[0]
+    return planfile.load(planfile.dump("", False, [part]).encode(), "").hosts[0]
 
 
 def _read(file: str, name: str) -> tuple[Spec, HostSpec]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.errors import Exit, MailprovError
+from mailprov.errors import ConnectError, Exit, MailprovError
 from mailprov.host import Host
 from mailprov.model import HostSpec, Secret, Spec
 from mailprov.verbs import console
@@ -82,7 +83,7 @@ def session(declared: HostSpec) -> Iterator[Host]:
     """A session with a host, ended when the block is."""
     from mailprov.host.door import open_host
 
-    opened = open_host(declared, ask=_ask if console.interactive() else None)
+    opened = open_host(declared, ask=_asker() if console.interactive() else None)
     try:
         yield opened
     finally:
@@ -105,8 +106,32 @@ def each(file: Path, limit: Sequence[str], verb: Callable[[Spec, HostSpec, Host]
     return worst(failures, len(chosen))
 
 
-def _ask(text: str) -> Secret:
-    return Secret(click.prompt(text, hide_input=True, err=True))
+def _told(text: str) -> Secret:
+    try:
+        return console.secret(text)
+    except click.Abort:
+        if threading.current_thread() is threading.main_thread():
+            raise
+        raise ConnectError(f"{text}: nobody said it") from None  # here it would end one host's thread, and nothing else
+
+
+_one_question = threading.Lock()
+_answers: dict[str, Secret] = {}
+"""what was asked for, by the question: one key opens many hosts, and each one twice when it is changed"""
+
+
+def _asker() -> Callable[[str], Secret]:
+    """What asks for one session, one question at a time; nothing again, unless what was said before proved wrong."""
+    given: dict[str, Secret] = {}
+
+    def ask(text: str) -> Secret:
+        with _one_question:
+            if text not in _answers or _answers[text] is given.get(text):
+                _answers[text] = _told(text)
+            given[text] = _answers[text]
+            return given[text]
+
+    return ask
 
 
 def worst(failures: Iterable[MailprovError], count: int) -> Exit:

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 from mailprov import planfile
+from mailprov.apply import stale
 from mailprov.errors import ConnectError, MailprovError, RevertedError, StalePlanError, UndecidedError
+from mailprov.host import Host
 from mailprov.model import HostSpec, Spec
 from mailprov.passwords import initial_hash
 from mailprov.plan import prints
@@ -30,15 +32,30 @@ def look(spec: Spec, declared: HostSpec) -> Kept | MailprovError:
 
 
 def change(spec: Spec, declared: HostSpec, part: Kept) -> Result:
-    """Carry out one host's plan, and say what became of it."""
+    """Carry out one host's plan, and say what became of it.
+
+    A host for which the plan holds nothing, or that is as declared by now, must be seen to be so: what was cut off
+    elsewhere can be run again.
+    """
     from mailprov.verbs.transact import transact
 
     begun, changes, handed = time.monotonic(), len(part.plan.changes), False
     try:
         with session(declared) as host:
             found = bound(spec, declared, host.identity, part)
+            if part.plan.empty:
+                unmoved(spec, declared, host, part)
+                return Result(declared.name, Verdict.UNCHANGED, 0, time.monotonic() - begun)
             handed = True
-            transact(found, spec, declared, host, _quietly(declared.name))
+            try:
+                transact(found, spec, declared, host, _quietly(declared.name))
+            except StalePlanError as moved:
+                try:
+                    unmoved(spec, declared, host, part)
+                except StalePlanError:
+                    raise moved from None
+                console.say(f"  {declared.name}: unchanged, it is as declared already", "good")
+                return Result(declared.name, Verdict.UNCHANGED, 0, time.monotonic() - begun)
     except MailprovError as error:
         error.where = error.where or declared.name
         made = verdict(error, handed=handed)
@@ -59,6 +76,13 @@ def bound(spec: Spec, declared: HostSpec, identity: str, part: Kept) -> Survey:
         raise StalePlanError("this is not the host that the plan was made for", where=declared.name, why=why)
     desired = mailhost.desired(spec, declared, part.plan.facts, initial_hash)
     return Survey(planfile.bind(part, desired), script(spec, declared), part.seen)
+
+
+def unmoved(spec: Spec, declared: HostSpec, host: Host, part: Kept) -> None:
+    """Look at a host for which a kept plan holds nothing to do. Raises StalePlanError where there is something now."""
+    now = survey(spec, declared, host)
+    if not now.plan.empty or now.plan.facts.machine_id != part.plan.facts.machine_id:
+        raise stale(part.seen, now.seen, declared.name)
 
 
 def verdict(error: MailprovError, *, handed: bool) -> Verdict:

@@ -164,7 +164,9 @@ def test_a_worker_elsewhere_finds_the_passwords_in_the_folder(tmp_path: Path, mo
     spec, plan = planned(tmp_path, ANN)
     folder = Folder(tmp_path / "handout")
     made = Handing(folder).supply(spec, [plan]).users[0].password.plaintext
-    part = planfile.load(planfile.dump("", False, [planfile.Kept(plan, "", prints(plan.desired), {})]), "").hosts[0]
+    part = planfile.load(
+        planfile.dump("", False, [planfile.Kept(plan, "", prints(plan.desired), {})]).encode(), ""
+    ).hosts[0]
     seen: list[Spec] = []
 
     def change(spec: Spec, *_: object) -> Result:

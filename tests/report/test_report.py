@@ -193,4 +193,4 @@ def test_json_tells_programs_whether_anything_changes(tmp_path: Path) -> None:
     changed, converged = real(tmp_path)
     assert reader.loads(json.plans([changed, converged]))["changed"] is True
     assert reader.loads(json.plans([converged]))["changed"] is False
-    assert reader.loads(json.plans([])) == {"format": 1, "changed": False, "hosts": []}
+    assert reader.loads(json.plans([])) == {"format": 1, "changed": False, "hosts": [], "failed": []}

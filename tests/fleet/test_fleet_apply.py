@@ -1,0 +1,281 @@
+"""A rollout from the command line to the report, its hosts in memory: kept plans, and all that comes between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from simulated_host import BASE, HASH, SimulatedHost
+
+from mailprov import cli
+from mailprov.apply import stale
+from mailprov.errors import ConnectError, Exit, MailprovError, StalePlanError
+from mailprov.host.fake import FakeHost
+from mailprov.model import HostSpec, Spec
+from mailprov.survey import Survey
+from mailprov.verbs import runner, work
+from mailprov.verbs import session as sessions
+
+
+class Fleet:
+    """`hosts` by name; `opened` are the connections made, `begun` the changes; `gone` cannot be reached."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.document: dict[str, Any] = yaml.safe_load(BASE.replace("$HASH", HASH))
+        self.hosts: dict[str, SimulatedHost] = {}
+        self.opened: list[str] = []
+        self.begun: list[str] = []
+        self.gone: set[str] = set()
+        self.before: Callable[[str], None] = lambda name: None
+
+    def declare(self, count: int) -> None:
+        names = [f"h{number}" for number in range(1, count + 1)]
+        self.document["hosts"] = {
+            name: {"address": f"192.0.2.{at}", "hostname": f"{name}.example.com"} for at, name in enumerate(names, 1)
+        }
+        for at, name in enumerate(names, 1):
+            self.hosts.setdefault(name, SimulatedHost(machine=f"{at:032}"))
+
+    def run(self, *words: str) -> int:
+        self.opened, self.begun = [], []
+        (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.document), encoding="utf-8")
+        return cli.run(list(words))
+
+    def open(self, declared: HostSpec, *, ask: object = None) -> FakeHost:
+        self.opened.append(declared.name)
+        if declared.name in self.gone:
+            raise ConnectError("no answer", where=declared.name)
+        return FakeHost(declared.name, self.hosts[declared.name].respond)
+
+    def transact(self, found: Survey, spec: Spec, declared: HostSpec, *_: object) -> None:
+        self.begun.append(declared.name)
+        self.before(declared.name)
+        host = self.hosts[declared.name]
+        now = host_sees(host, spec, declared)
+        if now.plan.digest != found.plan.digest:
+            raise stale(found.seen, now.seen, declared.name)
+        host.become(spec, declared.name)
+
+
+def host_sees(host: SimulatedHost, spec: Spec, declared: HostSpec) -> Survey:
+    return work.survey(spec, declared, host.host())
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    made = Fleet(tmp_path)
+    made.declare(5)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOB_INITIAL", "correct horse")
+    monkeypatch.setattr("mailprov.host.door.open_host", made.open)
+    monkeypatch.setattr("mailprov.verbs.transact.transact", made.transact)
+    monkeypatch.setattr("mailprov.verbs.apply.transact", made.transact)
+    return made
+
+
+def verdicts(out: str) -> dict[str, str]:
+    return {host["host"]: host["verdict"] for host in json.loads(out)["hosts"]}
+
+
+JSON = ("--format", "json")
+
+
+# --- a kept plan
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", "h1")])
+def test_a_plan_without_changes_is_no_word_about_hosts_that_nobody_looked_at(
+    fleet: Fleet, limit: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fleet.run("apply", "--yes") == 0
+    assert fleet.run("plan", "--out", "kept.json") == 0
+    assert fleet.run("apply", "kept.json", "--yes", *limit) == 0
+    assert fleet.opened == (["h1"] if limit else sorted(fleet.hosts))
+    fleet.hosts["h1"].entries.clear()
+    assert fleet.run("apply", "kept.json", "--yes", *limit) == (Exit.STALE if limit else Exit.PARTIAL)
+    assert "h1: the host changed after it was looked at" in capsys.readouterr().err
+    fleet.gone = set(fleet.hosts)
+    assert fleet.run("apply", "kept.json", "--yes", *limit) != 0
+
+
+def test_what_was_cut_off_goes_on_with_the_same_plan(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.run("plan", "--out", "kept.json") == 0
+    fleet.gone = {"h3"}
+    capsys.readouterr()
+    assert fleet.run("apply", "kept.json", "--yes", *JSON) == Exit.PARTIAL
+    assert [*verdicts(capsys.readouterr().out).values()] == ["applied", "applied", "failed", "waiting", "waiting"]
+    fleet.gone = set()
+    assert fleet.run("apply", "kept.json", "--yes", *JSON) == 0
+    assert [*verdicts(capsys.readouterr().out).values()] == ["unchanged", "unchanged", "applied", "applied", "applied"]
+
+
+def test_what_moved_since_is_no_host_that_is_done(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.run("plan", "--out", "kept.json") == 0
+    fleet.hosts["h1"].users["somebody"] = "vmail:x:1:1::/:/bin/sh\n"
+    fleet.hosts["h1"].packages_["postfix"] = "1.0"
+    capsys.readouterr()
+    assert fleet.run("apply", "kept.json", "--yes", *JSON) == Exit.PARTIAL
+    said = capsys.readouterr()
+    assert verdicts(said.out)["h1"] == "failed"
+    assert "moved: " in said.err
+
+
+def test_a_plan_is_for_its_own_hosts(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.run("plan", "--out", "all.json") == 0
+    assert fleet.run("plan", "--out", "one.json", "--limit", "h1") == 0
+    hosts = fleet.document["hosts"]
+    hosts["other"] = hosts.pop("h1")
+    fleet.document["groups"] = {"h1": {"hosts": ["other"]}}
+    for plan in ("one.json", "all.json"):
+        assert fleet.run("apply", plan, "--yes") == Exit.STALE
+        assert "not declared any more: h1" in capsys.readouterr().err
+    assert fleet.begun == []
+
+
+def test_the_declaration_may_be_elsewhere_now(fleet: Fleet, tmp_path: Path) -> None:
+    assert fleet.run("plan", "--out", "kept.json") == 0
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mail.yaml").rename(tmp_path / "elsewhere/mail.yaml")
+    words = ["apply", "kept.json", "--yes", "-f"]
+    assert cli.run([*words, "absent.yaml"]) == Exit.INVALID
+    assert cli.run([*words, "elsewhere/mail.yaml"]) == 0
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 200_000, b"[1]", b"mailprov: 1\n", b"", b'{"format": "mail'])
+def test_what_is_no_plan(fleet: Fleet, tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kept.json").write_bytes(data)
+    assert fleet.run("apply", "kept.json", "--yes") == Exit.ERROR
+    said = capsys.readouterr().err
+    assert "kept.json: this is not a plan" in said
+    assert "mailprov apply -f mail.yaml" in said
+
+
+# --- where a plan is kept, and when not
+
+
+@pytest.mark.parametrize("out", ["", ".", "/", "folder", "link", "absent/plan.json"])
+def test_a_plan_replaces_nothing_but_a_plan(fleet: Fleet, tmp_path: Path, out: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    assert fleet.run("plan", "--out", out) == Exit.ERROR
+    assert fleet.opened == []
+    assert (tmp_path / "link").is_symlink()
+    assert not [*tmp_path.glob("*.new")]
+
+
+def test_programs_are_told_of_hosts_without_a_plan(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet.gone = {"h2"}
+    assert fleet.run("plan", *JSON, "--out", "kept.json") == Exit.PARTIAL
+    said = capsys.readouterr()
+    assert json.loads(said.out)["failed"] == [{"where": "h2", "what": "no answer", "why": "", "cure": ""}]
+    assert "not kept in kept.json" in said.err
+    assert fleet.run("plan", "--format", "markdown") == Exit.PARTIAL
+    assert "❌ h2: no answer" in capsys.readouterr().out
+    fleet.gone = set(fleet.hosts)
+    assert fleet.run("plan", *JSON) == Exit.PARTIAL
+    assert len(json.loads(capsys.readouterr().out)["failed"]) == 5
+
+
+def test_a_shard_without_hosts_is_done(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.run("plan", *JSON, "--shard", "7/8", "--out", "kept.json") == 0
+    assert json.loads(capsys.readouterr().out)["hosts"] == []
+    assert fleet.run("apply", "kept.json", "--yes") == 0
+
+
+# --- before anything is begun
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", "h1")])
+@pytest.mark.parametrize("words", [("--batch", "bananas"), ("--batch", "0"), ("--executor", "bananas")])
+def test_a_wrong_option_makes_no_password(
+    fleet: Fleet, tmp_path: Path, words: tuple[str, str], limit: tuple[str, ...]
+) -> None:
+    fleet.document["users"].append({"address": "new@example.com"})
+    assert fleet.run("apply", "--yes", *words, *limit) == Exit.ERROR
+    assert fleet.begun == []
+    assert not (tmp_path / "handout").exists()
+
+
+# --- what comes between
+
+
+def test_a_mistake_on_one_host_is_one_hosts(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(name: str) -> None:
+        if name == "h4":
+            raise ValueError("secret")
+
+    fleet.before = fail
+    assert fleet.run("apply", "--yes", "--batch", "100%", *JSON) == Exit.PARTIAL
+    said = capsys.readouterr()
+    assert [*verdicts(said.out).values()] == ["applied", "applied", "applied", "unknown", "applied"]
+    assert "ValueError" in said.err
+    assert "secret" not in said.err
+
+
+def test_whoever_interrupts_gets_a_report(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "CHANGES", 1)
+    held = threading.Event()
+
+    def interrupt(name: str) -> None:
+        if name == "h2":
+            held.wait(0.3)  # until the main thread waits
+            os.kill(os.getpid(), signal.SIGINT)
+            held.wait(0.3)  # until it has heard of it
+
+    fleet.before = interrupt
+    assert fleet.run("apply", "--yes", "--batch", "3", *JSON) == Exit.PARTIAL
+    said = capsys.readouterr()
+    assert [*verdicts(said.out).values()] == ["applied", "applied", "waiting", "waiting", "waiting"]
+    assert "nothing more is begun; waiting for 1 at work" in said.err
+    assert fleet.begun == ["h1", "h2"]
+
+
+def test_whoever_should_do_the_work_is_gone(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, times = runner.executor, iter(range(9))
+
+    @contextmanager
+    def until_the_third(where: str, most: int) -> Iterator[Any]:
+        if next(times) == 2:
+            raise MailprovError("no Dask scheduler answers", where=where)
+        with there(where, most) as pool:
+            yield pool
+
+    monkeypatch.setattr(runner, "executor", until_the_third)
+    assert fleet.run("apply", "--yes", "--batch", "2", *JSON) == Exit.PARTIAL
+    said = capsys.readouterr()
+    assert [*verdicts(said.out).values()] == ["applied", "waiting", "waiting", "waiting", "waiting"]
+    assert "no Dask scheduler answers" in said.err
+
+
+def test_one_passphrase_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(sessions, "_answers", {})
+    monkeypatch.setattr(sessions.console, "secret", lambda text: asked.append(text) or object())
+    one, other = sessions._asker(), sessions._asker()
+    assert one("passphrase of id") is other("passphrase of id")
+    assert asked == ["passphrase of id"]
+    wrong = one("passphrase of id")
+    assert wrong is not None
+    assert asked == ["passphrase of id"] * 2, "what is asked for again was wrong"
+    assert other("passphrase of id") is wrong
+    other("passphrase of another")
+    assert asked[2:] == ["passphrase of another"]
+
+
+def test_stale_names_what_moved() -> None:
+    error = stale({}, {}, "h1")
+    assert isinstance(error, StalePlanError)
+    assert "something that is not shown" in str(error)
