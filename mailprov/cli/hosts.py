@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from mailprov.cli.options import declaration, formatted, handed, in_file, sharded
+from mailprov.cli.options import address, declaration, formatted, handed, in_file, sharded
 from mailprov.cli.root import cli
 from mailprov.errors import Exit, MailprovError
 
@@ -110,9 +110,15 @@ def apply(
 @cli.command()
 @declaration
 @formatted
-@click.option("--user", metavar="ADDRESS", help="Log in as this account instead of one made for the check.")
+@click.option(
+    "--user", type=address, metavar="ADDRESS", help="Log in as this account instead of one made for the check."
+)
 @click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
-@click.option("--no-login", is_flag=True, help="Only look at the listeners: no account, nothing sent, no SSH.")
+@click.option(
+    "--no-login",
+    is_flag=True,
+    help="Only look at the listeners: no account, nothing sent; SSH only where the host keeps its own certificate.",
+)
 @click.option("--ca", type=click.Path(path_type=Path, exists=True), help="A PEM bundle of further root certificates.")
 @click.option("--details", is_flag=True, help="Show every step and its time, or every account.")
 @click.option("--all-users", is_flag=True, help="Log in every account whose password is known, by all that it may use.")
@@ -159,7 +165,7 @@ def verify(
 @click.option("--limit", "--host", "limit", multiple=True, metavar="NAME", help="Only this host, or this group's.")
 @formatted
 @click.option("--provider", default="", metavar="NAME", help="Look at a mail provider (see `mailprov providers`).")
-@click.option("--user", default="", metavar="ADDRESS", help="Whose mail does not work.")
+@click.option("--user", default="", type=address, metavar="ADDRESS", help="Whose mail does not work.")
 @click.option("--password-env", default="", metavar="NAME", help="The variable with the password, to try one login.")
 @click.option("--protocol", type=click.Choice(["pop3", "imap", "submission", "smtp"]), help="Look at this one only.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port that the mail program is set to.")
@@ -248,7 +254,7 @@ def rollback(file: Path, limit: tuple[str, ...], target: str | None, yes: bool) 
 
 
 @cli.command()
-@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...")
 @declaration
 @click.option("--delete", "count", type=int, metavar="N", help="Delete them: N must be how many mailboxes that are.")
 def purge(addresses: tuple[str, ...], file: Path, limit: tuple[str, ...], count: int | None) -> Exit:

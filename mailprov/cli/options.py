@@ -8,7 +8,20 @@ from typing import Any, TypeVar
 
 import click
 
+from mailprov.errors import MailprovError
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def address(text: str) -> str:
+    """An address as the declaration has it: lower case, A-labels; "" stays. Raises MailprovError for what is none."""
+    from mailprov.spec.addresses import mailbox
+    from mailprov.spec.desk import Wrong
+
+    try:
+        return mailbox(text) if text else ""
+    except Wrong as wrong:
+        raise MailprovError(str(wrong), cure="write the whole address: alice@example.com") from wrong
 
 
 def declaration(function: F) -> F:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.cli.options import declaration, handed, in_file
+from mailprov.cli.options import address, declaration, handed, in_file
 from mailprov.cli.root import cli
 from mailprov.errors import Exit, MailprovError
 
@@ -63,7 +63,7 @@ def handout_list(file: Path, handout: Path | None) -> Exit:
 
 
 @handout.command("purge")
-@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...")
 @in_file
 @handed
 @click.option("--expired", is_flag=True, help="Only those that should have gone by now.")
@@ -79,7 +79,7 @@ def handout_purge(addresses: tuple[str, ...], file: Path, handout: Path | None, 
 
 
 @handout.command("send")
-@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...")
 @in_file
 @handed
 @click.option("--passwords", is_flag=True, help="Each one's generated password, to the contact address.")
@@ -123,7 +123,9 @@ def handout_send(
 @cli.command()
 @declaration
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder.")
-@click.option("--user", "users", multiple=True, metavar="ADDRESS", help="Only for this person (may be given again).")
+@click.option(
+    "--user", "users", multiple=True, type=address, metavar="ADDRESS", help="Only for this person (may be given again)."
+)
 @click.option("--lang", default="en,zh", show_default=True, metavar="TAGS", help="The languages of the guides.")
 @click.option(
     "--prefer",

@@ -123,12 +123,23 @@ def verification(checks: Sequence[Check], *, details: bool = False) -> list[Line
         lines.extend(_check(check) for check in made if details or not check.ok)
     failed = next((check for check in checks if check.failed), None)
     warned = sum(check.warns for check in checks)
+    unseen = len({check.endpoint for check in checks if _unseen(check)})
     if failed is not None:
         return [*lines, Line(f"  FAILED at {failed.endpoint}: {failed.step}: {printable(failed.detail)}", "bad")]
-    return [*lines, Line(f"  verified: {len(checks)} checks, {warned} warning{'' if warned == 1 else 's'}", "good")]
+    text = f"{len(checks)} check{'' if len(checks) == 1 else 's'}, {warned} warning{'' if warned == 1 else 's'}"
+    if unseen:
+        return [*lines, Line(f"  {text}; {unseen} listener{'' if unseen == 1 else 's'} not seen from here", "warn")]
+    return [*lines, Line(f"  verified: {text}", "good")]
+
+
+def _unseen(check: Check) -> bool:
+    return check.step == "connect" and check.warns
 
 
 def _listener(made: Sequence[Check]) -> Line:
+    if _unseen(made[0]):
+        endpoint = made[0].endpoint
+        return Line(f"  {'-':<4} {endpoint.protocol:<10} {endpoint.port:>5}  not seen from here", "warn")
     failed = any(check.failed for check in made)
     went = [
         check.step for check in made if check.ok and check.step in ("tls", "login", "send", "fetch", "relay refused")

@@ -33,11 +33,12 @@ def items(host: HostSpec, facts: Facts, render: Render = render) -> tuple[Item, 
 
 def ruleset(host: HostSpec, facts: Facts, render: Render = render) -> str:
     """The nft script. The ports on which SSH is really reached stay open, whatever is declared."""
-    narrowed = {rule.port: rule.sources for rule in host.firewall.allow if rule.sources}
+    ssh = set(facts.ssh_ports)
+    narrowed = {rule.port: rule.sources for rule in host.firewall.allow if rule.sources and rule.port not in ssh}
     declared = {port for _, _, port in host.services.ports()} | {rule.port for rule in host.firewall.allow}
     values = {
         "ssh_ports": facts.ssh_ports,
-        "open": tuple(sorted(declared - narrowed.keys() - set(facts.ssh_ports))),
+        "open": tuple(sorted(declared - narrowed.keys() - ssh)),
         "narrowed": tuple((port, _words(nets, 4), _words(nets, 6)) for port, nets in sorted(narrowed.items())),
     }
     return render("nftables/mailprov.nft", values)

@@ -230,6 +230,11 @@ def _check_rules(hosts: Sequence[Host], desk: Desk) -> None:
     """Complain about rules for mail ports that no host with the rule opens; warn of rules that nobody applies."""
     opened: dict[Origin, tuple[int, bool, bool]] = {}
     for host in hosts:
+        for rule, origin in host.layer.allow:
+            if rule.port == (host.spec.ssh.port or _SSH_PORT) and rule.sources and host.spec.firewall.manage:
+                what = f"SSH on {host.spec.name} stays open to everyone: this rule has no effect"
+                desk.warn(origin, what, "mailprov never locks you out; narrow SSH in a table of your own")
+    for host in hosts:
         ports = {port for _, _, port in host.spec.services.ports()}
         for rule, origin in host.layer.allow:
             _, served, managed = opened.get(origin, (0, False, False))

@@ -36,7 +36,9 @@ def quota(text: str) -> int | None:
         raise Wrong("this is not a size", "for example 2GiB, 500MB or unlimited")
     number, unit = found[1], found[2]
     if unit.lower() not in _UNITS:
-        likely = unit[:1].upper() if unit[:1].upper() in set("KMGT") and len(unit) == 1 else "G"
+        # Whoever writes 2048 alone counts in MiB, whoever writes 2 in GiB.
+        usual = "G" if Fraction(number) < 100 else "M"
+        likely = unit[:1].upper() if unit[:1].upper() in set("KMGT") and len(unit) == 1 else usual
         raise Wrong(f'"{text}" has no unit that is known here', f"did you mean {number}{likely}iB?")
     size = Fraction(number) * _UNITS[unit.lower()]
     if size.denominator != 1:

@@ -33,6 +33,8 @@ _CURES: Final = {
     ("from", "minItems"): "leave the key out to allow everyone",
     ("hosts", "minItems"): "leave the key out to serve the domain on every host",
     ("mailprov", "const"): "write `mailprov: 1`",
+    ("certificate", "type"): "write {file: certs/mail.pem}",
+    ("key", "type"): "write {file: certs/mail.key}",
     ("password", "type"): "write {initial: {env: NAME}} or {hash: …}; passwords do not stand in this file",
 }
 _UNKNOWN: Final = {
@@ -146,7 +148,8 @@ def _tls_sources(departure: Departure) -> Problem:
     if given in (["certificate"], ["key"]):
         other = "key" if given == ["certificate"] else "certificate"
         return Problem((*path, given[0]), f"`{given[0]}` needs `{other}`", f"add `{other}`", of_key=True)
-    sources = " and ".join(f"`{key}`" for key in given)
+    apart = [key for key in given if key != "key" or "certificate" not in given]  # these two are one source
+    sources = " and ".join(f"`{key}`" for key in apart)
     return Problem(
         path,
         f"{sources} exclude each other",
@@ -170,7 +173,8 @@ def _type(departure: Departure) -> Words:
 
 def _enum(departure: Departure) -> Words:
     choices = [str(choice) for choice in departure.wanted]
-    close = get_close_matches(str(departure.found)[:100], choices, 1, 0.6)
+    found = str(departure.found)[:100]
+    close = get_close_matches(found, choices, 1, 0.6) or get_close_matches(found.lower(), choices, 1, 0.6)
     cure = f"did you mean `{close[0]}`?" if close else f"choose from {', '.join(choices)}"
     return f"{shown(departure.found)} is not one of {', '.join(choices)}", cure
 

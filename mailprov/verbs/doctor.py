@@ -24,8 +24,6 @@ from mailprov.providers import Protocol as Catalogued
 from mailprov.providers import Provider, catalogue, corrected, search
 from mailprov.report import json, markdown, text
 from mailprov.report.text import Line
-from mailprov.spec.addresses import mailbox
-from mailprov.spec.desk import Wrong
 from mailprov.survey import ask
 from mailprov.verbs import console, outside
 from mailprov.verbs.session import hosts, load, session, worst
@@ -97,7 +95,6 @@ def ip(text: str) -> str:
 
 def doctor(file: Path, limit: Sequence[str], form: str, how: How) -> Exit:
     """Find out why mail does not work; exit 9 when a cause was found."""
-    how = replace(how, user=_address(how.user))
     if how.provider:
         return _tell([elsewhere(_provider(how.provider), how)], form, how)
     spec = load(file)
@@ -269,13 +266,6 @@ def _known(declared: HostSpec, roots: Path | None) -> str:
     if roots is not None and "-----BEGIN CERTIFICATE-----" not in bundle:
         raise MailprovError(f"{roots} holds no certificate in PEM", where="--ca", cure="give a file that has some")
     return f"{declared.tls.chain}\n{bundle}"
-
-
-def _address(user: str) -> str:
-    try:
-        return mailbox(user) if user else ""
-    except Wrong as wrong:
-        raise MailprovError(str(wrong), where="--user", cure="write the whole address: alice@example.com") from wrong
 
 
 def _hosts_of(spec: Spec, chosen: tuple[HostSpec, ...], user: str) -> tuple[HostSpec, ...]:

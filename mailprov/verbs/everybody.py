@@ -47,6 +47,9 @@ def verify(file: Path, limit: Sequence[str], form: str, how: How) -> Exit:
         how.junit.write_bytes(logins.junit(rolls))
     if failures:
         return worst(failures, len(chosen))
+    if any(roll.without for roll in rolls) and not any(roll.logins for roll in rolls):
+        console.say("nobody was logged in: no password is known here", "bad")
+        return Exit.UNVERIFIED
     return Exit.UNVERIFIED if any(roll.failed for roll in rolls) else Exit.DONE
 
 

@@ -154,6 +154,15 @@ def shell(json_schema: bool, completion: str | None) -> Exit:
     return Exit.DONE
 
 
+def _line_of_stdin() -> str:
+    try:
+        line = sys.stdin.buffer.readline().decode()
+    except UnicodeDecodeError:
+        cure = "clients send passwords in UTF-8: give it as UTF-8"
+        raise MailprovError("the password is not UTF-8", where="standard input", cure=cure) from None
+    return line.removesuffix("\n").removesuffix("\r")
+
+
 def password(scheme: str) -> Exit:
     """Print the hash of a password that is asked for twice, or read as one line of stdin."""
     from mailprov.passwords import sha512_crypt
@@ -161,9 +170,11 @@ def password(scheme: str) -> Exit:
     if console.interactive():
         text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
-        text = sys.stdin.readline().rstrip("\n")
+        text = _line_of_stdin()
     if not text:
         raise MailprovError("the password is empty", cure="give it as one line of standard input")
+    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
+        raise MailprovError("the password holds control characters", cure="nobody could type it: choose another one")
     if scheme != "SHA512-CRYPT":
         raise MailprovError(f"{scheme} is not known here")
     click.echo(sha512_crypt(Secret(text)).reveal())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mailprov.errors import Exit, SpecError
 from mailprov.model import User
 from mailprov.report.text import Line
+from mailprov.spec.encodings import named
 from mailprov.spec.staff import Preview, preview
 from mailprov.verbs import console
 
@@ -27,8 +30,16 @@ def show_import(file: Path, encoding: str, domain: str) -> Exit:
 
 
 def _item(file: Path, encoding: str, domain: str) -> str:
-    more = [f"{key}: {value}" for key, value in (("encoding", encoding), ("domain", domain)) if value]
-    return f"{{from_csv: {{{', '.join([f'file: {file}', *more])}}}}}" if more else f"{{from_csv: {file}}}"
+    more = {"encoding": named(encoding) if encoding else "", "domain": domain}
+    said = [f", {key}: {_text(value)}" for key, value in more.items() if value]
+    return f"{{from_csv: {{file: {_text(str(file))}{''.join(said)}}}}}" if said else f"{{from_csv: {_text(str(file))}}}"
+
+
+def _text(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+
+
+_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 
 
 def _lines(found: Preview) -> Iterator[Line]:

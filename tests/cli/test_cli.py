@@ -34,8 +34,9 @@ def mailprov(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.delenv("ALICE_INITIAL", raising=False)
     monkeypatch.setenv("BOB_INITIAL", "correct horse")
 
-    def call(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin, newline=None))
+    def call(*arguments: str, stdin: str | bytes = "") -> tuple[int, str, str]:
+        given = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         capsys.readouterr()
         status = run(list(arguments))
         said = capsys.readouterr()
@@ -297,6 +298,57 @@ def test_an_empty_password_is_refused(stdin: str, mailprov: Run) -> None:
     status, out, err = mailprov("password", stdin=stdin)
     assert (status, out) == (1, "")
     assert "the password is empty" in err
+
+
+@pytest.mark.parametrize(
+    ("stdin", "why"), [("密码".encode("gb18030"), "is not UTF-8"), (b"hunter\x0b2\n", "holds control characters")]
+)
+def test_a_password_that_nobody_could_type_is_refused(stdin: bytes, why: str, mailprov: Run) -> None:
+    status, out, err = mailprov("password", stdin=stdin)
+    assert (status, out) == (1, "")
+    assert why in err
+
+
+ASKING = (
+    ("profiles", "-o", "out", "--user"),
+    ("handout", "send", "--welcome"),
+    ("handout", "purge", "--yes"),
+    ("verify", "--password-env", "BOB_INITIAL", "--user"),
+)
+
+
+@pytest.mark.parametrize("words", ASKING, ids=" ".join)
+def test_an_address_is_read_as_in_the_declaration(
+    words: tuple[str, ...], simulated: SimulatedHost, mailprov: Run
+) -> None:
+    for address in ("bob@EXAMPLE.com", "Bob@example.com", "BOB@例子.测试"):
+        _, _, err = mailprov(*words, address)
+        assert "BOB" not in err.replace("BOB_INITIAL", "")
+        assert "Bob" not in err
+        assert "EXAMPLE" not in err
+    status, _, err = mailprov(*words, "bob")
+    assert status == 1
+    assert "write the whole address: alice@example.com" in err
+
+
+def test_no_verb_at_all_is_help(mailprov: Run) -> None:
+    for words in ((), ("handout",)):
+        _, _, err = mailprov(*words)
+        assert err.startswith("Usage: mailprov")
+        assert err.count("Usage:") == 1
+
+
+def test_what_an_import_says_can_be_declared(mailprov: Run, tmp_path: Path) -> None:
+    for name, encoding in (("staff, new.csv", "GBK"), ("职员.csv", ""), ("a: b.csv", "")):
+        (tmp_path / name).write_text("邮箱\nwang@example.com\n", encoding="gb18030")
+        more = ("--encoding", encoding) if encoding else ()
+        status, _, err = mailprov("users", "import", name, *more)
+        assert status == 0, err
+        said = err[err.index("users: ") :].splitlines()[0]
+        rest = BASE.replace("$HASH", HASH).partition("users:")[0] + "tls: {self_signed: {}}\nservices: {smtp: true}\n"
+        (tmp_path / "mail.yaml").write_text(f"{rest}{said}\n", encoding="utf-8")
+        status, _, err = mailprov("validate")
+        assert status == 0, err
 
 
 @pytest.mark.parametrize("release", ["11", "12", "13"])

@@ -103,6 +103,13 @@ def hostile_check(said: str) -> Check:
     return Check(Endpoint("imap", "tls", "192.0.2.1", 993, "mail.example.com"), "tls", False, 0.1, said)
 
 
+def test_a_listener_that_was_not_reached_is_not_said_to_be_well() -> None:
+    end = Endpoint("imap", "tls", "192.0.2.1", 993, "mail.example.com")
+    lines = [line.text for line in text.verification([Check(end, "connect", False, 0.1, "refused", "warning")])]
+    assert lines[0] == "  -    imap         993  not seen from here"
+    assert lines[-1] == "  1 check, 1 warning; 1 listener not seen from here"
+
+
 HOSTILE_TEXT = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
 
 
