@@ -38,6 +38,10 @@ class Profile:
     quota: int | None = None
     self_signed: bool = False
     """clients will not trust the host's certificate by themselves"""
+    expire: int | None = None
+    """after how many days the host deletes messages, fetched or not; None: never"""
+    restricted: bool = False
+    """some networks are kept out, by the account or by the firewall"""
 
     @property
     def domain(self) -> str:
@@ -75,7 +79,18 @@ def of_user(user: User, host: HostSpec, served: Iterable[Server], prefer: Protoc
     incoming, outgoing = _split((server for server in served if server.protocol in user.protocols), prefer)
     if not incoming:
         return None
-    return Profile(user.address, user.name, incoming, outgoing, user.quota, host.tls.source == "self_signed")
+    rules = host.firewall.allow if host.firewall.manage else ()
+    narrowed = {rule.port for rule in rules if rule.sources}
+    return Profile(
+        user.address,
+        user.name,
+        incoming,
+        outgoing,
+        user.quota,
+        host.tls.source == "self_signed",
+        user.expire,
+        bool(user.allow_from) or any(server.port in narrowed for server in (*incoming, *outgoing)),
+    )
 
 
 def of_domain(domain: Domain, served: Iterable[Server], prefer: Protocol_ = "pop3") -> Profile | None:

@@ -96,10 +96,18 @@ def _check(chosen: Sequence[Zone], how: How) -> Exit:
     else:
         for zone, findings in found:
             console.show(_judged(zone, findings))
-        total = sum(len(findings) for _, findings in found)
-        text = f"{wrong} of {total} records must be mended" if wrong else f"all {total} records are as they should be"
-        console.show([Line(f"{text}.", "bad" if wrong else "good")])
+        every = [finding.status for _, findings in found for finding in findings]
+        console.show([_summary(len(every), wrong, every.count("unknown"))])
     return Exit.UNVERIFIED if wrong else Exit.DONE
+
+
+def _summary(total: int, wrong: int, unknown: int) -> Line:
+    """`wrong` counts the `unknown` ones, too."""
+    parts = [f"{wrong - unknown} of {total} records must be mended"] if wrong > unknown else []
+    parts += [f"{unknown} of {total} could not be looked up"] if unknown else []
+    return Line(
+        f"{'; '.join(parts)}." if parts else f"all {total} records are as they should be.", "bad" if wrong else "good"
+    )
 
 
 def _head(zone: Zone) -> Line:

@@ -61,8 +61,11 @@ def host(spec: Spec, name: str) -> HostSpec:
 
 def meant(name: str, known: Sequence[str]) -> str:
     """What somebody who wrote `name` may have meant, or all that is `known`."""
-    near = get_close_matches(name, known, 1)
-    return f"did you mean `{near[0]}`?" if near else f"declared are: {', '.join(known)}"
+    # That people share a long domain makes their names no more alike.
+    ending = name[name.rindex("@") :] if "@" in name else ""
+    beginnings = [each.removesuffix(ending) for each in known if each.endswith(ending)]
+    near = get_close_matches(name.removesuffix(ending), beginnings, 1)
+    return f"did you mean `{near[0]}{ending}`?" if near else f"declared are: {', '.join(known)}"
 
 
 def share(chosen: Sequence[HostSpec], shard: str) -> tuple[HostSpec, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import pypdfium2
@@ -27,6 +29,7 @@ PEOPLE = {
     "fetches only": profile(user("bob@example.com", "", "pop3")),
     "starttls": profile(user("eve@example.com", "Eve"), host(Services(Listener(110), Listener(143), Listener(587)))),
 }
+PEOPLE["restricted"] = profile(replace(user(), expire=7, allow_from=(ip_network("10.0.0.0/8"),)))
 TITLES = {"en": "Your mailbox, step by step", "zh": "邮箱设置指南"}
 PROGRAMS = ("Outlook", "Thunderbird", "iPhone", "Foxmail")
 
@@ -86,6 +89,25 @@ def texts(node: Any) -> Iterator[str]:
 def test_no_mark_is_left_over(tag: str, who: str) -> None:
     made = guide.content(PEOPLE[who], words(tag), guide.Occasion(MADE, "desk", "x.mobileconfig"))
     assert not [text for text in texts({**made, "words": {}}) if re.search(r"\*\*|\{[a-z_]+\}", text)]
+
+
+def told(who: str, tag: str = "en") -> str:
+    made = guide.content(PEOPLE[who], words(tag), guide.Occasion(MADE))
+    return " ".join(texts({**made, "words": {}}))
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_nobody_is_told_what_is_not_so(tag: str) -> None:
+    whole, receives, restricted = (told(who, tag) for who in ("chinese", "fetches only", "restricted"))
+    sending = {"en": "write mail", "zh": "收发"}[tag]
+    assert sending in whole
+    assert sending not in receives
+    assert {"en": "only receives", "zh": "只能收信"}[tag] in receives
+    assert {"en": "your phone's", "zh": "手机热点"}[tag] in whole
+    assert {"en": "your phone's", "zh": "手机热点"}[tag] not in restricted
+    deleted = {"en": "Old mail is deleted", "zh": "旧邮件会被删除"}[tag]
+    assert (deleted in whole, deleted in restricted) == (False, True)
+    assert (" value 14 " in whole, " value 14 " in restricted, " value 7 " in restricted) == (True, False, True)
 
 
 @given(st.text() | st.sampled_from(["{address}", "**b**", "{name}"]))
