@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -139,7 +139,7 @@ def _rows(file: str, lines: Iterator[tuple[int, str]], separator: str, width: in
         if len(fields) == width:
             yield number, fields, line
         elif any(map(str.strip, fields)):
-            desk.complain(Origin(file, number, 1), *_wrong_width(len(fields), width, separator))
+            desk.complain(Origin(file, number, 1), *_wrong_width(fields, width, separator))
             desk.stop_when_full()
 
 
@@ -151,9 +151,12 @@ def _in_turn(lines: Iterator[tuple[int, str]], ahead: deque[tuple[int, str]]) ->
             yield ahead.popleft()
 
 
-def _wrong_width(found: int, width: int, separator: str) -> tuple[str, str]:
+def _wrong_width(fields: Sequence[str], width: int, separator: str) -> tuple[str, str]:
+    found = len(fields)
     what = f"this line has {found} field{'' if found == 1 else 's'}, the header has {width}"
     mark = SEPARATORS[separator]
+    if found < width and (wide := next((char for char in "，；" if any(char in field for field in fields)), "")):
+        return what, f"a wide {wide} sets nothing apart: write a {mark}"
     if found > width:
         return what, f"put a field that holds a {mark} in quotation marks"
     return what, f"write every field; an empty one is nothing between two {mark}s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -34,14 +34,30 @@ def unwanted(text: str, file: str) -> Iterator[Complaint]:
 
 def syntax(error: yaml.YAMLError, text: str, file: str) -> Complaint:
     """The complaint about a text that is no YAML."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line, column = (mark.line, mark.column) if mark else (0, 0)
     problem = getattr(error, "problem", None) or "it cannot be read"
+    begun, seen = getattr(error, "context_mark", None), getattr(error, "problem_mark", None)
+    # Where a quotation mark is not closed, libyaml sees that at the end of the file, far from it.
+    mark = begun if begun and "unexpected end of stream" in problem else seen or begun
+    line, column = (mark.line, mark.column) if mark else (0, 0)
     context = getattr(error, "context", None)
     lines = text.splitlines()
     here = lines[line] if line < len(lines) else ""
     what = f"not valid YAML: {problem}" + (f" {context}" if context else "")
-    return Complaint(Origin(file, line + 1, column + 1), what, _advice(here, column, problem))
+    around = {line - 1, line, begun.line if begun else line}
+    wide = _wide({number: lines[number] for number in sorted(around) if 0 <= number < len(lines)})
+    return Complaint(Origin(file, line + 1, column + 1), what, wide or _advice(here, column, problem))
+
+
+_WIDE: Final = dict(zip("：，｛｝［］＂“”‘’\u3000", (*':,{}[]"""\'\'', "a blank"), strict=True))
+"""what an input method for Chinese or Japanese writes in place of what YAML knows"""
+
+
+def _wide(lines: Mapping[int, str]) -> str:
+    for number, text in lines.items():
+        for column, char in enumerate(text):
+            if char in _WIDE:
+                return f"the `{char}` at {number + 1}:{column + 1} means nothing to YAML: write {_WIDE[char]}"
+    return ""
 
 
 _UNQUOTED_HASH: Final = re.compile(r"\{[A-Za-z0-9-]+\}\$?")

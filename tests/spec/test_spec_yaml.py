@@ -226,6 +226,24 @@ def test_files_that_are_something_else(data: bytes, words: str, load_text: Load)
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mailprov: 1\nhosts: {a: 'b}\ndomains: []\n", ("2:12: not valid YAML", "check the indentation")),
+        ("mailprov: 1\nhosts:\n  a:\n    address： 192.0.2.1\n    hostname: b\n", ("`：` at 4:12", "write :")),
+        ("mailprov: 1\nhosts: {a: {address: 192.0.2.1，hostname: b}}\n", ("`，` at 2:31", "write ,")),
+        ("mailprov: 1\nusers: ［{address: a@b}]\n", ("`［` at 2:8", "write [")),
+        ("mailprov: 1\nhosts:\n\u3000a: b\n c: d\n", ("at 3:1", "write a blank")),
+        ("mailprov: 1\ndomains：\n  - a\n", ("`：` at 2:8", "write :")),
+    ],
+)
+def test_what_an_input_method_writes_is_named(load_text: Load, text: str, said: tuple[str, ...]) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_text(text)
+    for words in said:
+        assert words in str(caught.value)
+
+
 def test_places_that_are_no_files(tmp_path: Path) -> None:
     from spec_tools import NOW
 
