@@ -63,6 +63,8 @@ def meant(name: str, known: Sequence[str]) -> str:
     """What somebody who wrote `name` may have meant, or all that is `known`."""
     # That people share a long domain makes their names no more alike.
     ending = name[name.rindex("@") :] if "@" in name else ""
+    if not any(each.endswith(ending) for each in known):
+        ending = ""
     beginnings = [each.removesuffix(ending) for each in known if each.endswith(ending)]
     near = get_close_matches(name.removesuffix(ending), beginnings, 1)
     return f"did you mean `{near[0]}{ending}`?" if near else f"declared are: {', '.join(known)}"
