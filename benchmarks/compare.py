@@ -19,6 +19,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,6 +43,10 @@ ALL = (BARE, MAILPROV_, ANSIBLE, PYINFRA)
 CHANGING = (MAILPROV_, ANSIBLE, PYINFRA)
 DELAY_SECONDS = 0.05
 """how late each byte comes, each way, where round trips are counted"""
+REST = 0.5
+"""the load of the last minute from which on a case begins: hosts that have just booted make one"""
+PATIENCE_SECONDS = 300
+"""how long a case waits for that"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +282,14 @@ def same(found: Sequence[str], wanted: Sequence[str], who: str) -> None:
         sys.exit(f"{who} leaves another host behind:\n{differing or found}")
 
 
+def rest() -> float:
+    """Wait until the machine does little else; the load that there is then, also when it never does."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (load := os.getloadavg()[0]) > REST and time.monotonic() < until:
+        time.sleep(1)
+    return load
+
+
 # --- the run
 
 
@@ -339,7 +352,7 @@ class Kept:
     def add(self, case: Case, measure: Callable[[], Found]) -> None:
         """Measure a case, and keep it at once."""
         print(f"{datetime.now():%H:%M:%S} {case.name}", file=sys.stderr)
-        begun, load = datetime.now(UTC), os.getloadavg()[0]
+        begun, load = datetime.now(UTC), rest()
         found = measure()
         self._all["cases"][case.name] = {
             "date": f"{begun:%Y-%m-%d}",
