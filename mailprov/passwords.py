@@ -50,7 +50,9 @@ def initial_hash(user: User) -> Secret:
 
 def sha512_crypt(password: Secret) -> Secret:
     """A salted hash with its scheme, as Dovecot takes it; every supported release checks this one in about 20 ms."""
-    from passlib.hash import sha512_crypt as scheme  # heavy, and most plans need none
+    # Heavy, and most plans need none. Not from passlib.hash, which puts something else in its own place while it is
+    # imported: a second thread that comes meanwhile would find nothing there.
+    from passlib.handlers.sha2_crypt import sha512_crypt as scheme
 
     handler: Any = scheme  # its stubs leave `using` untyped
     return Secret("{SHA512-CRYPT}" + str(handler.using(rounds=ROUNDS).hash(password.reveal())))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -273,6 +275,26 @@ def test_one_passphrase_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert other("passphrase of id") is wrong
     other("passphrase of another")
     assert asked[2:] == ["passphrase of another"]
+
+
+_HASHERS = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+from mailprov.model import Secret
+from mailprov.passwords import sha512_crypt
+
+def hash(number):
+    time.sleep(number * 0.0003)  # one after another while the first one still loads what it needs
+    return sha512_crypt(Secret("x")).reveal()[:3]
+
+with ThreadPoolExecutor(64) as pool:
+    print(set(pool.map(hash, range(64))))
+"""
+
+
+def test_many_hosts_need_their_first_hash_at_about_the_same_time() -> None:
+    done = subprocess.run((sys.executable, "-c", _HASHERS), capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("{'{SH'}\n", "")
 
 
 def test_stale_names_what_moved() -> None:
