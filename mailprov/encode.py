@@ -118,7 +118,10 @@ def present_rows(keys: Addresses) -> list[str]:
 
 def own_rows(keys: Addresses) -> list[str]:
     """`map_row(key, (key,))` of each key."""
-    _all(keys.texts, _TARGET, target, "-")
+    # What `address` takes, `target` takes, too, but for a hyphen in front.
+    for text in keys.texts:
+        if text[0] == "-":
+            target(text)
     return [f"{key} {key}" for key in keys.texts]
 
 

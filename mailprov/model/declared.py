@@ -247,7 +247,8 @@ class Spec:
     def users_of(self, host: str) -> tuple[User, ...]:
         """The users whose domain `host` serves, in address order."""
         served = {domain.name for domain in self.domains_of(host)}
-        here = (user for user in self.users if domain_of(user.address) in served)
+        every = len(served) == len(self.domains)
+        here = self.users if every else (user for user in self.users if domain_of(user.address) in served)
         return tuple(sorted(here, key=attrgetter("address")))
 
     def aliases_of(self, host: str) -> tuple[Alias, ...]:

@@ -81,14 +81,12 @@ def _map(name: str, lines: Iterable[str]) -> Map:
 
 def _beside(mailboxes: Addresses, others: Mapping[str, tuple[str, ...]], within: set[str] | None = None) -> list[str]:
     """A row for each of `others`, and for each other mailbox one that leads to itself; only `within` these domains."""
-    own = mailboxes
-    if within is not None or others:
-        own = Addresses(tuple([name for name in mailboxes.texts if name not in others and _in(name, within)]))
-    return own_rows(own) + map_rows(others)
-
-
-def _in(address: str, domains: set[str] | None) -> bool:
-    return domains is None or domain_of(address) in domains
+    own = mailboxes.texts
+    if within is not None:
+        own = tuple([name for name in own if domain_of(name) in within]) if within else ()
+    if not others.keys().isdisjoint(own):
+        own = tuple([name for name in own if name not in others])
+    return own_rows(mailboxes if own is mailboxes.texts else Addresses(own)) + map_rows(others)
 
 
 def _targets(domains: Sequence[Domain], users: Sequence[User], aliases: Sequence[Alias]) -> dict[str, tuple[str, ...]]:
