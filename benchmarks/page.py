@@ -40,8 +40,8 @@ BUSY = 1.0
 
 COLOURS = {"mailprov": "#1b7f5c", "pyinfra": "#d08a1d", "Ansible": "#b3402f", "bare SSH": "#8a8f98"}
 PLOTS = {
-    "wall": ("Seconds (median; each mark is ten times the one before)", 1.0),
-    "memory": ("Memory of all processes at the peak, MiB (each mark is ten times the one before)", 2.0**20),
+    "wall": ("Seconds (median, logarithmic scale)", 1.0),
+    "memory": ("MiB of all processes at the peak (median, logarithmic scale)", 2.0**20),
 }
 PLOTTED = tuple(name for name in TITLES if name not in ("trips-1", "start"))
 
@@ -192,7 +192,7 @@ def plot(results: Mapping[str, Any], measure: str, file: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     # Text stays text, and the same figures give the same file.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "mailprov", "font.size": 9})
@@ -208,7 +208,9 @@ def plot(results: Mapping[str, Any], measure: str, file: Path) -> None:
         axes.annotate(label, (0, place), (-8, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                       ha="right", va="center")  # fmt: skip
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.set_yticks([])
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.01)
