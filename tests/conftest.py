@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ import pytest
 from hypothesis import settings
 
 from mailprov.lab import LabHost, requirements
+
+# A shell that starts its background jobs with SIGINT ignored hands that down to whatever the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # HYPOTHESIS_PROFILE=fuzz looks longer, and elsewhere each time.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=300)
