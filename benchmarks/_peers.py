@@ -38,7 +38,7 @@ from mailprov.roles import mailhost, recovery
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("MAILPROV_BENCH_CACHE") or "/var/cache/mailprov/bench")
 # What is known of a lab's host before it is asked.
-FACTS = Facts("0" * 32, "12", "x86_64", 0, (22,), "2.3.19.1", 9_000_000)
+FACTS = Facts("0" * 32, "12", 0, (22,), "2.3.19.1", 9_000_000)
 GROUPS = ("dovecot", "postfix", "accounts", "maps", "firewall", "systemd")
 
 

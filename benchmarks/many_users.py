@@ -35,7 +35,7 @@ from mailprov.resources.rows import Table
 from mailprov.roles import mailhost
 
 CHANGED = "user0@example.com"
-FACTS = Facts("0" * 32, "12", "x86_64", 1_900_000_000, (22,), "2.3.19.1", 9_000_000)
+FACTS = Facts("0" * 32, "12", 1_900_000_000, (22,), "2.3.19.1", 9_000_000)
 
 
 def trial(file: Path) -> dict[str, tuple[float, float]]:

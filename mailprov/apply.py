@@ -66,7 +66,7 @@ def answer(host: Host, transaction_id: str, refusal: str = "") -> None:
 
 def _stale(seen: Mapping[Key, str], stdout: bytes, where: str) -> StalePlanError:
     """What moved: the host's answer now, against the one that the plan was made from."""
-    lines = [line for line in stdout.decode("ascii", "replace").splitlines() if line.partition(" ")[0] in probe.STABLE]
+    lines = filter(probe.stable, stdout.decode("utf-8", "replace").split("\n"))
     return stale(seen, prints(live(probe.decode(lines))), where)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailprov import probe
-from mailprov.errors import HostError
 from mailprov.model import Key, State
 
-HEAD = "mailprov-manifest 1"
+HEAD = "mailprov-manifest 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Manifest:
 
 def parse(text: str) -> Manifest | None:
     """The manifest that a host keeps; None when there is none, or none that this version can read."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     if len(lines) < 2 or lines[0] != HEAD:
         return None
     desired: dict[Key, str] = {}
@@ -31,11 +30,7 @@ def parse(text: str) -> Manifest | None:
         words = line.split(" ", 3)
         if words[0] == "desired" and len(words) == 4:
             desired[Key(words[1], words[3])] = words[2]
-    answer = [line for line in lines[2:] if line.partition(" ")[0] in probe.STABLE]
-    try:
-        return Manifest(lines[1].removeprefix("transaction "), desired, probe.decode(answer))
-    except HostError:
-        return None
+    return Manifest(lines[1].removeprefix("transaction "), desired, probe.decode(filter(probe.stable, lines[2:])))
 
 
 def head(desired: State, transaction: str) -> str:

@@ -16,7 +16,7 @@ from mailprov.errors import MailprovError, StalePlanError
 from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason, State
 from mailprov.plan import managed
 
-FORMAT = "mailprov-plan 1"
+FORMAT = "mailprov-plan 2"
 
 
 @dataclass(frozen=True, slots=True)

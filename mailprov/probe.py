@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailprov import onhost, shell
 from mailprov.errors import HostError
 from mailprov.model import Facts, Question
 
-BEGIN = "mailprov-answer 1"
+BEGIN = "mailprov-answer 2"
 END = "mailprov-answer end"
 
 STABLE = ("packages", "users", "files", "accounts", "maps", "certificates", "services", "firewall")
@@ -32,36 +31,44 @@ def script(questions: Sequence[Question], *more: str) -> bytes:
 
     `more` names scripts beside probe.sh whose functions are asked too.
     """
-    calls = [shell.line(("answer", q.section, q.function, *q.words)) for q in questions]
-    framed = [f"echo {shell.line((BEGIN,))}", *calls, f"echo {shell.line((END,))}"]
-    return "\n".join([*map(onhost.text, ("probe.sh", *more)), *framed, ""]).encode()
+    calls = [("section", BEGIN), *(("answer", q.section, q.function, *q.words) for q in questions), ("section", END)]
+    asked = ["everything() {", *map(shell.line, calls), "}", "told everything"]
+    return "\n".join([*map(onhost.text, ("probe.sh", *more)), *asked, ""]).encode()
 
 
 def parse(stdout: bytes) -> Answer:
     """The sections of an answer. Raises HostError when it is cut short or not an answer."""
-    text = stdout.decode("ascii", "replace")
-    _, begun, rest = text.partition(BEGIN + "\n")
-    body, ended, _ = rest.rpartition(END)
-    if not begun or not ended:
+    lines = stdout.partition(BEGIN.encode() + b"\n")[2].split(b"\n")
+    if END.encode() not in lines:
         raise HostError(
             "the host's answer is cut short", cure="look at what ends the login shell there early, then run this again"
         )
-    lines = [line for line in body.splitlines() if " " in line]
-    return Answer(decode(lines), digest(lines))
+    lines = lines[: lines.index(END.encode())]
+    return Answer(decode([line.decode("utf-8", "replace") for line in lines]), digest(lines))
 
 
-def decode(lines: Sequence[str]) -> Mapping[str, str]:
-    """The sections in an answer's lines. Raises HostError when one is not base64."""
-    try:
-        return {name: _text(data) for name, _, data in (line.partition(" ") for line in lines)}
-    except ValueError as error:  # not base64, or not even ASCII
-        raise HostError("the host's answer is garbled", why=str(error)) from error
+def decode(lines: Iterable[str]) -> Mapping[str, str]:
+    """The sections in an answer's lines: each begins with a section's name and a space, or is one where it begins."""
+    texts: dict[str, list[str]] = {}
+    for line in lines:
+        name, told, text = line.partition(" ")
+        texts.setdefault(name, []).extend([text + "\n"] if told else [])
+    return {name: "".join(told) for name, told in texts.items()}
 
 
-def digest(lines: Sequence[str]) -> str:
+def stable(line: str) -> bool:
+    """Whether a line of an answer tells of what changes only when something managed does."""
+    name, told, _ = line.partition(" ")
+    return bool(told) and name in STABLE
+
+
+def digest(lines: Iterable[bytes]) -> str:
     """SHA-256 in hex of the stable sections among an answer's lines; transaction.sh computes the same."""
-    stable = "".join(line + "\n" for line in lines if line.partition(" ")[0] in STABLE)
-    return hashlib.sha256(stable.encode()).hexdigest()
+    found = hashlib.sha256()
+    for line in lines:
+        if stable(line.decode("ascii", "replace")):
+            found.update(line + b"\n")
+    return found.hexdigest()
 
 
 def facts(sections: Mapping[str, str]) -> Facts:
@@ -84,7 +91,6 @@ def facts(sections: Mapping[str, str]) -> Facts:
     return Facts(
         machine_id=one.get("machine", ""),
         release=one["release"],
-        architecture=one.get("architecture", ""),
         clock=min(_number(one.get("clock")), _YEAR_9999),
         ssh_ports=tuple(sorted(ports)) or (22,),
         dovecot=_dovecot(sections, one),
@@ -130,7 +136,3 @@ def _upstream(version: str) -> str:
     if found is None:
         raise HostError("the host's Dovecot has a version that means nothing here", why=ascii(version[:80]))
     return found[1]
-
-
-def _text(data: str) -> str:
-    return base64.b64decode(data, validate=True).decode("utf-8", "replace")

@@ -24,7 +24,7 @@ from mailprov.roles import mailhost
 from mailprov.roles.tls import paths
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
-_ANY = Facts("", "12", "", 0, (22,), "2.3", 0)
+_ANY = Facts("", "12", 0, (22,), "2.3", 0)
 
 SOON_DAYS = 21
 """a certificate with fewer days left earns a warning"""

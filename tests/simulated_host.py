@@ -131,13 +131,14 @@ class SimulatedHost:
     def respond(self, call: Call) -> bytes:
         """What a probe's script says here."""
         assert call.argv == ("sh", "-s")
-        _, begun, calls = call.stdin.decode().partition(f"echo '{probe.BEGIN}'\n")
+        _, begun, calls = call.stdin.decode().partition(f"section '{probe.BEGIN}'\n")
         assert begun, "every script marks where its answer begins"
         lines = [probe.BEGIN]
         for line in calls.splitlines():
             words = shlex.split(line)
             if words[0] == "answer":
-                lines.append(f"{words[1]} {base64.b64encode(self.ask(words[2], *words[3:]).encode()).decode()}")
+                text = self.ask(words[2], *words[3:]).removesuffix("\n")
+                lines += [words[1], *(f"{words[1]} {line}" for line in text.split("\n") if text)]
         return "\n".join([*lines, probe.END, ""]).encode()
 
     def ask(self, function: str, *words: str) -> str:
@@ -155,15 +156,13 @@ class SimulatedHost:
             "services": self._services,
             "firewall": lambda: f"{sha256(self.table)}  -\n",
             "manifest": lambda: self.kept,
-            "content": lambda path: self.entries[path].content,
+            "content": lambda path: base64.b64encode(self.entries[path].content.encode()).decode(),
             "rows": lambda path, *parts: every_part(without_own_passwords(self.entries[path].content), len(parts) - 1),
         }
         return functions[function](*words) if function in functions else self.said.get(function, "")
 
     def _facts(self) -> str:
-        rows = [
-            f"uid 0\nmachine {self.machine}\narchitecture x86_64\nclock {int(self.clock.timestamp())}\nfree 9000000\n"
-        ]
+        rows = [f"uid 0\nmachine {self.machine}\nclock {int(self.clock.timestamp())}\nfree 9000000\n"]
         rows.append(f"os debian\nrelease {self.release}\ninit systemd\n")
         if "dovecot-core" not in self.packages_:
             rows.append(f"candidate {VERSIONS[self.release]}\n")
@@ -252,9 +251,9 @@ class SimulatedHost:
             self.table = self.entries["/etc/mailprov/mailprov.nft"].content
         self.owed = []
         self.managed = list(made.managed)
-        answer = self.respond(Call(("sh", "-s"), surveyed.ask, 1.0)).decode().splitlines()
-        stable = [line for line in answer if line.partition(" ")[0] in probe.STABLE]
-        self.kept = manifest.head(made.desired, "20300601T120000Z-abcdef") + "".join(f"{line}\n" for line in stable)
+        answer = self.respond(Call(("sh", "-s"), surveyed.ask, 1.0)).decode().split("\n")
+        stable = "".join(f"{line}\n" for line in filter(probe.stable, answer))
+        self.kept = manifest.head(made.desired, "20300601T120000Z-abcdef") + stable
         return made
 
     def _lose(self, kind: str, name: str) -> None:

@@ -138,7 +138,6 @@ class Facts:
 
     machine_id: str
     release: str
-    architecture: str
     clock: int
     ssh_ports: tuple[int, ...]
     dovecot: str

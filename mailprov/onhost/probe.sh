@@ -1,14 +1,26 @@
 # What mailprov asks of a host. POSIX sh, read-only: it writes nothing, not even a temporary file.
-# Each answer is one line: the section's name, a space, and its text in base64.
+# Each line of an answer begins with its section's name and a space, so that no text can pass for another section's.
 LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 STATE=/var/lib/mailprov
 
+told() { # FUNCTION: all that it asks, with one program for all sections
+    read -r mark </proc/sys/kernel/random/uuid || return # nobody on the host can know it, and print a section's beginning
+    "$1" </dev/null 2>/dev/null | awk -v mark="$mark " '
+        index($0, mark) == 1 { print section = substr($0, length(mark) + 1); blank = 0; next }
+        blank { print section " " }
+        { blank = $0 == "" }
+        !blank { print section " " $0 }'
+}
+
+section() { # NAME: what was said before it may lack its last newline
+    printf '\n%s %s\n' "$mark" "$1"
+}
+
 answer() { # SECTION FUNCTION [WORD...]
-    printf '%s ' "$1"
+    section "$1"
     shift
-    "$@" 2>/dev/null | base64 -w 0
-    echo
+    "$@"
 }
 
 # What the shell reads by itself costs next to nothing; each program that it starts costs a millisecond or two.
@@ -19,12 +31,11 @@ facts() {
     echo "uid $effective"
     read -r machine </etc/machine-id
     echo "machine $machine"
-    echo "architecture $(uname -m)"
     date '+clock %s'
     echo "ssh ${SSH_CONNECTION-}"
     # shellcheck disable=SC2046 # two numbers: blocks that are free, and their size
     set -- $(stat -f -c '%a %S' /var/lib)
-    echo "free $(($1 * $2 / 1024))"
+    echo "free $((${1:-0} * ${2:-0} / 1024))"
     while IFS='=' read -r label value; do
         value=${value#\"} value=${value%\"}
         case $label in
@@ -46,8 +57,7 @@ system_users() { # NAME...
 }
 
 files() { # PATH...; also every path that an earlier apply managed
-    # shellcheck disable=SC2046 # one word a line, made by us
-    set -- "$@" $(cat "$STATE/managed" 2>/dev/null)
+    [ ! -f "$STATE/managed" ] || while read -r path; do set -- "$@" "$path"; done <"$STATE/managed"
     stat -c '%F|%a|%U|%G|%n' -- "$@"
     digests "$@"
 }
@@ -132,8 +142,8 @@ manifest() {
 
 # --- a closer look, at what differs only
 
-content() { # PATH
-    [ -f "$1" ] && head -c 1048576 -- "$1"
+content() { # PATH: in base64, since a file may hold anything
+    [ -f "$1" ] && head -c 1048576 -- "$1" | base64 -w 0
 }
 
 # Of a table, those parts that have not the digests told: their numbers, then their rows, each after its line's number.

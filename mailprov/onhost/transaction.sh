@@ -55,7 +55,7 @@ sound || exit 1
 # --- the parts of a transaction
 
 ask() { # FILE: the stable part of what the host is now
-    sh "$T/ask.sh" 9>&- | grep -E "^($STABLE) " >"$1"
+    sh "$T/ask.sh" 9>&- | grep -aE "^($STABLE) " >"$1"
 }
 
 digest() { # FILE
@@ -229,7 +229,7 @@ restored() {
 
 as_before() { # NOW THEN
     if [ -n "$BOOT" ]; then
-        [ "$(grep -Ev '^(services|firewall) ' "$1")" = "$(grep -Ev '^(services|firewall) ' "$2")" ]
+        [ "$(grep -aEv '^(services|firewall) ' "$1")" = "$(grep -aEv '^(services|firewall) ' "$2")" ]
     else
         cmp -s "$1" "$2"
     fi

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mailprov.errors import HostError
 from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
 from mailprov.resources import listing
 
@@ -86,8 +88,11 @@ def closer(live: File, desired: File | None) -> Question | None:
 
 
 def closely(live: File, desired: File | None, text: str) -> File:
-    """With its content."""
-    return replace(live, content=text.encode())
+    """With its content. Raises HostError when that is not base64."""
+    try:
+        return replace(live, content=base64.b64decode(text.strip(), validate=True))
+    except ValueError as error:  # not base64, or not even ASCII
+        raise HostError("the host's answer is garbled", where=live.path, why=str(error)) from error
 
 
 def describe(before: File | None, after: File | None) -> tuple[str, tuple[str, ...]]:

@@ -95,7 +95,7 @@ def render(file: Path, limit: Sequence[str], output: Path, release: str) -> Exit
     if output.exists():
         raise MailprovError("it is there already", where=str(output), cure="name a new folder")
     dovecot = {"11": "2.3.13", "12": "2.3.19", "13": "2.4.1"}[release]
-    facts = Facts("", release, "", 0, (declared_port(chosen),), dovecot, 0)
+    facts = Facts("", release, 0, (declared_port(chosen),), dovecot, 0)
     for host in chosen:
         for item in mailhost.desired(spec, host, facts, _no_hash).values():
             _write(output / host.name, item)

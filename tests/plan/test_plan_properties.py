@@ -213,7 +213,7 @@ def test_no_manifest_means_no_drift(tmp_path: Path) -> None:
 def test_nothing_is_removed_that_was_not_ours() -> None:
     spec = loaded({"firewall": None})
     declared: HostSpec = spec.hosts["mail1"]
-    facts = Facts("", "12", "", 0, (22,), "2.3", 0)
+    facts = Facts("", "12", 0, (22,), "2.3", 0)
     desired = mailhost.desired(spec, declared, facts, lambda user: Secret(""))
     foreign = live({"files": "regular file|644|root|root|/etc/theirs\n", "firewall": "0" * 64 + "  -\n"})
     assert all(difference.after is not None for difference in differences(desired, Sight(facts, foreign, None, "")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from subprocess import run
@@ -26,19 +25,29 @@ SECTIONS = st.dictionaries(NAMES, st.text(max_size=60))
 
 
 def formatted(sections: Mapping[str, str]) -> bytes:
-    lines = [f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in sections.items()]
-    return "\n".join([probe.BEGIN, *lines, probe.END, ""]).encode()
+    lines = [line for name, text in sections.items() for line in (name, *(f"{name} {row}" for row in rows(text)))]
+    return "\n".join([probe.BEGIN, *lines, probe.END, ""]).encode("utf-8", "replace")
+
+
+def rows(text: str) -> list[str]:
+    """A text's lines; nothing but a newline ends one."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def read(text: str) -> str:
+    """A text as it is read: its last line has its newline."""
+    return "".join(f"{row}\n" for row in rows(text)).encode("utf-8", "replace").decode()
 
 
 @given(SECTIONS)
+@example({"files": "\n\n\x0b\x85\u2028\r\n", "facts": "", "manifest": f"{probe.END}\n{probe.BEGIN}\nfiles x"})
 def test_what_is_said_is_what_is_read(sections: Mapping[str, str]) -> None:
-    sections = {name: text.encode("utf-8", "replace").decode() for name, text in sections.items()}
-    assert probe.parse(formatted(sections)).sections == sections
+    assert probe.parse(formatted(sections)).sections == {name: read(text) for name, text in sections.items()}
 
 
 @given(SECTIONS, st.binary(max_size=80), st.binary(max_size=80))
 @example({"facts": "uid 0\n"}, b"Welcome to mail1!\r\n\x1b[31mLast login: today\x1b[0m\n", b"logout\n")
-@example({}, b"mailprov-answer 2\n", b"\xff\xfe")
+@example({}, b"mailprov-answer 1\n", b"\xff\xfe")
 def test_a_noisy_shell_is_not_heard(sections: Mapping[str, str], before: bytes, after: bytes) -> None:
     answer = probe.parse(formatted(sections))
     assert probe.parse(before + b"\n" + formatted(sections) + after) == answer
@@ -53,17 +62,11 @@ def test_a_truncated_answer_is_refused(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=200))
-@example(b"facts \xc3\xa4\n")
-@example(b"facts dGVzdA\n")
-@example(b"facts dGVzdA==dGVz\n")
+@example(b"facts \xc3\n")
 @example(b"facts \x00\x01\n\n \n  \n")
 @example(f"{probe.END}\n".encode())
-def test_a_garbled_answer_is_an_answer_or_refused(body: bytes) -> None:
-    try:
-        answer = probe.parse(probe.BEGIN.encode() + b"\n" + body + b"\n" + probe.END.encode() + b"\n")
-    except HostError as error:
-        assert "garbled" in str(error)
-        return
+def test_a_garbled_answer_is_an_answer(body: bytes) -> None:
+    answer = probe.parse(probe.BEGIN.encode() + b"\n" + body + b"\n" + probe.END.encode() + b"\n")
     assert all(isinstance(text, str) for text in answer.sections.values())
 
 
@@ -88,8 +91,7 @@ def test_the_digest_is_of_what_changes_by_a_hand_only() -> None:
     assert probe.parse(formatted(said | {"facts": "clock 2", "manifest": "n"})).digest == digest
     for section in probe.STABLE:
         assert probe.parse(formatted(said | {section: "b"})).digest != digest
-    line = f"files {base64.b64encode(b'a').decode()}\n"
-    assert digest == hashlib.sha256(line.encode()).hexdigest()
+    assert digest == hashlib.sha256(b"files a\n").hexdigest()
 
 
 # --- facts
@@ -176,7 +178,7 @@ def test_where_ssh_is_reached(connection: str, listens: list[str], ports: tuple[
     assert probe.facts({"facts": text, "listeners": "".join(table)}).ssh_ports == ports
 
 
-@given(st.text(max_size=30), st.sampled_from(["clock", "free", "machine", "architecture", "ssh", "owed"]))
+@given(st.text(max_size=30), st.sampled_from(["clock", "free", "machine", "ssh", "owed"]))
 @example("²", "clock")
 @example("9" * 5000, "clock")
 @example("9" * 15, "clock")
@@ -198,21 +200,18 @@ def test_a_manifest_is_read_as_it_was_written(paths: list[str], sections: dict[s
     kept = manifest.head(desired, "id") + formatted(sections).decode()
     found = manifest.parse(kept)
     assert found is not None
-    assert (found.transaction, found.sections) == ("id", sections)
+    assert (found.transaction, found.sections) == ("id", {name: read(text) for name, text in sections.items() if text})
     assert found.desired == {key: item.fingerprint for key, item in desired.items()}
 
 
-@pytest.mark.parametrize("text", ["", "\n", "mailprov-manifest 2\ntransaction x\n", "x", "mailprov-manifest 1"])
+@pytest.mark.parametrize("text", ["", "\n", "mailprov-manifest 1\ntransaction x\n", "x", "mailprov-manifest 2"])
 def test_what_is_no_manifest_is_none(text: str) -> None:
     assert manifest.parse(text) is None
 
 
 @given(st.text(max_size=80))
 def test_any_manifest_is_read_or_refused(text: str) -> None:
-    try:
-        found = manifest.parse(f"{manifest.HEAD}\ntransaction x\n{text}")
-    except HostError:
-        return
+    found = manifest.parse(f"{manifest.HEAD}\ntransaction x\n{text}")
     assert found is not None
     assert all(isinstance(key, Key) for key in found.desired)
 
@@ -223,9 +222,11 @@ def test_any_manifest_is_read_or_refused(text: str) -> None:
 def test_questions_are_quoted() -> None:
     hostile = "/etc/a b'; touch /x; $(id) `id` \\\n#"
     script = probe.script([Question("files", "files", (hostile,))])
-    seen = b"answer() { printf '%s\\0' \"$@\"; }\n" + script.partition(onhost.text("probe.sh").encode())[2]
-    done = run(["dash"], input=seen, capture_output=True, check=True)
-    words = done.stdout.removeprefix(probe.BEGIN.encode() + b"\n").split(b"\0")
+    seen = b'section() { :; }\nanswer() { printf \'%s\\0\' "$@"; }\ntold() { "$1"; }\n'
+    done = run(
+        ["dash"], input=seen + script.partition(onhost.text("probe.sh").encode())[2], capture_output=True, check=True
+    )
+    words = done.stdout.split(b"\0")
     assert words[:3] == [b"files", b"files", hostile.encode()]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from simulated_host import HASH, NOW, self_signed, sha256
 
 from mailprov import onhost, probe
+from mailprov.errors import HostError
 from mailprov.model import Question
 from mailprov.resources import accounts, certificates, files, maps, rows
 
@@ -93,7 +97,7 @@ def test_maps_and_their_databases(folder: Path) -> None:
 
 
 def test_content_is_a_files_alone(folder: Path) -> None:
-    assert ask(folder, "content", "file") == "text\n"
+    assert base64.b64decode(ask(folder, "content", "binary")) == b"\0\n"
     assert ask(folder, "content", "folder") == ask(folder, "content", "missing") == ""
 
 
@@ -125,9 +129,41 @@ def test_a_whole_script_is_one_answer_and_writes_nothing(folder: Path) -> None:
     ]
     done = subprocess.run(["dash", "-s"], input=probe.script(questions), capture_output=True, check=True, cwd=folder)
     answer = probe.parse(done.stdout)
-    assert answer.sections["more"] == "text\n"
+    assert base64.b64decode(answer.sections["more"].strip()) == b"text\n"
     assert [Path(key.name).name for key in files.read(answer.sections)] == ["file"]
     assert sorted((path.name, path.lstat().st_mtime_ns) for path in folder.rglob("*")) == before
+
+
+HOSTILE = st.lists(
+    st.sampled_from(
+        ["", "a", "a b", "files x", " ", "\t", "é", "\x85", probe.BEGIN, probe.END, "$mark files", "0-0 files"]
+    ),
+    max_size=6,
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(HOSTILE, st.booleans()), max_size=4))
+@example([(["", ""], True), (["", ""], False), ([], False), (["a", "", "", "b"], False), (["", "a", ""], True)])
+def test_no_text_passes_for_another_sections(said: list[tuple[list[str], bool]]) -> None:
+    texts = ["\n".join(rows) + ("\n" if ended and rows else "") for rows, ended in said]
+    script = probe.script([Question(f"s{number}", "printf", ("%s", text)) for number, text in enumerate(texts)])
+    done = subprocess.run(["dash", "-s"], input=script, capture_output=True, check=True)
+    assert probe.parse(done.stdout).sections == {
+        f"s{number}": text + ("\n" if text and not text.endswith("\n") else "") for number, text in enumerate(texts)
+    }
+
+
+def test_what_ends_the_shell_leaves_no_answer() -> None:
+    script = probe.script([Question("facts", "facts"), Question("dead", "exit", ("3",)), Question("users", "true")])
+    with pytest.raises(HostError, match="cut short"):
+        probe.parse(subprocess.run(["dash", "-s"], input=script, capture_output=True).stdout)
+
+
+def test_what_is_asked_reads_none_of_the_script() -> None:
+    script = probe.script([Question("in", "cat"), Question("out", "echo", ("here",))])
+    done = subprocess.run(["dash", "-s"], input=script, capture_output=True, check=True)
+    assert probe.parse(done.stdout).sections == {"in": "", "out": "here\n"}
 
 
 def test_the_host_computes_the_same_digest(folder: Path) -> None:
@@ -138,6 +174,6 @@ def test_the_host_computes_the_same_digest(folder: Path) -> None:
     said = subprocess.run(["dash", "-s"], input=probe.script(questions), capture_output=True, check=True).stdout
     stable = "|".join(probe.STABLE)
     seen = subprocess.run(
-        ["dash", "-c", f"grep -E '^({stable}) ' | sha256sum"], input=said, capture_output=True, check=True
+        ["dash", "-c", f"grep -aE '^({stable}) ' | sha256sum"], input=said, capture_output=True, check=True
     )
     assert seen.stdout.decode().split()[0] == probe.parse(said).digest

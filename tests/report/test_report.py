@@ -19,7 +19,7 @@ from mailprov.report.text import Line
 from mailprov.verify import Check, Endpoint
 
 GOLDEN = Path(__file__).parent / "golden"
-FACTS = Facts("0" * 32, "12", "x86_64", 0, (22,), "2.3.19.1", 0)
+FACTS = Facts("0" * 32, "12", 0, (22,), "2.3.19.1", 0)
 
 HOSTILE = [
     "\x1b[2J\x1b]0;title\x07",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ssl
 from dataclasses import replace
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated_host import NOW, self_signed
 
+from mailprov.errors import HostError
 from mailprov.model import Effect, Facts, Password, Secret, User
 from mailprov.resources import accounts, certificates, files, firewall, maps, packages, rows, services, system_users
 from mailprov.resources.certificates import Certificate, problems
@@ -22,6 +24,23 @@ from mailprov.resources.services import Service
 from mailprov.roles import dovecot
 
 PATH = "/etc/postfix/main.cf"
+
+
+def shown(live: File, text: str) -> File:
+    """A file whose content the host has told."""
+    return files.closely(live, None, f"{base64.b64encode(text.encode()).decode()}\n")
+
+
+@pytest.mark.parametrize("text", ["one = 1\n", "dGVzdA", "dGVzdA==dGVz", "é"])
+def test_content_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(HostError, match="garbled"):
+        files.closely(text_file(PATH, ""), None, text)
+
+
+def test_content_of_any_bytes_is_shown() -> None:
+    before = files.closely(text_file(PATH, "a\n"), None, base64.b64encode(b"\xff\0\n").decode())
+    assert before.content == b"\xff\0\n"
+    assert files.describe(before, text_file(PATH, "b\n"))[1]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +62,7 @@ PATH = "/etc/postfix/main.cf"
 )
 def test_a_password_that_somebody_wrote_is_not_shown(line: str) -> None:
     after = text_file(PATH, "one = 1\n")
-    before = files.closely(replace(after, sha256="0" * 64), None, f"one = 1\n{line}\n")
+    before = shown(replace(after, sha256="0" * 64), f"one = 1\n{line}\n")
     _, detail = files.describe(before, after)
     assert any(row.startswith("-") and "<secret>" in row for row in detail)
     assert "hunter2" not in "".join(detail)
@@ -51,14 +70,14 @@ def test_a_password_that_somebody_wrote_is_not_shown(line: str) -> None:
 
 def test_lines_of_ours_are_shown_as_they_are() -> None:
     ours = "passwd_file_path = /etc/dovecot/mailprov/accounts\n"
-    before = files.closely(text_file(PATH, ""), None, f"{ours}one = 1\n")
+    before = shown(text_file(PATH, ""), f"{ours}one = 1\n")
     _, detail = files.describe(before, text_file(PATH, f"{ours}two = 2\n"))
     assert f" {ours.rstrip()}" in detail
 
 
 @pytest.mark.parametrize("secret", ["before", "after"])
 def test_a_secret_file_has_no_diff(secret: str) -> None:
-    before = replace(files.closely(text_file(PATH, ""), None, "hunter2\n"), secret=secret == "before")
+    before = replace(shown(text_file(PATH, ""), "hunter2\n"), secret=secret == "before")
     after = replace(text_file(PATH, "KEY\n"), secret=secret == "after")
     assert files.describe(before, after)[1] == ()
     assert files.closer(replace(before, secret=True), None) is None
@@ -77,7 +96,7 @@ def test_a_secret_file_has_no_diff(secret: str) -> None:
 )
 def test_what_a_setting_needs(before: str, after: str, effect: Effect) -> None:
     wanted = text_file(PATH, after, services=("postfix",), restart_settings=("inet_interfaces",))
-    found = files.closely(text_file(PATH, before), None, before)
+    found = shown(text_file(PATH, before), before)
     assert files.effects(found, wanted) == {"postfix": effect}
 
 
@@ -292,9 +311,7 @@ def test_who_would_lose_messages(before: dict[str, int | None], after: dict[str,
             User(f"{name}@x.cn", Password("initial", ""), quota=5000 if name == "a" else None, expire=days)
             for name, days in ages.items()
         ]
-        return accounts.accounts(
-            "/a", dovecot.rows(users, Facts("", "12", "", 0, (22,), version, 0)), lambda _: Secret("")
-        )
+        return accounts.accounts("/a", dovecot.rows(users, Facts("", "12", 0, (22,), version, 0)), lambda _: Secret(""))
 
     both = [(name, before[name], after[name]) for name in before.keys() & after.keys()]
     lose = {(f"{name}@x.cn", will) for name, was, will in both if will is not None and (was is None or will < was)}
