@@ -87,12 +87,12 @@ def facts(sections: Mapping[str, str]) -> Facts:
         raise HostError("this host does not run systemd", cure="boot it with systemd as PID 1")
     connection = one.get("ssh", "").split()
     own = _number(connection[3]) if len(connection) == 4 else 0
-    ports = {port for _, port in listening(sections.get("listeners", ""), "sshd")} | ({own} & set(range(1, 65536)))
+    ports = {port for _, port in listening(sections.get("listeners", ""), "sshd")} | {own}
     return Facts(
         machine_id=one.get("machine", ""),
         release=one["release"],
         clock=min(_number(one.get("clock")), _YEAR_9999),
-        ssh_ports=tuple(sorted(ports)) or (22,),
+        ssh_ports=tuple(port for port in sorted(ports) if 0 < port < 65536) or (22,),
         dovecot=_dovecot(sections, one),
         free_kib=_number(one.get("free")),
         owed=tuple(sorted(value for label, value in pairs if label == "owed")),
