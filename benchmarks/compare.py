@@ -35,8 +35,8 @@ from _trial import DOMAIN, MAILPROV, Access, Member, access, declare, employ, en
 from mailprov import spec
 from mailprov.lab import Lab, LabHost
 
-sys.path.append(str(Path(__file__).parent.parent / "tests/mail"))
-from mail_proxy import SlowLine
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+from slow_line import SlowLine
 
 RESULTS = Path(__file__).parent / "results/latest.json"
 ALL = (BARE, MAILPROV_, ANSIBLE, PYINFRA)

@@ -14,6 +14,11 @@ from mailprov.errors import Complaint, Origin
 MAX_COMPLAINTS: Final = 100
 """complaints about one text before reading stops"""
 
+MAX_DEPTH: Final = 64
+"""levels of nesting, aliases followed"""
+
+TOO_DEEP: Final = (f"nested more than {MAX_DEPTH} levels deep", "a declaration needs fewer than ten")
+
 
 _CONTROL: Final = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -39,6 +44,8 @@ def syntax(error: yaml.YAMLError, text: str, file: str) -> Complaint:
     # Where a quotation mark is not closed, libyaml sees that at the end of the file, far from it.
     mark = begun if begun and "unexpected end of stream" in problem else seen or begun
     line, column = (mark.line, mark.column) if mark else (0, 0)
+    if "exceeded maximum nesting depth" in problem:  # newer libyaml has a limit of its own, and looks ahead
+        return Complaint(Origin(file, line + 1, column + 1), *TOO_DEEP)
     context = getattr(error, "context", None)
     lines = text.splitlines()
     here = lines[line] if line < len(lines) else ""

@@ -25,10 +25,8 @@ from yaml.events import (
 from mailprov.errors import Complaint, Origin, SpecError
 from mailprov.spec.desk import brief
 from mailprov.spec.places import BITS, Document, Map, Seq, Value
-from mailprov.spec.yamlfaults import MAX_COMPLAINTS, syntax, unwanted
+from mailprov.spec.yamlfaults import MAX_COMPLAINTS, MAX_DEPTH, TOO_DEEP, syntax, unwanted
 
-MAX_DEPTH: Final = 64
-"""levels of nesting, aliases followed"""
 MAX_ALIASED: Final = 100_000
 """values that aliases may add in all: enough for shared settings, too few for a bomb"""
 MAX_TEXT: Final = 8192
@@ -150,7 +148,7 @@ class _Reader:
         if self.stack:
             self._refuse_as_key(event)
         if len(self.stack) >= MAX_DEPTH:
-            raise self._fatal(event, f"nested more than {MAX_DEPTH} levels deep", "a declaration needs fewer than ten")
+            raise self._fatal(event, *TOO_DEEP)
         self.count += 1
         if event.anchor is not None:
             self.anchors[event.anchor] = None
@@ -179,7 +177,7 @@ class _Reader:
         if self.aliased > MAX_ALIASED:
             raise self._fatal(event, f"aliases grow this file by more than {MAX_ALIASED:,} values", "write them out")
         if len(self.stack) + levels > MAX_DEPTH:
-            raise self._fatal(event, f"nested more than {MAX_DEPTH} levels deep", "a declaration needs fewer than ten")
+            raise self._fatal(event, *TOO_DEEP)
         self._put(self.stack[-1] if self.stack else None, value, self._position(event), levels)
 
     def _put(self, frame: _Frame | None, value: Value, mark: int, levels: int = 0) -> None:

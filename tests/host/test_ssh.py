@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow_line import SlowLine
 from ssh_servers import Proxy, declare, known_as
 
 from mailprov.errors import ConnectError, HostError
@@ -188,18 +189,16 @@ def test_what_cannot_be_quoted_is_refused(argv: tuple[str, ...]) -> None:
 def test_connecting_and_asking_once_takes_at_most_eight_round_trips(
     machine: LabHost, declare: Declare, tmp_path: Path
 ) -> None:
-    delay = 0.1  # each way: long against everything that is computed
-    with Proxy((machine.address, 22), delay) as proxy:
-        known = known_as(machine, tmp_path, f"[127.0.0.1]:{proxy.port}")
-        way = {"port": proxy.port, "identity_file": machine.identity_file, "known_hosts": known}
-        began = time.monotonic()
+    with Proxy((machine.address, 22)) as proxy, SlowLine(("127.0.0.1", proxy.port), delay=0.25) as line:
+        known = known_as(machine, tmp_path, f"[127.0.0.1]:{line.port}")
+        way = {"port": line.port, "identity_file": machine.identity_file, "known_hosts": known}
         with connect(declare(address="127.0.0.1", user="root", **way), config=NOBODY) as host:
-            connected = time.monotonic()
+            connected = line.round_trips
             assert host.run(("cat",), stdin=b"x" * 20_000).stdout == b"x" * 20_000
-            ended = time.monotonic()
-    trips = [(moment - began) / (2 * delay) + 1 for moment in (connected, ended)]  # TCP itself was not delayed
-    print(f"{trips[0]:.2f} round trips to connect, {trips[1]:.2f} in all; bytes sent and received: {host.traffic}")
-    assert trips[1] < 9  # that is, eight whole ones
+            trips = line.round_trips + 1  # and TCP's own
+    print(f"{connected + 1} round trips to connect, {trips} in all; bytes sent and received: {host.traffic}")
+    assert line.connections == 1
+    assert 3 < trips <= 8
     assert abs(host.traffic[0] - proxy.up) < 100  # the last words may still be on their way
     assert proxy.up < 20_000 + 4_000
 

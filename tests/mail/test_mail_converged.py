@@ -11,7 +11,7 @@ from conftest import Converged
 from mail_certificates import certificate
 from mail_clients import imap, login, pop3, served
 from mail_machine import ALICE, HOSTNAME, PASSWORDS, PORTS, Machine
-from mail_proxy import SlowLine
+from slow_line import SlowLine
 
 pytestmark = pytest.mark.host
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mail_clients import login
 from mail_machine import ALICE, PASSWORDS, Machine
-from mail_proxy import SlowLine
+from slow_line import SlowLine
 
 pytestmark = pytest.mark.host
 
