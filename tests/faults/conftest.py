@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[1] / "mail"))
 
 from faults_host import Certificates
 from faults_scenarios import HOSTNAME, SCENARIOS, Scenario
-from faults_table import Row, page, read
+from faults_table import Row, page, random_page, read, read_trials
 from faults_trial import Known, Ward, layer, learn
 from mail_certificates import certificate
 
@@ -53,7 +53,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """The process that started the others writes the page."""
     whole = os.environ.get("MAILPROV_FAULTS") in ("all", "every")
     if whole and not hasattr(session.config, "workerinput") and (rows := read()):
-        (_DOCS / "fault-matrix.md").write_text(page(sorted(rows, key=_place), RELEASE), encoding="utf-8")
+        seed = os.environ.get("MAILPROV_FAULTS_SEED", "16")
+        (_DOCS / "fault-matrix.md").write_text(page(sorted(rows, key=_place), RELEASE, seed), encoding="utf-8")
+    count, seed = int(os.environ.get("MAILPROV_FAULTS_TRIALS", "0")), os.environ.get("MAILPROV_FAULTS_SEED", "16")
+    if count >= 100 and not hasattr(session.config, "workerinput") and len(trials := read_trials(seed)) >= count:
+        (_DOCS / "faults-random.md").write_text(random_page(trials, seed), encoding="utf-8")
 
 
 def _place(row: Row) -> Any:

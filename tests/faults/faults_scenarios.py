@@ -122,9 +122,9 @@ class Scenario:
 
     `before` is what was declared last, `after` what the new state is declared as; None where nothing of ours is there.
     `past` is what led to the old state, in order: applies (names of PAST), "rollback", and what others did ("admin",
-    "acme_client", "update"). A rollback with `to` goes back to before the apply of that number. `taken` is a port that the apply
-    opens; `renews`: whether it brings a certificate. `bare`: the packages were not there at the beginning; `installs`:
-    the apply itself brings some. `options` go to the controller.
+    "acme_client", "update"). A rollback with `to` goes back to before the apply of that number. `taken` is a port that
+    the apply opens; `renews`: whether it brings a certificate. `bare`: the packages were not there at the beginning;
+    `installs`: the apply itself brings some. `options` go to the controller.
     """
 
     name: str
