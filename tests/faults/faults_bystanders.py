@@ -89,11 +89,10 @@ def _dpkg(case: Case) -> None:
 
 
 def _certbot(case: Case) -> None:
-    case.renewed = True
-    for pattern in ("certificate .*",):
-        case.theirs.append(pattern)
-        case.lasting.append(pattern)
-    case.patient.acme(case.patient.certificates.b)
+    case.renewed = case.patient.certificates.b
+    case.theirs.append("certificate .*")
+    case.lasting.append("certificate .*")
+    case.patient.acme(case.renewed)
 
 
 def _restart(case: Case) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from faults_host import Patient, State
 from faults_scenarios import Scenario
+from mail_certificates import Certificate
 
 EVERY = os.environ.get("MAILPROV_FAULTS") == "every"
 SHORT = 3
@@ -39,7 +40,7 @@ class Case:
 
     A bystander adds to `theirs` what is its own business (patterns of items and lines that are then not compared with
     the two good states), to `lasting` what stays so for good; `down`: some service does not serve, which is no fault of
-    ours; `renewed`: the host has another certificate by now.
+    ours; `renewed`: the certificate that the host has by now.
     """
 
     scenario: Scenario
@@ -53,7 +54,7 @@ class Case:
     theirs: list[str] = field(default_factory=list)
     lasting: list[str] = field(default_factory=list)
     down: bool = False
-    renewed: bool = False
+    renewed: Certificate | None = None
     others: list[subprocess.Popen[str]] = field(default_factory=list)
     """programs of ours that a bystander has started: they end well, or say whose turn it is"""
 

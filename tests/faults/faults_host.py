@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -84,7 +84,7 @@ class Certificates:
     def declared(self, declared: Declared) -> Certificate | None:
         """The one that a declaration brings."""
         file = declared["tls"].get("certificate", {}).get("file")
-        return {"a.pem": self.a, "b.pem": self.b}.get(file)
+        return {"a.pem": self.a, "b.pem": self.b}.get(file)  # None: the host has its own
 
 
 @dataclass(frozen=True)
@@ -302,14 +302,14 @@ class Patient:
 
     # --- what it serves
 
-    def serves(self, declared: Declared, renewed: bool = False) -> list[str]:
+    def serves(self, declared: Declared, certificate: Certificate | Literal["any"] | None = None) -> list[str]:
         """What is wrong with each listener, seen from outside: TLS, its certificate, each user's login, recipients.
 
-        `renewed`: the host has another certificate by now than was declared.
+        `certificate`: the one to be shown, if it is not the declared one; or any that clients trust.
         """
         wrong: list[str] = []
-        shown = self.certificates.declared(declared)
-        want = "" if shown is None or renewed else shown.fingerprint
+        shown = None if certificate == "any" else certificate or self.certificates.declared(declared)
+        want = shown.fingerprint if shown else ""
         passwords = _passwords(declared)
         for name, listener in declared["services"].items():
             ways = {how: port for how, port in listener.items() if how in ("tls", "starttls", "port")}

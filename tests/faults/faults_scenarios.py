@@ -124,7 +124,8 @@ class Scenario:
     `past` is what led to the old state, in order: applies (names of PAST), "rollback", and what others did ("admin",
     "acme_client", "update"). A rollback with `to` goes back to before the apply of that number. `taken` is a port that
     the apply opens; `renews`: whether it brings a certificate. `bare`: the packages were not there at the beginning;
-    `installs`: the apply itself brings some. `options` go to the controller.
+    `installs`: the apply itself brings some. `alike`: most of what it does, another scenario does too. `options` go to
+    the controller.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Scenario:
     renews: bool = False
     bare: bool = False
     installs: bool = False
+    alike: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def stated(self, known: str) -> Declared | None:
@@ -182,9 +184,11 @@ SCENARIOS = {
             ("base",),
             options={"refuse": True},
         ),
-        Scenario("acme", "the host renews its own certificate", acme(), acme_changed(), ("acme_client", "acme")),
-        Scenario("lived-in", "first install where an admin has lived", None, base(), ("admin",)),
-        Scenario("bare", "first install, with its packages", None, base(), bare=True, installs=True),
+        Scenario(
+            "acme", "the host renews its own certificate", acme(), acme_changed(), ("acme_client", "acme"), alike=True
+        ),
+        Scenario("lived-in", "first install where an admin has lived", None, base(), ("admin",), alike=True),
+        Scenario("bare", "first install, with its packages", None, base(), bare=True, installs=True, alike=True),
         Scenario(
             "protocol",
             "a protocol more, an update of Dovecot waiting",
@@ -193,10 +197,13 @@ SCENARIOS = {
             ("imap_only", "update"),
             bare=True,
             installs=True,
+            alike=True,
         ),
         _back("back-first", "of a first install (packages were there)", base(), None, "base"),
-        _back("back-lived-in", "of a first install where an admin has lived", base(), None, "admin", "base"),
-        _back("back-bare", "of a first install, with its packages", base(), None, "base", bare=True),
+        _back(
+            "back-lived-in", "of a first install where an admin has lived", base(), None, "admin", "base", alike=True
+        ),
+        _back("back-bare", "of a first install, with its packages", base(), None, "base", bare=True, alike=True),
         _back("back-settings", "of configuration", settings(), base(), "base", "settings"),
         _back("back-accounts", "of accounts", accounts(), base(), "base", "accounts"),
         _back("back-renewed", "of certificate and firewall", renewed(), base(), "base", "renewed"),

@@ -101,10 +101,11 @@ journal. The journal of an undisturbed run gives the events, so that a new step 
 - a plan of what is declared in that state is empty, unless somebody else has changed something;
 - the next `mailprov apply` (or `rollback`) ends with 0, and leads to the new state; the plan after it is empty.
 
-A killed transaction and a power cut are tried at each event of each scenario (of those with packages, which do the same
-at their other events as those without, at moments while apt runs and at four events); every other fault and bystander
-at events that chance has drawn, from a seed: {seed}. (`MAILPROV_FAULTS=every make faults` tries each at each step.) The
-canary runs where a fault can meet it; elsewhere it is left out, since it touches nothing that stays.
+A killed transaction and a power cut are tried at each event of each scenario (of those that do mostly what another one
+does, at some events, and at moments while apt runs); every other fault and bystander at events that chance has drawn,
+from a seed: {seed}. (`MAILPROV_FAULTS=every make faults` tries each at each step.) Where a case has led its host back
+to the old state, the next one is tried on the same host. The canary runs where a fault can meet it; elsewhere it is
+left out, since it touches nothing that stays.
 
 `make faults` runs all of it and writes this page. Beside it, [random trials](faults-random.md) draw everything by
 chance.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -113,17 +113,38 @@ def _shown(command: str) -> str:
     return " ".join(words[:3] if words[0] in ("activate", "owe", "load_firewall") else words[:2])
 
 
-def trial(ward: Ward, layer: Layer, scenario: Scenario, known: Known, strikes: Sequence[Strike]) -> Ended:
-    """Try faults, on a host of its own."""
-    patient = ward.admit(layer)
+CHAIN = 4
+"""so many cases are tried on one host, where each has led it back to where it was"""
+
+
+def trials(
+    ward: Ward, layer: Layer, scenario: Scenario, known: Known, cases: Sequence[Sequence[Strike]]
+) -> Iterator[Ended]:
+    """Try cases one after the other; a new host wherever the last one is not in the old state any more.
+
+    What is wanted is reached at the next try: after each case that ended new, and after the last one on each host. Of
+    the others, the next try is the next case, which comes to its own event first.
+    """
+    patient, used = None, 0
     try:
-        return tried(patient, scenario, known, strikes)
+        for number, strikes in enumerate(cases):
+            if patient is None:
+                patient, used = ward.admit(layer), 0
+            used += 1
+            alone = any(fault.leaves or fault.bystander for _, fault in strikes)
+            last = alone or used == CHAIN or number + 1 == len(cases)
+            ended = tried(patient, scenario, known, strikes, last)
+            if last or ended.state != "old" or ended.problems:
+                ward.lab.discard(patient.host)
+                patient = None
+            yield ended
     finally:
-        ward.lab.discard(patient.host)
+        if patient is not None:
+            ward.lab.discard(patient.host)
 
 
-def tried(patient: Patient, scenario: Scenario, known: Known, strikes: Sequence[Strike]) -> Ended:
-    """The same, on a host that is in the scenario's old state."""
+def tried(patient: Patient, scenario: Scenario, known: Known, strikes: Sequence[Strike], last: bool = True) -> Ended:
+    """Try faults on a host that is in the scenario's old state; `last`: try again then, and be in the new one."""
     event, faults = strikes[0][0], [fault for _, fault in strikes]
     case = Case(scenario, patient, known, event)
     try:
@@ -132,7 +153,7 @@ def tried(patient: Patient, scenario: Scenario, known: Known, strikes: Sequence[
                 watch = _watch(case)
                 looking.enter_context(watch.looking())
             status, said = _struck(case, strikes)
-            ending = _judged(case, known, status, said, all(fault.well for fault in faults))
+            ending = _judged(case, known, status, said, all(fault.well for fault in faults), last)
         if scenario.installs and (watch.seen or not watch.rounds):
             what = f"shown to the world: {sorted(watch.seen)}, in {watch.rounds} looks"
             ending = Ended(event, ending.state, status, (what, *ending.problems))
@@ -219,7 +240,7 @@ def _reached(case: Case, at: str, first: bool) -> bool:
     return True
 
 
-def _judged(case: Case, known: Known, status: int, said: str, well: bool) -> Ended:
+def _judged(case: Case, known: Known, status: int, said: str, well: bool, last: bool) -> Ended:
     patient, scenario, problems = case.patient, case.scenario, case.problems
     if stuck := patient.rests():
         problems.append(f"stuck: {stuck}")
@@ -230,15 +251,15 @@ def _judged(case: Case, known: Known, status: int, said: str, well: bool) -> End
         problems.append("it did not end well")
     declared = scenario.stated(state)
     if declared and not case.down:
-        problems.extend(patient.serves(declared, case.renewed))
+        problems.extend(patient.serves(declared, "any" if case.renewed else None))
     _honest(case, state, problems)
-    if declared and state != "mixed":
+    if declared and state != "mixed" and not case.renewed:
         # What somebody else has changed is no change of ours: it is shown.
         same = _managed(found) == _managed(known.old if state == "old" else known.new)
         left, what = patient.here(declared, "plan", "--detailed-exitcode")
         if left != (0 if same else 2):
             problems.append(f"a plan of what was declared ends with {left}: {what}")
-    if not scenario.refused:
+    if (last or state != "old") and not scenario.refused:
         _again(case, state, problems)
     if problems:
         problems.append(f"the controller ended with {status}: {said}")
@@ -328,4 +349,4 @@ def _honest(case: Case, state: str, problems: list[str]) -> None:
         problems.append(f"history ends with {status}: {said}")
 
 
-__all__ = ["COMES", "Declared", "Ended", "Known", "Strike", "Ward", "layer", "learn", "learned", "trial", "tried"]
+__all__ = ["COMES", "Declared", "Ended", "Known", "Strike", "Ward", "layer", "learn", "learned", "trials", "tried"]
