@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from faults_case import Case, Fault
+from faults_case import Act, Case, Fault, nothing
 from faults_scenarios import Scenario
 
 # --- our own programs
@@ -43,7 +43,7 @@ def _managed(case: Case, touched: bool) -> str:
     return both[0] if both else ""
 
 
-def _edit(touched: bool) -> object:
+def _edit(touched: bool) -> Act:
     def edit(case: Case) -> None:
         if path := _managed(case, touched):
             case.theirs.append(re.escape(f"file {path}"))
@@ -131,30 +131,24 @@ def _lives(scenario: Scenario) -> bool:
     return scenario.before is not None
 
 
-BYSTANDERS = tuple(
-    Fault(name, title, strike, bystander=True, **more)
-    for name, title, strike, more in (
-        ("second", "a second apply at once", _second_apply, {"well": True, "fits": lambda s: s.after is not None}),
-        ("verify", "`mailprov verify` started", _verify, {"well": True, "fits": _lives}),
-        ("edit-other", "an admin edits a managed file that is left alone", _edit(False), {}),
-        ("edit-same", "an admin edits a file that is replaced", _edit(True), {"fits": _lives}),
-        ("immutable", "an admin makes a file immutable, for a while", _immutable, {"mend": _mutable, "fits": _lives}),
-        ("rule", "an admin inserts a rule in our firewall", _rule, {}),
-        ("database", "another database put in a map's place", _database, {}),
-        ("dpkg", "dpkg changes a version", _dpkg, {}),
-        (
-            "certbot",
-            "the host's certificate renewed",
-            _certbot,
-            {"fits": lambda s: "acme_client" in s.past, "leaves": True},
-        ),
-        ("restart", "Dovecot restarted", _restart, {}),
-        ("stop", "Postfix stopped", _stop, {"fits": _lives}),
-        (
-            "failed",
-            "Dovecot failed before, its port taken",
-            lambda case: None,
-            {"prepare": _fail, "mend": _give_back, "fits": _lives},
-        ),
-    )
+def _renews(scenario: Scenario) -> bool:
+    """Whether the certificate is the host's own."""
+    return all(declared and "on_host" in declared["tls"] for declared in (scenario.before, scenario.after))
+
+
+BYSTANDERS = (
+    Fault(
+        "second", "a second apply at once", _second_apply, well=True, fits=lambda scenario: scenario.after is not None
+    ),
+    Fault("verify", "`mailprov verify` started", _verify, well=True, fits=_lives),
+    Fault("edit-other", "an admin edits a managed file that is left alone", _edit(touched=False)),
+    Fault("edit-same", "an admin edits a file that is replaced", _edit(touched=True), fits=_lives),
+    Fault("immutable", "an admin makes a file immutable, for a while", _immutable, mend=_mutable, fits=_lives),
+    Fault("rule", "an admin inserts a rule in our firewall", _rule),
+    Fault("database", "another database put in a map's place", _database),
+    Fault("dpkg", "dpkg changes a version", _dpkg),
+    Fault("certbot", "the host's certificate renewed", _certbot, fits=_renews, leaves=True),
+    Fault("restart", "Dovecot restarted", _restart),
+    Fault("stop", "Postfix stopped", _stop, fits=_lives),
+    Fault("failed", "Dovecot failed before, its port taken", nothing, prepare=_fail, mend=_give_back, fits=_lives),
 )

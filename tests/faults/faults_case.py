@@ -90,8 +90,12 @@ class Fault:
     again: tuple[str, ...] = ()
     leaves: bool = False
     well: bool = False
-    bystander: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def chains(self) -> bool:
+        """Whether the host that it has struck is as good as new, where it is in the old state."""
+        return not self.leaves and self.prepare is nothing
 
     def events(self, scenario: Scenario, journal: Sequence[str], words: Callable[[str], str]) -> list[str]:
         """The events of a journal at which it is tried."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from faults_bystanders import BYSTANDERS
 from faults_case import Fault
 from faults_kinds import FAULTS
 from faults_scenarios import ALICE, BOB, CAROL, DAVE, ERIN, HASHES, Declared, Scenario, acme, base
@@ -104,11 +105,11 @@ def drawn(seed: str, group: int, size: int, releases: Sequence[str] = RELEASES) 
 def _strikes(chance: random.Random, scenario: Scenario) -> tuple[tuple[str, float, bool], ...]:
     fitting = [fault for fault in FAULTS.values() if fault.fits(scenario)]
     kills = [fault for fault in fitting if fault.name in KILLS]
-    faults = [fault for fault in fitting if not fault.bystander]
+    faults = [fault for fault in fitting if fault not in BYSTANDERS]
     # Half of them are kills; a third has a bystander too, or nobody else.
     chosen: list[Fault] = [chance.choice(kills if chance.random() < 0.5 else faults)]
     if chance.random() < 0.35:
-        chosen.insert(0, chance.choice([fault for fault in fitting if fault.bystander]))
+        chosen.insert(0, chance.choice([fault for fault in fitting if fault in BYSTANDERS]))
         if chance.random() < 0.3:
             chosen = chosen[:1]
     alone = len(chosen) == 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from faults_bystanders import BYSTANDERS
 from faults_case import Case, Fault, Known
 from faults_host import Certificates, Patient, State, ended
 from faults_scenarios import HOSTNAME, PACKAGES, Declared, Scenario
@@ -113,6 +114,7 @@ def _shown(command: str) -> str:
     return " ".join(words[:3] if words[0] in ("activate", "owe", "load_firewall") else words[:2])
 
 
+_OTHERS = {fault.name for fault in BYSTANDERS}
 CHAIN = 4
 """so many cases are tried on one host, where each has led it back to where it was"""
 
@@ -131,7 +133,7 @@ def trials(
             if patient is None:
                 patient, used = ward.admit(layer), 0
             used += 1
-            alone = any(fault.leaves or fault.bystander for _, fault in strikes)
+            alone = not all(fault.chains and fault.name not in _OTHERS for _, fault in strikes)
             last = alone or used == CHAIN or number + 1 == len(cases)
             ended = tried(patient, scenario, known, strikes, last)
             if last or ended.state != "old" or ended.problems:
