@@ -97,7 +97,7 @@ def compare(sight: Sight, desired: State, shown: str) -> Plan:
     differing = differences(desired, sight)
     closer_questions(differing)
     found = plan("mail.example.com", sight, desired, differing, {"closer0": shown} if shown else {})
-    head(desired, "transaction")
+    head("transaction", prints(desired), {})
     prints(sight.live)
     return found
 

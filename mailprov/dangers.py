@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from mailprov import probe
-from mailprov.model import Change, Danger, HostSpec
+from mailprov.model import Change, Danger
 from mailprov.resources import accounts, rows
 
 SHARE = 0.3
@@ -22,11 +22,12 @@ FLAGS: Mapping[str, str] = {
 
 
 def dangers(
-    declared: HostSpec, changes: Sequence[Change], sections: Mapping[str, str], usage: Mapping[str, int]
+    ports: Set[int], changes: Sequence[Change], sections: Mapping[str, str], usage: Mapping[str, int]
 ) -> tuple[Danger, ...]:
     """Everything in `changes` that wants a consent.
 
-    `sections` is the host's answer, `usage` the bytes used by each account whose quota would shrink.
+    `ports` are those that shall be open, `sections` is the host's answer, `usage` the bytes used by each account whose
+    quota would shrink.
     """
     found: list[Danger] = []
     for change in changes:
@@ -36,7 +37,7 @@ def dangers(
             found.extend(_expiry(change.before, change.after))
     open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
     public = {port for address, port in open_now if not address.startswith(("127.", "[::1]"))}
-    closing = sorted(public - {port for _, _, port in declared.services.ports()})
+    closing = sorted(public - ports)
     if closing:
         found.append(Danger("closing", f"closes port{_s(closing)} {', '.join(map(str, closing))}"))
     return tuple(found)

@@ -5,6 +5,7 @@ MailprovError                 exit 1
 ├── ConnectError              exit 1   no session with the host (name, route, key, host key, sudo)
 ├── HostError                 exit 1   the host answered, but not as a Debian mail host would
 ├── StalePlanError            exit 4   the host moved between plan and apply; nothing was touched
+├── MovedError                exit 9   applied and confirmed, and changed by somebody else meanwhile
 ├── ConsentError              exit 5   the plan is unsafe without an explicit consent
 ├── RevertedError             exit 6   applied, found wanting, and put back
 ├── LockedError               exit 8   another apply holds the host's lock
@@ -108,9 +109,19 @@ class UndecidedError(HostError):
 
 
 class StalePlanError(MailprovError):
-    """The host is no longer what the plan was made from; nothing was touched."""
+    """The host is no longer what the plan was made from; nothing was touched.
+
+    `settled`: it moved because an apply that was cut off has been settled first.
+    """
 
     exit = Exit.STALE
+    settled = False
+
+
+class MovedError(MailprovError):
+    """What was asked for was done and confirmed; by now somebody else has changed some of it."""
+
+    exit = Exit.UNVERIFIED
 
 
 class ConsentError(MailprovError):

@@ -84,13 +84,13 @@ def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
     """Everything that differs, in the order of application."""
     result: list[Difference] = []
     found, manifest = sight.live, sight.manifest
-    applied = live(manifest.sections) if manifest else {}
+    told = made(manifest)
     for resource in ORDER:
         for key, after in desired.items():
             before = found.get(key)
-            if key.kind != resource.KIND or (before is not None and resource.same(after, before, applied.get(key))):
+            if key.kind != resource.KIND or (before is not None and resource.same(after, before, told.get(key, ""))):
                 continue
-            result.append(Difference(key, before, after, _reason(before, after, applied.get(key), manifest)))
+            result.append(Difference(key, before, after, reason(before, after, told.get(key, ""), manifest)))
         result.extend(
             Difference(key, found[key], None, Reason.PENDING)
             for key in _former(desired, manifest)
@@ -125,14 +125,27 @@ def obstacles(found: Sequence[Difference]) -> tuple[str, ...]:
     )
 
 
-def _reason(before: Item | None, after: Item, then: Item | None, manifest: Manifest | None) -> Reason:
+def made(manifest: Manifest | None) -> Mapping[Key, str]:
+    """What the host made at the last apply; a manifest of the former form tells it by what was there just after it."""
+    if manifest is None:
+        return {}
+    then = live(manifest.sections)
+    return {key: kind(key).made(item) for key, item in then.items()} | dict(manifest.made)
+
+
+def kind(key: Key) -> Resource[Any]:
+    """What manages a thing of this name."""
+    return next(resource for resource in ORDER if key.kind == resource.KIND)
+
+
+def reason(before: Item | None, after: Item, made: str, manifest: Manifest | None) -> Reason:
     """Who moved since the last apply: the declaration, the host, or both."""
     if manifest is None or after.key not in manifest.desired:
         return Reason.PENDING
-    moved = (before.fingerprint if before else "") != (then.fingerprint if then else "")
-    asked = after.fingerprint != manifest.desired[after.key]
+    asked = manifest.desired[after.key]
+    moved = before is None or kind(after.key).moved(before, asked, made)
     if moved:
-        return Reason.BOTH if asked else Reason.DRIFT
+        return Reason.BOTH if after.fingerprint != asked else Reason.DRIFT
     return Reason.PENDING
 
 
@@ -171,7 +184,7 @@ def plan(
     """
     changes: list[Change] = []
     for place, difference in enumerate(found):
-        resource = next(resource for resource in ORDER if difference.key.kind == resource.KIND)
+        resource = kind(difference.key)
         before, after = _known(difference), difference.after
         text = closer.get(f"closer{place}")
         if text is not None:
@@ -189,6 +202,7 @@ def plan(
         tuple(warnings),
         sight.digest,
         managed(desired),
+        made={key: value for key, value in made(sight.manifest).items() if key in desired and value},
     )
 
 
@@ -198,14 +212,12 @@ def _effects(changes: Sequence[Change], desired: State, found: State) -> Mapping
     for change in changes:
         for name, effect in change.effects.items():
             strongest[name] = max(effect, strongest.get(name, Effect.NONE))
-    for name in strongest:
+    wanted = {key.name for key, item in desired.items() if isinstance(item, services.Service) and item.active}
+    for name in strongest.keys() & wanted:
         service = found.get(Key(services.KIND, name))
-        wanted = Key(services.KIND, name) in desired
-        if wanted and not (isinstance(service, services.Service) and service.active):
+        if not (isinstance(service, services.Service) and service.active):
             strongest[name] = Effect.START
-    return {
-        name: effect for name, effect in strongest.items() if name == "systemd" or Key(services.KIND, name) in desired
-    }
+    return {name: effect for name, effect in strongest.items() if name == "systemd" or name in wanted}
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:
@@ -217,4 +229,5 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     for resource in ORDER:
         made.extend(resource.steps([change for change in plan.changes if change.key.kind == resource.KIND]))
     made = [*services.debts(plan.effects), *made, *services.activation(plan.effects)]
-    return tuple(sorted(made, key=lambda step: step.phase))
+    # What else is removed may be in a folder that is.
+    return tuple(sorted(made, key=lambda step: (step.phase, step.do[0] == "drop_folder")))

@@ -58,7 +58,9 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     closer = closer_questions(differing)
     more = ask(host, probe.script(closer)).sections if closer else {}
     made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
-    wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
+    wanted = dangers(
+        {port for _, _, port in declared.services.ports()}, made.changes, answer.sections, usage(host, made)
+    )
     made = replace(made, dangers=wanted, certificate_until=_until(declared, sight))
     return Survey(_with_expiry(declared, made), asked, prints(sight.live))
 
@@ -94,7 +96,7 @@ def script(spec: Spec, declared: HostSpec) -> bytes:
     return probe.script(questions(names))
 
 
-def _usage(host: Host, made: Plan) -> Mapping[str, int]:
+def usage(host: Host, made: Plan) -> Mapping[str, int]:
     """The bytes used by each account whose quota would shrink."""
     pairs = [(change.before, change.after) for change in made.changes]
     names = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from mailprov.cli.options import address, declaration, formatted, handed, in_file, sharded
+from mailprov.cli.options import address, agreed, consents, declaration, formatted, handed, in_file, sharded
 from mailprov.cli.root import cli
 from mailprov.errors import Exit, MailprovError
 
@@ -60,11 +60,7 @@ def plan(
 @declaration
 @click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
-@click.option("--allow-removals", is_flag=True, help="Accounts may be closed (their mail is kept).")
-@click.option("--allow-many", is_flag=True, help="Many accounts may change at once (5 and 30 %, or more).")
-@click.option("--allow-closing", is_flag=True, help="Ports that are open may be closed.")
-@click.option("--allow-shrinking", is_flag=True, help="Quotas may fall below what is used.")
-@click.option("--allow-expiry", is_flag=True, help="Old messages may be deleted that are kept now.")
+@consents
 @click.option("--canary", type=click.IntRange(0), default=1, show_default=True, help="So many hosts go first.")
 @click.option("--batch", default="20%", show_default=True, metavar="N|N%", help="So many hosts follow at a time.")
 @click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True, help="More failed hosts end it.")
@@ -100,8 +96,7 @@ def apply(
     from mailprov.rollout import Pace
     from mailprov.verbs import apply as verb
 
-    flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
-    consent, pace = verb.Consent(yes, flags, details), Pace(canary, batch, max_failures)
+    consent, pace = verb.Consent(yes, agreed(allowed), details), Pace(canary, batch, max_failures)
     how = verb.How(consent, pace, form, shard, executor, handout)
     default = click.get_current_context().get_parameter_source("file") is ParameterSource.DEFAULT
     return verb.apply(None if plan and default else file, limit, plan, how)
@@ -242,15 +237,28 @@ def history(file: Path, limit: tuple[str, ...]) -> Exit:
 @cli.command()
 @declaration
 @click.option("--to", "target", metavar="APPLY", help="Back to before this apply (a name that `history` shows).")
+@click.option("--details", is_flag=True, help="Show every account and address by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
-def rollback(file: Path, limit: tuple[str, ...], target: str | None, yes: bool) -> Exit:
+@consents
+@handed
+def rollback(
+    file: Path,
+    limit: tuple[str, ...],
+    target: str | None,
+    details: bool,
+    yes: bool,
+    handout: Path | None,
+    **allowed: bool,
+) -> Exit:
     """Put hosts back as they were before the last apply, or before an earlier one of the last 10.
 
-    Mail, installed packages, and passwords that users have changed since are left as they are.
+    It is planned, agreed to, carried out and confirmed as an apply is, and can be rolled back itself. Mail, installed
+    packages, and passwords that users have changed since are left as they are.
     """
-    from mailprov.verbs import past
+    from mailprov.verbs import rollback as verb
+    from mailprov.verbs.apply import Consent
 
-    return past.rollback(file, limit, target, yes=yes)
+    return verb.rollback_hosts(file, limit, target, Consent(yes, agreed(allowed), details), handout)
 
 
 @cli.command()

@@ -88,8 +88,9 @@ class Step:
     """One act on the host, with the act that takes it back.
 
     `stage` makes the new thing in the transaction's folder, before anything live is touched, from `payload` (bytes
-    that travel in the bundle). `do` and `undo` are functions of transaction.sh with their words; "@" in any of the
-    three stands for the step's number, under which its payload, staged thing and back-up are kept.
+    that travel in the bundle). `do` and `undo` are functions of the host's script with their words, none of them empty;
+    "@" in any of the three stands for the step's number, under which its payload, staged thing and back-up are kept.
+    `key` is the thing of which the back-up is kept: a roll-back finds it by that.
     """
 
     phase: Phase
@@ -98,6 +99,7 @@ class Step:
     undo: Command
     stage: Command = ()
     payload: bytes | None = field(default=None, repr=False)
+    key: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,8 @@ class Plan:
     digest: str
     managed: tuple[str, ...] = ()
     """every path that is mailprov's once this is applied"""
+    made: Mapping[Key, str] = field(default_factory=dict)
+    """what the host made of things that stay as they are, and has told: see mailprov.manifest"""
     dangers: tuple[Danger, ...] = ()
     certificate_until: int | None = None
     """when the certificate ends, in seconds since the epoch; None where that is not known yet"""

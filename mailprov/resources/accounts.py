@@ -19,7 +19,8 @@ class Accounts:
 
     `digest` is that of its sorted rows, where the password of an account that owns it is left out (the gecos field
     says "initial" there). `rows` are those rows, when known. `initial` gives the password hash with which
-    such an account is created; it is asked for accounts that are new, and for no other.
+    such an account is created; it is asked for accounts that are new, and for no other. `kept` is where the host has
+    kept the copy from which it is put back, whose own digest is `copy`.
     """
 
     path: str
@@ -27,6 +28,8 @@ class Accounts:
     attributes: tuple[str, str, str] = MODE
     rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
     initial: Callable[[str], Secret] | None = field(default=None, repr=False, compare=False)
+    kept: str = field(default="", compare=False)
+    copy: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -58,9 +61,19 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Accounts]:
     return {item.key: item for item in found}
 
 
-def same(desired: Accounts, live: Accounts, applied: Accounts | None) -> bool:
+def same(desired: Accounts, live: Accounts, made: str) -> bool:
     """Equal rows and attributes."""
     return desired == live
+
+
+def moved(live: Accounts, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: Accounts) -> str:
+    """Nothing: the declaration says all."""
+    return ""
 
 
 def closer(live: Accounts, desired: Accounts | None) -> Question | None:
@@ -98,7 +111,14 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     made: list[Step] = []
     for change in changes:
         after = change.after
-        if not isinstance(after, Accounts) or after.rows is None:
+        if not isinstance(after, Accounts):
+            drop, back = ("drop", "@", change.key.name), ("former_accounts", "@", change.key.name)
+            made.append(Step(Phase.COMMIT, f"remove {change.key.name}", drop, back, key=change.key))
+            continue
+        if after.kept:
+            made.extend(_back(change, after))
+            continue
+        if after.rows is None:
             continue
         new = dict(after.rows.reveal())
         for key in sorted(rows.added(change.detail)):
@@ -106,12 +126,25 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
                 new[key] = with_password(new[key], after.initial(key))
         put, undo = ("put", "@", after.path, *after.attributes), ("former_accounts", "@", after.path)
         stage = ("merge", "@", after.path, ":", after.digest)
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, new)))
-        closed = sorted(rows.removed(change.detail))
-        if closed:
-            what, names = "end sessions of closed accounts", "".join(f"{name}\n" for name in closed).encode()
-            made.append(Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=names))
+        delta = rows.delta(change.detail, new)
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, delta, change.key))
+        made.extend(_dismissal(change))
     return tuple(made)
+
+
+def _back(change: Change, after: Accounts) -> list[Step]:
+    """What the host has kept is put back; passwords that users have changed since are left to them."""
+    do, undo = ("put_back", "@", after.path), ("former_accounts", "@", after.path)
+    take = ("take_accounts", "@", after.kept, after.copy, after.path)
+    return [Step(Phase.COMMIT, f"put back {after.path}", do, undo, take, key=change.key), *_dismissal(change)]
+
+
+def _dismissal(change: Change) -> list[Step]:
+    closed = sorted(rows.removed(change.detail))
+    if not closed:
+        return []
+    what, names = "end sessions of closed accounts", "".join(f"{name}\n" for name in closed).encode()
+    return [Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=names)]
 
 
 def owns_password(row: str) -> bool:

@@ -21,8 +21,8 @@ class File:
     """A file or folder: `mode` in octal text ("644"), `sha256` of its content in hex ("" for a folder).
 
     `content` is there when known. `secret` keeps it out of every text. `services` read the file: a change wants them
-    reloaded, or restarted where the value of one of `restart_settings` changes. What is `lasting` stays once it is
-    made, whatever becomes of the apply: it may hold mail by then.
+    reloaded, or restarted where the value of one of `restart_settings` changes. What is `lasting` is made before
+    anything that is served changes. `kept` is where the host has kept the copy from which it is put back.
     """
 
     path: str
@@ -36,6 +36,7 @@ class File:
     services: tuple[str, ...] = field(default=(), compare=False)
     restart_settings: tuple[str, ...] = field(default=(), compare=False)
     lasting: bool = field(default=False, compare=False)
+    kept: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -77,9 +78,19 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, File]:
     return {file.key: file for file in files}
 
 
-def same(desired: File, live: File, applied: File | None) -> bool:
+def same(desired: File, live: File, made: str) -> bool:
     """Equal in everything that is managed."""
     return desired == live
+
+
+def moved(live: File, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: File) -> str:
+    """Nothing: the declaration says all."""
+    return ""
 
 
 def closer(live: File, desired: File | None) -> Question | None:
@@ -168,15 +179,20 @@ def _order(change: Change) -> tuple[int, int, str]:
 
 def _step(change: Change) -> Step:
     path, before, after = change.key.name, change.before, change.after
+    key, restore = change.key, ("restore", "@", path)
     if not isinstance(after, File):
         if isinstance(before, File) and before.type == "directory":
-            back = ("folder", "@", path, before.mode, before.owner, before.group)
-            return Step(Phase.COMMIT, f"remove {path}", ("former_folder", "@", path), back)
-        return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), ("restore", "@", path))
+            drop, again = ("drop_folder", "@", path), ("folder_again", "@", path)
+            return Step(Phase.COMMIT, f"remove {path}", drop, again, key=key)
+        return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), restore, key=key)
     attributes = (after.mode, after.owner, after.group)
     if after.type == "directory":
-        stays = after.lasting and before is None
-        phase, undo = (Phase.PREPARE, ("keep",)) if stays else (Phase.COMMIT, ("former_folder", "@", path))
-        return Step(phase, f"folder {path}", ("folder", "@", path, *attributes), undo)
-    put, restore = ("put", "@", path, *attributes), ("restore", "@", path)
-    return Step(Phase.COMMIT, f"write {path}", put, restore, ("copy", "@"), after.content)
+        phase = Phase.PREPARE if after.lasting and before is None else Phase.COMMIT
+        make, former = ("folder", "@", path, *attributes), ("former_folder", "@", path)
+        return Step(phase, f"folder {path}", make, former, key=key)
+    if after.kept:
+        take = ("take", "@", after.kept, after.sha256)
+        return Step(Phase.COMMIT, f"put back {path}", ("put_back", "@", path), restore, take, key=key)
+    return Step(
+        Phase.COMMIT, f"write {path}", ("put", "@", path, *attributes), restore, ("copy", "@"), after.content, key
+    )

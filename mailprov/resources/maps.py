@@ -16,7 +16,8 @@ MODE = ("640", "root", "postfix")
 class Map:
     """The table at `path`: `digest` of its sorted rows, `rows` when known.
 
-    `database` is the digest of the `.db` beside it, "" while that is missing or older than its text.
+    `database` is the digest of the `.db` beside it, "" while that is missing or older than its text. `kept` is where
+    the host has kept the copy of both from which it is put back.
     """
 
     path: str
@@ -24,6 +25,7 @@ class Map:
     attributes: tuple[str, str, str] = MODE
     database: str = ""
     rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
+    kept: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -59,10 +61,20 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Map]:
     return {item.key: item for item in found}
 
 
-def same(desired: Map, live: Map, applied: Map | None) -> bool:
+def same(desired: Map, live: Map, made: str) -> bool:
     """Equal rows, and a database that is there, fresh, and the one that was compiled."""
-    compiled = bool(live.database) and (applied is None or live.database == applied.database)
+    compiled = bool(live.database) and live.database == made
     return compiled and (desired.digest, desired.attributes) == (live.digest, live.attributes)
+
+
+def moved(live: Map, asked: str, made: str) -> bool:
+    """Other rows or attributes than were asked for, or another database than was compiled."""
+    return live.database != made or replace(live, database="").fingerprint != asked
+
+
+def made(live: Map) -> str:
+    """Its database's digest: no two runs of postmap give the same bytes."""
+    return live.database
 
 
 def closer(live: Map, desired: Map | None) -> Question | None:
@@ -94,11 +106,18 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """One merge a map, compiled where it is staged; text and database are put in place together."""
     made: list[Step] = []
     for change in changes:
-        after = change.after
-        if not isinstance(after, Map) or after.rows is None:
+        after, path, undo = change.after, change.key.name, ("former_map", "@", change.key.name)
+        if not isinstance(after, Map):
+            made.append(Step(Phase.COMMIT, f"remove {path}", ("drop_map", "@", path), undo, key=change.key))
             continue
-        put, undo = ("put_map", "@", after.path, *after.attributes), ("former_map", "@", after.path)
+        if after.kept:
+            take, do = ("take_map", "@", after.kept, after.digest, path), ("put_back_map", "@", path)
+            made.append(Step(Phase.COMMIT, f"put back {path}", do, undo, take, key=change.key))
+            continue
+        if after.rows is None:
+            continue
+        put = ("put_map", "@", after.path, *after.attributes)
         stage = ("merge_map", "@", after.path, after.digest)
         changed = rows.delta(change.detail, after.rows.reveal()) if change.detail else b""
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, changed))
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, changed, change.key))
     return tuple(made)

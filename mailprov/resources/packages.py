@@ -40,9 +40,19 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Package]:
     return {package.key: package for package in found}
 
 
-def same(desired: Package, live: Package, applied: Package | None) -> bool:
+def same(desired: Package, live: Package, made: str) -> bool:
     """Always: what is installed stays as it is."""
     return desired.name == live.name
+
+
+def moved(live: Package, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: Package) -> str:
+    """Nothing: the declaration says all."""
+    return ""
 
 
 def describe(before: Package | None, after: Package | None) -> tuple[str, tuple[str, ...]]:
@@ -60,4 +70,5 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     names = tuple(change.key.name for change in changes)
     if not names:
         return ()
-    return (Step(Phase.PREPARE, f"install {', '.join(names)}", ("install_packages", *names), ("keep",)),)
+    install, undo = ("install_packages", "@", *names), ("former_packages", "@")
+    return (Step(Phase.PREPARE, f"install {', '.join(names)}", install, undo),)

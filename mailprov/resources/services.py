@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
 
@@ -12,10 +12,13 @@ KIND = "service"
 ORDER = ("systemd", "mailprov-recover", "dovecot", "postfix", "mailprov-firewall")
 """systemd's own units, what puts right at boot, who is asked before who asks, and the firewall last"""
 
+FIREWALL = Key("firewall", "inet mailprov")
+"""whose back-up loading the firewall keeps"""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that is enabled and active, and owes no reload.
+    """A service that is enabled and active, and owes no reload; or, `held`, one that may not be started.
 
     Debian 11 and 12 run Postfix as `postfix@-.service`; their `postfix.service` says "active" also when it is dead.
     """
@@ -25,6 +28,8 @@ class Service:
     active: bool = True
     owed: str = ""
     """"reload" or "restart", where an earlier apply could not give it"""
+    held: str = field(default="", compare=False)
+    """how one that shall be off is kept from starting, as systemctl(1), is-enabled, has it; "" is disabled"""
 
     @property
     def key(self) -> Key:
@@ -62,19 +67,29 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
     return found
 
 
-def same(desired: Service, live: Service, applied: Service | None) -> bool:
+def same(desired: Service, live: Service, made: str) -> bool:
     """Equal in all three."""
     return desired == live
 
 
+def moved(live: Service, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: Service) -> str:
+    """Nothing: the declaration says all."""
+    return ""
+
+
 def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[str, ...]]:
     """Which of the facts is wrong."""
-    if after is None:
-        return "stop and disable", ()
+    if after is None or not (after.active or after.enabled):
+        return f"stop and {'mask' if after and after.held.startswith('masked') else 'disable'}", ()
     live = before or Service(after.name, enabled=False, active=False)
     wrong = (
-        ("enable", not live.enabled),
-        ("start", not live.active),
+        ("enable" if after.enabled else "disable", live.enabled != after.enabled),
+        ("start" if after.active else "stop", live.active != after.active),
         (f"{live.owed} that an earlier apply owed", bool(live.owed)),
     )
     return ", ".join(text for text, needed in wrong if needed), ()
@@ -82,7 +97,7 @@ def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[
 
 def effects(before: Service | None, after: Service | None) -> Mapping[str, Effect]:
     """A start for one that is down; a reload for one that owes it."""
-    if after is None:
+    if after is None or not after.active:
         return {}
     if before is None or not before.active:
         return {after.name: Effect.START}
@@ -93,11 +108,15 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """Enabling and disabling; starts and reloads are `activation`, which also knows what other changes need."""
     made: list[Step] = []
     for change in sorted(changes, key=lambda change: ORDER.index(change.key.name)):
-        name = change.key.name
-        if change.after is None:
-            made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", name), ("stand_up", name)))
-        else:
-            made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), ("former_enabling", "@", name)))
+        name, after = change.key.name, change.after
+        undo = ("former_enabling", "@", name)
+        if not isinstance(after, Service) or not after.active:
+            held = (after.held if isinstance(after, Service) else "") or "disabled"
+            if isinstance(after, Service) and after.enabled:
+                held = "enabled"
+            made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", "@", name, held), undo, key=change.key))
+        elif after.enabled:
+            made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), undo, key=change.key))
     return tuple(made)
 
 
@@ -127,5 +146,6 @@ def activation(effects: Mapping[str, Effect]) -> tuple[Step, ...]:
         do: tuple[str, ...] = ("activate", name, act)
         if name == "mailprov-firewall":
             do, undo = ("load_firewall", "@", act), ("former_firewall", "@")
-        made.append(Step(Phase.ACTIVATE, f"{act} {name}", do, undo))
+        key = FIREWALL if do[0] == "load_firewall" else None
+        made.append(Step(Phase.ACTIVATE, f"{act} {name}", do, undo, key=key))
     return tuple(made)

@@ -41,15 +41,25 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, SystemUser]:
     return {user.key: user for user in found}
 
 
-def same(desired: SystemUser, live: SystemUser, applied: SystemUser | None) -> bool:
+def same(desired: SystemUser, live: SystemUser, made: str) -> bool:
     """Equal in home and shell."""
     return desired == live
+
+
+def moved(live: SystemUser, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: SystemUser) -> str:
+    """Nothing: the declaration says all."""
+    return ""
 
 
 def describe(before: SystemUser | None, after: SystemUser | None) -> tuple[str, tuple[str, ...]]:
     """The home and shell that it gets."""
     if after is None:
-        return "stays", ()
+        return "remove, unless it owns mail", ()
     if before is None:
         return f"create, home {after.home}", ()
     return f"home {before.home} → {after.home}, shell {before.shell} → {after.shell}", ()
@@ -61,14 +71,14 @@ def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str,
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
-    """useradd or usermod; the undo of a creation keeps the user, who may own mail by then."""
-    return tuple(
-        Step(
-            Phase.PREPARE,
-            f"system user {user.name}",
-            ("system_user", "@", user.name, user.home, user.shell),
-            ("former_user", "@", user.name),
-        )
-        for user in (change.after for change in changes)
-        if isinstance(user, SystemUser)
-    )
+    """useradd or usermod; one that was made goes again, unless it owns mail by then."""
+    made: list[Step] = []
+    for change in changes:
+        name, user = change.key.name, change.after
+        if isinstance(user, SystemUser):
+            make, former = ("system_user", "@", name, user.home, user.shell), ("former_user", "@", name)
+            made.append(Step(Phase.PREPARE, f"system user {name}", make, former, key=change.key))
+        else:
+            what = f"remove the system user {name}, unless it owns mail"
+            made.append(Step(Phase.ACTIVATE, what, ("no_user", "@", name), ("user_again", "@", name), key=change.key))
+    return tuple(made)

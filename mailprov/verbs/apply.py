@@ -139,7 +139,7 @@ def one(
     console.show(text.plan(shown[0], details=consent.details), err=err)
     if found.plan.empty:
         return
-    _agree([found.plan], consent, f"Apply {len(found.plan.changes)} changes to {declared.name}?")
+    agree_to([found.plan], consent, f"Apply {len(found.plan.changes)} changes to {declared.name}?")
     begun = time.monotonic()
     supplied = handing.supply(spec, [found.plan])
     if supplied is not spec:
@@ -177,7 +177,7 @@ def _fleet(
     unchanged = {plan.host: Result(plan.host, Verdict.UNCHANGED) for plan in plans if plan.empty}
     decided = unchanged | decided
     if changed and failures(decided.values()) <= how.pace.max_failures:
-        _agree(changed, how.consent, f"Apply {sum(len(p.changes) for p in changed)} changes to {len(changed)} hosts?")
+        agree_to(changed, how.consent, f"Apply {sum(len(p.changes) for p in changed)} changes to {len(changed)} hosts?")
         runner = replace(runner, spec=handing.supply(runner.spec, changed))
 
     def change(batch: tuple[str, ...]) -> list[Result]:
@@ -192,7 +192,8 @@ def _fleet(
     return [results[declared.name] for declared in chosen]
 
 
-def _agree(plans: Sequence[Plan], consent: Consent, question: str) -> None:
+def agree_to(plans: Sequence[Plan], consent: Consent, question: str, act: str = "applied") -> None:
+    """Ask before plans are carried out, as far as that was not agreed to beforehand. Raises ConsentError."""
     missing = [(plan.host, danger) for plan in plans for danger in plan.dangers if danger.flag not in consent.flags]
     where = plans[0].host if len(plans) == 1 else f"{len(plans)} hosts"
     if missing:
@@ -205,4 +206,4 @@ def _agree(plans: Sequence[Plan], consent: Consent, question: str) -> None:
             cure=f"if it is meant, add {' '.join(f'--allow-{flag}' for flag in flags)}",
         )
     if not consent.yes:
-        console.agree(question, where, act="applied", cure="look at `mailprov plan`, then add --yes")
+        console.agree(question, where, act=act, cure="look at what is shown, then add --yes")

@@ -125,6 +125,11 @@ class Handing:
         self.asked = asked
         return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
 
+    def take_back(self, plan: Plan) -> None:
+        """Take out of the folder what a roll-back has closed."""
+        self.closed = {plan.host: rows.removed(_accounts_of(plan))}
+        self.settle([Result(plan.host, Verdict.APPLIED)])
+
     def settle(self, results: Iterable[Result]) -> None:
         """Take out of the folder what no host took, once it is known how each one ended, and say what is to do."""
         if self.where is None:

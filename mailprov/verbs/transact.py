@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mailprov import testaccount
+from mailprov import manifest, testaccount
 from mailprov.apply import answer
 from mailprov.apply import apply as carry_out
 from mailprov.errors import MailprovError
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.plan import steps
+from mailprov.plan import prints, steps
 from mailprov.report import text
 from mailprov.resources import accounts, rows
 from mailprov.roles import mailhost
@@ -33,22 +33,22 @@ Tell = Callable[[str, str], None]
 
 def transact(found: Survey, spec: Spec, declared: HostSpec, host: Host, tell: Tell = console.say) -> None:
     """Have a host carry out a plan. Raises the errors of mailprov.apply.apply."""
-    acts = steps(found.plan)
-    name = transaction_name()
+    name, plan = transaction_name(), found.plan
     domains = spec.domains_of(declared.name)
-    account, row = testaccount.new(domains[0].name) if found.plan.effects and domains else (None, b"")
+    account, row = testaccount.new(domains[0].name) if plan.effects and domains else (None, b"")
     work = Work(
-        found.plan,
-        acts,
+        plan,
+        steps(plan),
         found.ask,
         name,
-        who(f"{len(found.plan.changes)} changes"),
+        who(f"{len(plan.changes)} changes"),
+        manifest.head(name, prints(plan.desired), plan.made),
         mailhost.validators(declared),
         mailhost.health(spec, declared),
         str(paths(declared).certificate),
         Tester(account.address, row) if account else None,
     )
-    confirm = Confirmation(name, declared, found.plan, spec, account, tell)
+    confirm = Confirmation(name, declared, plan, spec, account, tell)
     carry_out(found.seen, work, host, on_event=progress(work, tell), confirm=confirm.give)
 
 
@@ -93,6 +93,15 @@ LOGINS = 3
 """how many new accounts are logged in to before an apply is confirmed"""
 
 
+def answer_anew(transaction: str, declared: HostSpec, complaint: Callable[[], str], tell: Tell) -> None:
+    """Over a new connection, confirm what a waiting host has done, or refuse it for a complaint that is not ""."""
+    try:
+        with session(declared) as fresh:
+            answer(fresh, transaction, complaint())
+    except MailprovError as error:
+        tell(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """Looks at a host as a client and over a new connection, and tells it what was found."""
@@ -109,11 +118,7 @@ class Confirmation:
 
         Where no new connection can be had the host is left to put everything back by itself.
         """
-        try:
-            with session(self.declared) as fresh:
-                answer(fresh, self.transaction, self._complaint(leaf))
-        except MailprovError as error:
-            self.tell(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+        answer_anew(self.transaction, self.declared, lambda: self._complaint(leaf), self.tell)
 
     def _complaint(self, leaf: str) -> str:
         """What a client would complain of; "" where all is well."""

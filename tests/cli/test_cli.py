@@ -102,6 +102,7 @@ CODES = {
     "HostError": 1,
     "UndecidedError": 1,
     "StalePlanError": 4,
+    "MovedError": 9,
     "ConsentError": 5,
     "RevertedError": 6,
     "LockedError": 8,

@@ -14,7 +14,7 @@ from typing import Any
 
 from mailprov import cli, transaction
 from mailprov.roles import firewall
-from mailprov.verbs import past, transact
+from mailprov.verbs import rollback, transact
 
 _STOP = r"""
 journal() {
@@ -52,7 +52,7 @@ def patch(options: dict[str, Any], set_: Set = setattr) -> None:
     """Change this process as a test asks."""
     script, work, ruleset = transaction.script, transaction.Work, firewall.ruleset
     set_(transaction, "script", lambda: stopping(script(), options.get("canary", True)))
-    for module in (transact, past):
+    for module in (transact, rollback):
         set_(module, "Work", functools.partial(work, confirm_seconds=options.get("confirm", 60)))
     set_(transaction, "APT_PATIENCE_SECONDS", options.get("apt", 60))
     if options.get("cut_ssh"):

@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from simulated_host import NOW, SimulatedHost, declare, self_signed
 
+from mailprov import transaction
 from mailprov.errors import HostError, MailprovError
 from mailprov.host.fake import Call
 from mailprov.model import Effect, Facts, HostSpec, Plan, Reason, Secret, Spec
@@ -110,7 +111,11 @@ def test_a_plan_is_well_formed(first: dict[str, Any], second: dict[str, Any]) ->
         assert act.do
         assert act.undo
         assert act.what
-        assert all(isinstance(word, str) and "\0" not in word for word in (*act.do, *act.undo, *act.stage))
+    work = Work(made, acts, b"", "id", "meta", "mailprov-manifest 3\n")
+    read = transaction.steps(work).splitlines()
+    assert [line.split("\t")[3:] for line in read if line.split("\t")[1] == "do"] == [
+        [str(n) if word == "@" else word for word in act.do[1:]] for n, act in enumerate(acts, 1)
+    ]
 
 
 def shuffled(spec: Spec, chance: random.Random) -> Spec:
@@ -155,7 +160,7 @@ def test_the_same_plan_makes_the_same_bundle(tmp_path: Path) -> None:
 
 def _work(spec: Spec) -> Work:
     found = survey(spec, spec.hosts["mail1"], SimulatedHost().host())
-    return Work(found.plan, steps(found.plan), found.ask, "id", "meta")
+    return Work(found.plan, steps(found.plan), found.ask, "id", "meta", "mailprov-manifest 3\n")
 
 
 def test_what_is_asked_does_not_depend_on_what_is_there(tmp_path: Path) -> None:

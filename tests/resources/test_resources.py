@@ -173,12 +173,12 @@ def test_renewal_has_a_month() -> None:
     live = replace(found(("mail.example.com",), until=NOW + timedelta(days=397)), issued="self")
     for days, same in ((367, True), (368, False)):
         wanted = Certificate("/x", "/x", "self_signed", ("mail.example.com",), now=NOW + timedelta(days=days))
-        assert certificates.same(wanted, live, None) is same
+        assert certificates.same(wanted, live, live.leaf) is same
     wanted = replace(wanted, now=NOW)
-    assert not certificates.same(wanted, replace(live, key_mode="644"), None)
-    assert not certificates.same(wanted, replace(live, issued="CN=ca"), None)
-    assert not certificates.same(wanted, replace(live, names=("other.example",)), None)
-    assert not certificates.same(wanted, replace(live, matches=False), None)
+    assert not certificates.same(wanted, replace(live, key_mode="644"), "")
+    assert not certificates.same(wanted, replace(live, issued="CN=ca"), "")
+    assert not certificates.same(wanted, replace(live, names=("other.example",)), "")
+    assert not certificates.same(wanted, replace(live, matches=False), "")
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ def test_a_user_line_that_is_none_is_no_user() -> None:
 def test_a_map_wants_the_database_that_was_compiled() -> None:
     wanted = maps.table("/m", ["a@example.com OK"])
     live = replace(wanted, database="1" * 64)
-    assert maps.same(wanted, live, live)
-    assert maps.same(wanted, live, None)
-    assert not maps.same(wanted, live, replace(live, database="2" * 64))
-    assert not maps.same(wanted, replace(live, database=""), None)
+    assert maps.same(wanted, live, "1" * 64)
+    assert not maps.same(wanted, live, "")
+    assert not maps.same(wanted, live, "2" * 64)
+    assert not maps.same(wanted, replace(live, database=""), "")
 
 
 # --- tables
@@ -282,8 +282,8 @@ def test_where_nothing_differs_no_row_is_asked_for(monkeypatch: pytest.MonkeyPat
     wanted = accounts.accounts("/a", ["a@example.com::::initial:::"], lambda _: Secret(""))
     table = maps.table("/m", ["a@example.com OK"])
     monkeypatch.setattr(rows.Table, "reveal", asked)
-    assert accounts.same(wanted, accounts.Accounts("/a", wanted.digest), None)
-    assert maps.same(table, maps.Map("/m", table.digest, database="1" * 64), None)
+    assert accounts.same(wanted, accounts.Accounts("/a", wanted.digest), "")
+    assert maps.same(table, maps.Map("/m", table.digest, database="1" * 64), "1" * 64)
     assert wanted.fingerprint == accounts.Accounts("/a", wanted.digest).fingerprint
 
 

@@ -13,8 +13,9 @@ SAYS = 'systemctl() { echo "$*"; }'
 @pytest.mark.parametrize(
     ("former", "boot", "told"),
     [
-        ("enabled", "", []),
-        ("enabled", "boot", []),
+        ("enabled", "", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
+        ("enabled", "boot", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
+        ("", "", []),
         ("disabled", "", ["disable -q dovecot.service"]),
         ("masked", "", ["disable -q dovecot.service", "mask -q dovecot.service"]),
         ("disabled", "boot", ["disable -q dovecot.service", "stop --no-block dovecot.service"]),

@@ -125,7 +125,7 @@ def merge(folder: Path, live: bytes | None, payload: bytes, *command: str) -> tu
     if live is not None:
         path.write_bytes(live)
     (sandbox.transaction / "new" / "1").write_bytes(payload)
-    done = sandbox.call(command[0], "1", str(path), *command[1:], before="postmap() { :; }")
+    done = sandbox.call(command[0], "1", str(path), *command[1:], before='postmap() { : >"${1#hash:}.db"; }')
     assert live is None or path.read_bytes() == live, "merging only stages"
     assert not (sandbox.transaction / "new" / "1.merged").exists() or done.returncode
     return done.returncode, done.stdout, (sandbox.transaction / "new" / "1").read_bytes()
