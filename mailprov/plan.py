@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mailprov.manifest import Manifest
@@ -15,6 +15,7 @@ from mailprov.resources import (
     certificates,
     files,
     firewall,
+    listing,
     maps,
     packages,
     services,
@@ -117,12 +118,25 @@ def managed(desired: State) -> tuple[str, ...]:
 
 def obstacles(found: Sequence[Difference]) -> tuple[str, ...]:
     """Paths where something else is in the way of a file or folder, and what that is: mailprov does not replace it."""
-    pairs = ((difference.before, difference.after) for difference in found)
-    return tuple(
-        f"{before.path} is a {before.type}"
-        for before, after in pairs
-        if isinstance(before, files.File) and isinstance(after, files.File) and before.type != after.type
-    )
+    pairs = (_in_the_way(difference.before, difference.after) for difference in found)
+    return tuple(f"{path} is a {_NOUNS[type_]}" for each in pairs for path, type_ in each)
+
+
+_NOUNS: Mapping[listing.Type, str] = {
+    "file": "file",
+    "directory": "directory",
+    "symlink": "symlink",
+    "other": "FIFO, socket or device",
+}
+
+
+def _in_the_way(before: Item | None, after: Item | None) -> tuple[tuple[str, listing.Type], ...]:
+    if isinstance(before, (accounts.Accounts, maps.Map)):
+        return before.obstacles
+    if not isinstance(before, files.File):
+        return ()
+    right = before.type == after.type if isinstance(after, files.File) else before.type in ("file", "directory")
+    return () if right else ((before.path, before.type),)
 
 
 def _reason(before: Item | None, after: Item, then: Item | None, manifest: Manifest | None) -> Reason:
@@ -138,7 +152,7 @@ def _reason(before: Item | None, after: Item, then: Item | None, manifest: Manif
 
 def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
     """What more to ask, to show how things differ; each question's section is its place in `found`."""
-    asked: list[Question] = []
+    asked: list[Question] = [*packages.simulation(_missing(found))]
     for place, difference in enumerate(found):
         closer = CLOSER.get(difference.key.kind)
         if closer is None or difference.before is None:
@@ -147,6 +161,10 @@ def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
         if question is not None:
             asked.append(Question(f"closer{place}", question.function, question.words))
     return tuple(asked)
+
+
+def _missing(found: Sequence[Difference]) -> tuple[str, ...]:
+    return tuple(difference.key.name for difference in found if isinstance(difference.after, packages.Package))
 
 
 def _known(difference: Difference) -> Item | None:
@@ -169,17 +187,26 @@ def plan(
 
     `closer` holds the answers to closer_questions(found), by section.
     """
+    apt, missing = closer.get(packages.SIMULATION, ""), _missing(found)
+    packages.refuse_crossing(apt, host)
+    versions, (upgraded, further) = packages.brought(apt), packages.along(apt, missing)
+    warnings = (*warnings, *filter(None, [packages.untold(apt, missing) if missing else ""]))
     changes: list[Change] = []
     for place, difference in enumerate(found):
         resource = next(resource for resource in ORDER if difference.key.kind == resource.KIND)
         before, after = _known(difference), difference.after
+        if isinstance(after, packages.Package):
+            after = replace(after, version=versions.get(after.name, ("", ""))[1])
         text = closer.get(f"closer{place}")
         if text is not None:
             before = CLOSER[difference.key.kind].closely(before, after, text)
         action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
         summary, detail = resource.describe(before, after)
         effects = resource.effects(before, after)
+        if isinstance(after, packages.Package) and place == 0:
+            detail = further
         changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
+    changes[len(missing) : len(missing)] = upgraded
     return Plan(
         host,
         sight.facts,
@@ -216,5 +243,19 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     made: list[Step] = []
     for resource in ORDER:
         made.extend(resource.steps([change for change in plan.changes if change.key.kind == resource.KIND]))
-    made = [*services.debts(plan.effects), *made, *services.activation(plan.effects)]
+    owed = _still_owed(plan)
+    made = [*services.debts(owed), *made, *services.activation(owed)]
     return tuple(sorted(made, key=lambda step: step.phase))
+
+
+def _still_owed(plan: Plan) -> Mapping[str, Effect]:
+    """What each service needs once packages are installed: one that apt upgraded has been restarted right after it."""
+    later: dict[str, Effect] = {}
+    for change in plan.changes:
+        if change.key.kind != packages.KIND:
+            for name, effect in change.effects.items():
+                later[name] = max(effect, later.get(name, Effect.NONE))
+    return {
+        name: later.get(name, Effect.NONE) if effect is Effect.RESTART else effect
+        for name, effect in plan.effects.items()
+    }

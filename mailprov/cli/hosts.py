@@ -65,6 +65,7 @@ def plan(
 @click.option("--allow-closing", is_flag=True, help="Ports that are open may be closed.")
 @click.option("--allow-shrinking", is_flag=True, help="Quotas may fall below what is used.")
 @click.option("--allow-expiry", is_flag=True, help="Old messages may be deleted that are kept now.")
+@click.option("--allow-restart", is_flag=True, help="Services that run may be restarted (live sessions are cut).")
 @click.option("--canary", type=click.IntRange(0), default=1, show_default=True, help="So many hosts go first.")
 @click.option("--batch", default="20%", show_default=True, metavar="N|N%", help="So many hosts follow at a time.")
 @click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True, help="More failed hosts end it.")

@@ -50,15 +50,32 @@ apt_install() {
 }
 
 system_user() { # N NAME HOME SHELL
+    getent group "$2" >"$T/old/$1.own"
+    getent group "$(getent passwd "$2" | cut -d: -f4)" >"$T/old/$1.group"
+    sync -- "$T/old/$1.own" "$T/old/$1.group" "$T/old"
     if getent passwd "$2" >"$T/old/$1"; then
-        usermod --home "$3" --shell "$4" "$2"
+        own_group "$2" "$(cut -d: -f4 "$T/old/$1")" && usermod --gid "$2" --home "$3" --shell "$4" "$2"
     else
-        useradd --system --user-group --no-create-home --home-dir "$3" --shell "$4" "$2"
+        # Mail that is there belongs to a number: the new user gets it, where nobody else has it.
+        owner=$(stat -c %u -- "$3" 2>/dev/null)
+        [ -z "$owner" ] || ! getent passwd "$owner" >/dev/null || owner=
+        own_group "$2" "$(stat -c %g -- "$3" 2>/dev/null)" &&
+            useradd --system --gid "$2" ${owner:+--uid "$owner"} --no-create-home --home-dir "$3" --shell "$4" "$2"
     fi
 }
 
+own_group() { # NAME NUMBER: a user's own group, by that number where nobody else has it
+    ! getent group "$1" >/dev/null || return 0
+    if [ -z "$2" ] || getent group "$2" >/dev/null; then groupadd --system "$1"; else groupadd --system --gid "$2" "$1"; fi
+}
+
 former_user() { # N NAME; one that was made stays: it may own mail by now
-    [ ! -s "$T/old/$1" ] || usermod --home "$(cut -d: -f6 "$T/old/$1")" --shell "$(cut -d: -f7 "$T/old/$1")" "$2"
+    [ -s "$T/old/$1" ] || return 0
+    n=$1 name=$2
+    set -- --home "$(cut -d: -f6 "$T/old/$n")" --shell "$(cut -d: -f7 "$T/old/$n")"
+    [ ! -s "$T/old/$n.group" ] || set -- "$@" --gid "$(cut -d: -f4 "$T/old/$n")"
+    usermod "$@" "$name" || return 1
+    [ -s "$T/old/$n.own" ] || ! getent group "$name" >/dev/null || groupdel -f "$name"
 }
 
 # --- files and folders
@@ -128,13 +145,21 @@ restore() { # N PATH
 }
 
 put_map() { # N PATH MODE OWNER GROUP
-    save "$1" "$2" && save "$1.db" "$2.db" &&
+    save "$1" "$2" && save_database "$1.db" "$2.db" &&
         place "$T/new/$1" "$2" "$3" "$4" "$5" && place "$T/new/$1.db" "$2.db" "$3" "$4" "$5" &&
         touch -r "$2" -- "$2.db"
 }
 
 former_map() { # N PATH
-    restore "$1" "$2" && restore "$1.db" "$2.db"
+    restore "$1" "$2" && restore "$1.db" "$2.db" && { [ ! -L "$T/old/$1.db.link" ] || cp -aT -- "$T/old/$1.db.link" "$2.db"; }
+}
+
+save_database() { # N PATH: a link in its place is kept as the link that it is
+    if [ -L "$2" ] && [ -z "$REHEARSAL" ]; then
+        cp -aT -- "$2" "$T/old/$1.link" && : >"$T/old/$1.absent" && sync -- "$T/old"
+    else
+        [ -L "$2" ] || save "$1" "$2"
+    fi
 }
 
 # A passwd-file as it was, but for the passwords that users have changed since: those are theirs.
@@ -209,18 +234,22 @@ stop() { # NAME
 }
 
 enable() { # N NAME
-    noted "$1" systemctl is-enabled "$2.service" && systemctl unmask -q "$2.service" && systemctl enable -q "$2.service"
+    noted "$1" systemctl is-enabled "$2.service" && systemctl unmask -q "$2.service" &&
+        systemctl unmask -q --runtime "$2.service" && noted "$1.below" systemctl is-enabled "$2.service" &&
+        systemctl enable -q "$2.service"
 }
 
 former_enabling() { # N NAME
     [ -f "$T/old/$1" ] || return 0 # it died before it was noted: nothing was touched
-    case $(cat "$T/old/$1") in
-        enabled) return 0 ;;
-        masked) systemctl disable -q "$2.service" && systemctl mask -q "$2.service" ;;
-        *) systemctl disable -q "$2.service" ;;
+    was=$(cat "$T/old/$1") below=$(cat "$T/old/$1.below" 2>/dev/null) # "": nothing was enabled yet
+    [ "$was" != enabled ] || return 0
+    case $below in enabled | '') ;; *) systemctl disable -q "$2.service" ;; esac || return 1
+    case $was in
+        masked) systemctl mask -q "$2.service" ;;
+        masked-runtime) [ -n "$BOOT" ] || systemctl mask -q --runtime "$2.service" ;;
     esac || return 1
-    # A boot has it among what it is about to start by now.
-    [ -z "$BOOT" ] || stop "$2"
+    # A boot has it among what it is about to start by now, and has forgotten a mask that was to end with the last one.
+    [ -z "$BOOT" ] || [ "$was $below" = 'masked-runtime enabled' ] || stop "$2"
 }
 
 stand_down() { systemctl disable -q --now "$1.service"; }

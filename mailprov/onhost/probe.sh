@@ -52,8 +52,14 @@ packages() { # NAME...
     dpkg-query -W -f '${db:Status-Abbrev}|${Package}|${Version}\n' "$@"
 }
 
-system_users() { # NAME...
-    getent passwd "$@"
+system_users() { # NAME...: each line of passwd(5), then the name of that user's group, if it has one
+    getent passwd "$@" | while IFS=: read -r name password uid gid more; do
+        echo "$name:$password:$uid:$gid:$more"
+        while IFS=: read -r group _ number _; do
+            [ "$number" != "$gid" ] || { echo "$name $group"; continue 2; }
+        done </etc/group
+        group=$(getent group "$gid") && echo "$name ${group%%:*}"
+    done
 }
 
 files() { # PATH...; also every path that an earlier apply managed
@@ -77,10 +83,12 @@ accounts() { # PATH
 }
 
 maps() { # PATH...
+    for map in "$@"; do set -- "$@" "$map.db"; done
     stat -c '%F|%a|%U|%G|%n' -- "$@"
-    for map in "$@"; do
-        # shellcheck disable=SC3013 # dash and busybox know -nt
-        [ -f "$map.db" ] && [ ! "$map" -nt "$map.db" ] && set -- "$@" "$map.db"
+    for path in "$@"; do
+        shift
+        # shellcheck disable=SC2015,SC3013 # dash and busybox know -nt
+        [ "$path" = "${path%.db}" ] || [ ! "${path%.db}" -nt "$path" ] && set -- "$@" "$path"
     done
     digests "$@"
 }
@@ -141,6 +149,12 @@ manifest() {
 }
 
 # --- a closer look, at what differs only
+
+# What apt would do, by the lists that it has; its own cache is made in memory.
+installation() { # NAME...
+    apt-get -s -q --no-install-recommends --no-remove -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        install "$@" 2>&1 | grep -E '^(Inst|E:) '
+}
 
 content() { # PATH: in base64, since a file may hold anything
     [ -f "$1" ] && head -c 1048576 -- "$1" | base64 -w 0

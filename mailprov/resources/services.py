@@ -25,6 +25,7 @@ class Service:
     active: bool = True
     owed: str = ""
     """"reload" or "restart", where an earlier apply could not give it"""
+    masked: bool = False
 
     @property
     def key(self) -> Key:
@@ -33,8 +34,8 @@ class Service:
 
     @property
     def fingerprint(self) -> str:
-        """Of its three facts."""
-        return fingerprint(KIND, self.name, self.enabled, self.active, self.owed)
+        """Of these facts."""
+        return fingerprint(KIND, self.name, self.enabled, self.active, self.owed, *(["masked"] if self.masked else []))
 
 
 def questions(desired: Sequence[Service]) -> tuple[Question, ...]:
@@ -58,12 +59,13 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
             wrapped = name == "postfix" and fields.get("Type") == "oneshot"
             running = units.get("postfix@-", {}) if wrapped else fields
             enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
-            found[Key(KIND, name)] = Service(name, enabled, running.get("ActiveState") == "active", owed.get(name, ""))
+            active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
+            found[Key(KIND, name)] = Service(name, enabled, active, owed.get(name, ""), masked)
     return found
 
 
 def same(desired: Service, live: Service, applied: Service | None) -> bool:
-    """Equal in all three."""
+    """Equal in all of these facts."""
     return desired == live
 
 
@@ -73,6 +75,7 @@ def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[
         return "stop and disable", ()
     live = before or Service(after.name, enabled=False, active=False)
     wrong = (
+        ("unmask", live.masked),
         ("enable", not live.enabled),
         ("start", not live.active),
         (f"{live.owed} that an earlier apply owed", bool(live.owed)),

@@ -42,7 +42,7 @@ def items(
 
     return (
         *packages(host),
-        SystemUser("vmail", MAIL),
+        SystemUser("vmail", MAIL, group="vmail"),
         folder(MAIL, "750", "vmail", "vmail", lasting=True),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
         text_file("/etc/dovecot/dovecot.conf", configuration(host, facts, render), services=("dovecot",)),
