@@ -16,6 +16,7 @@ from mailprov.resources import (
     files,
     firewall,
     listing,
+    mail_tree,
     maps,
     packages,
     services,
@@ -67,6 +68,8 @@ def questions(desired: State) -> tuple[Question, ...]:
         items = [item for key, item in desired.items() if key.kind == resource.KIND]
         # What is no longer declared must be seen to be removed.
         asked.extend(resource.questions(items) if items or resource.KIND in REMOVED else ())
+    users = (item for item in desired.values() if isinstance(item, system_users.SystemUser))
+    asked.extend(mail_tree.question(user.name, user.home) for user in users)
     more = ("listeners", "transactions", "manifest")
     return (*asked, *(Question(name, name) for name in more))
 
@@ -97,7 +100,25 @@ def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
             for key in _former(desired, manifest)
             if key.kind == resource.KIND and key.kind in REMOVED and key not in desired and key in found
         )
-    return tuple(result)
+    return (*result, *_behind(desired, found, result))
+
+
+def _behind(desired: State, found: State, differing: list[Difference]) -> tuple[Difference, ...]:
+    """Services that do not run what their files say; one that differs already is told in its place."""
+    resources_ = {resource.KIND: resource for resource in ORDER}
+    changed = {name for each in differing for name in resources_[each.key.kind].effects(each.before, each.after)}
+    more: list[Difference] = []
+    for key, after in desired.items():
+        before = found.get(key)
+        if not isinstance(after, services.Service) or not isinstance(before, services.Service):
+            continue
+        live = services.behind(after, before, key.name in changed)
+        places = [place for place, each in enumerate(differing) if each.key == key]
+        if live is not None and places:
+            differing[places[0]] = replace(differing[places[0]], before=live)
+        elif live is not None:
+            more.append(Difference(key, live, after, Reason.DRIFT))
+    return tuple(more)
 
 
 def _former(desired: State, manifest: Manifest | None) -> tuple[Key, ...]:

@@ -113,8 +113,32 @@ firewall() {
     nft -s list table inet mailprov | sha256sum
 }
 
-listeners() {
-    ss -Hltnp
+listeners() { # where no IPv6 socket listens, it is tried whether there can be one
+    said=$(ss -Hltnp)
+    echo "$said"
+    case $said in *'[::'* | *' *:'*) return ;; esac
+    perl -MSocket -e 'exit !socket(my $try, AF_INET6, SOCK_STREAM, 0)' || echo 'ipv6 none'
+}
+
+# What tells whether a daemon runs what its files say: its number, when Dovecot read its configuration (each start and
+# each reload changes that socket), when that was last written, and which of the sockets are there.
+daemons() { # SOCKET...
+    read -r pid </run/dovecot/master.pid && echo "pid dovecot $pid"
+    read -r pid </var/spool/postfix/pid/master.pid && echo "pid postfix $pid"
+    stat -c '%F|%.9Z|%n' -- /run/dovecot/login/login /etc/dovecot/dovecot.conf "$@"
+}
+
+# The first few hundred folders of mail: a home itself, and those in it that are not its user's, or let nobody in.
+mail_tree() { # USER HOME
+    owner=
+    while IFS=: read -r name _ uid _; do
+        [ "$name" != "$1" ] || owner=$uid
+    done </etc/passwd
+    [ ! -d "$2" ] || find -L "$2" "$2"/*/ -maxdepth 1 -type d -printf '%U %u %m %p\n' |
+        awk -v owner="$owner" '
+            NR > 500 { exit }
+            NR == 1 || $1 != owner || substr($3, length($3) - 2, 1) % 2 == 0
+        '
 }
 
 # What transactions have left: one that is open, who holds the lock for it, the last verdict.
