@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 
 from mailprov import probe
-from mailprov.model import Change, Danger
-from mailprov.resources import accounts, rows
+from mailprov.model import Change, Danger, Effect, Key
+from mailprov.resources import accounts, packages, rows, services
 
 SHARE = 0.3
 LEAST = 5
@@ -18,6 +18,7 @@ FLAGS: Mapping[str, str] = {
     "closing": "Ports that are open may be closed.",
     "shrinking": "Quotas may fall below what is used.",
     "expiry": "Old messages may be deleted that are kept now.",
+    "restart": "Services that run may be restarted, which cuts live sessions.",
 }
 
 
@@ -40,7 +41,29 @@ def dangers(
     closing = sorted(public - ports)
     if closing:
         found.append(Danger("closing", f"closes port{_s(closing)} {', '.join(map(str, closing))}"))
-    return tuple(found)
+    return (*found, *_restarts(changes, sections))
+
+
+def _restarts(changes: Sequence[Change], sections: Mapping[str, str]) -> list[Danger]:
+    """Services that run, and do not live through these changes."""
+    live = services.read(sections)
+    causes: dict[str, list[str]] = {}
+    for change in changes:
+        for name, effect in change.effects.items():
+            service = live.get(Key(services.KIND, name))
+            if effect is Effect.RESTART and service is not None and service.active:
+                causes.setdefault(name, []).append(_cause(change))
+    return [
+        Danger("restart", f"restarts {name}: live sessions are cut ({rows.some(list(dict.fromkeys(each)), 3)})")
+        for name, each in causes.items()
+    ]
+
+
+def _cause(change: Change) -> str:
+    before, after = change.before, change.after
+    if isinstance(before, packages.Package) and isinstance(after, packages.Package):
+        return f"upgrade {before.version} → {after.version}"
+    return change.summary if change.key.kind == services.KIND else str(change.key)
 
 
 def _accounts(change: Change, before: int) -> list[Danger]:

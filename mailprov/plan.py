@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mailprov.manifest import Manifest
@@ -15,6 +15,8 @@ from mailprov.resources import (
     certificates,
     files,
     firewall,
+    listing,
+    mail_tree,
     maps,
     packages,
     services,
@@ -66,6 +68,8 @@ def questions(desired: State) -> tuple[Question, ...]:
         items = [item for key, item in desired.items() if key.kind == resource.KIND]
         # What is no longer declared must be seen to be removed.
         asked.extend(resource.questions(items) if items or resource.KIND in REMOVED else ())
+    users = (item for item in desired.values() if isinstance(item, system_users.SystemUser))
+    asked.extend(mail_tree.question(user.name, user.home) for user in users)
     more = ("listeners", "transactions", "manifest")
     return (*asked, *(Question(name, name) for name in more))
 
@@ -96,7 +100,25 @@ def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
             for key in _former(desired, manifest)
             if key.kind == resource.KIND and key.kind in REMOVED and key not in desired and key in found
         )
-    return tuple(result)
+    return (*result, *_behind(desired, found, result))
+
+
+def _behind(desired: State, found: State, differing: list[Difference]) -> tuple[Difference, ...]:
+    """Services that do not run what their files say; one that differs already is told in its place."""
+    resources_ = {resource.KIND: resource for resource in ORDER}
+    changed = {name for each in differing for name in resources_[each.key.kind].effects(each.before, each.after)}
+    more: list[Difference] = []
+    for key, after in desired.items():
+        before = found.get(key)
+        if not isinstance(after, services.Service) or not isinstance(before, services.Service):
+            continue
+        live = services.behind(after, before, key.name in changed)
+        places = [place for place, each in enumerate(differing) if each.key == key]
+        if live is not None and places:
+            differing[places[0]] = replace(differing[places[0]], before=live)
+        elif live is not None:
+            more.append(Difference(key, live, after, Reason.DRIFT))
+    return tuple(more)
 
 
 def _former(desired: State, manifest: Manifest | None) -> tuple[Key, ...]:
@@ -117,12 +139,25 @@ def managed(desired: State) -> tuple[str, ...]:
 
 def obstacles(found: Sequence[Difference]) -> tuple[str, ...]:
     """Paths where something else is in the way of a file or folder, and what that is: mailprov does not replace it."""
-    pairs = ((difference.before, difference.after) for difference in found)
-    return tuple(
-        f"{before.path} is a {before.type}"
-        for before, after in pairs
-        if isinstance(before, files.File) and isinstance(after, files.File) and before.type != after.type
-    )
+    pairs = (_in_the_way(difference.before, difference.after) for difference in found)
+    return tuple(f"{path} is a {_NOUNS[type_]}" for each in pairs for path, type_ in each)
+
+
+_NOUNS: Mapping[listing.Type, str] = {
+    "file": "file",
+    "directory": "directory",
+    "symlink": "symlink",
+    "other": "FIFO, socket or device",
+}
+
+
+def _in_the_way(before: Item | None, after: Item | None) -> tuple[tuple[str, listing.Type], ...]:
+    if isinstance(before, (accounts.Accounts, maps.Map)):
+        return before.obstacles
+    if not isinstance(before, files.File):
+        return ()
+    right = before.type == after.type if isinstance(after, files.File) else before.type in ("file", "directory")
+    return () if right else ((before.path, before.type),)
 
 
 def made(manifest: Manifest | None) -> Mapping[Key, str]:
@@ -151,7 +186,7 @@ def reason(before: Item | None, after: Item, made: str, manifest: Manifest | Non
 
 def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
     """What more to ask, to show how things differ; each question's section is its place in `found`."""
-    asked: list[Question] = []
+    asked: list[Question] = [*packages.simulation(_missing(found))]
     for place, difference in enumerate(found):
         closer = CLOSER.get(difference.key.kind)
         if closer is None or difference.before is None:
@@ -160,6 +195,10 @@ def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
         if question is not None:
             asked.append(Question(f"closer{place}", question.function, question.words))
     return tuple(asked)
+
+
+def _missing(found: Sequence[Difference]) -> tuple[str, ...]:
+    return tuple(difference.key.name for difference in found if isinstance(difference.after, packages.Package))
 
 
 def _known(difference: Difference) -> Item | None:
@@ -182,17 +221,26 @@ def plan(
 
     `closer` holds the answers to closer_questions(found), by section.
     """
+    apt, missing = closer.get(packages.SIMULATION, ""), _missing(found)
+    packages.refuse_crossing(apt, host)
+    versions, (upgraded, further) = packages.brought(apt), packages.along(apt, missing)
+    warnings = (*warnings, *filter(None, [packages.untold(apt, missing) if missing else ""]))
     changes: list[Change] = []
     for place, difference in enumerate(found):
         resource = kind(difference.key)
         before, after = _known(difference), difference.after
+        if isinstance(after, packages.Package):
+            after = replace(after, version=versions.get(after.name, ("", ""))[1])
         text = closer.get(f"closer{place}")
         if text is not None:
             before = CLOSER[difference.key.kind].closely(before, after, text)
         action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
         summary, detail = resource.describe(before, after)
         effects = resource.effects(before, after)
+        if isinstance(after, packages.Package) and place == 0:
+            detail = further
         changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
+    changes[len(missing) : len(missing)] = upgraded
     return Plan(
         host,
         sight.facts,
@@ -228,6 +276,20 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     made: list[Step] = []
     for resource in ORDER:
         made.extend(resource.steps([change for change in plan.changes if change.key.kind == resource.KIND]))
-    made = [*services.debts(plan.effects), *made, *services.activation(plan.effects)]
+    owed = _still_owed(plan)
+    made = [*services.debts(owed), *made, *services.activation(owed)]
     # What else is removed may be in a folder that is.
     return tuple(sorted(made, key=lambda step: (step.phase, step.do[0] == "drop_folder")))
+
+
+def _still_owed(plan: Plan) -> Mapping[str, Effect]:
+    """What each service needs once packages are installed: one that apt upgraded has been restarted right after it."""
+    later: dict[str, Effect] = {}
+    for change in plan.changes:
+        if change.key.kind != packages.KIND:
+            for name, effect in change.effects.items():
+                later[name] = max(effect, later.get(name, Effect.NONE))
+    return {
+        name: later.get(name, Effect.NONE) if effect is Effect.RESTART else effect
+        for name, effect in plan.effects.items()
+    }

@@ -96,6 +96,7 @@ def facts(sections: Mapping[str, str]) -> Facts:
         dovecot=_dovecot(sections, one),
         free_kib=_number(one.get("free")),
         owed=tuple(sorted(value for label, value in pairs if label == "owed")),
+        ipv6="ipv6 none" not in sections.get("listeners", "").splitlines(),
     )
 
 

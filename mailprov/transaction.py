@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailprov import onhost, probe
-from mailprov.model import Command, Effect, Phase, Plan, Step
+from mailprov.model import Command, Phase, Plan, Step
 
 CONFIRM_SECONDS = 60
 """how long a host waits for the controller's confirmation over a new connection before it takes everything back"""
@@ -234,7 +234,7 @@ def settings(work: Work) -> str:
 def _canary(work: Work) -> Iterator[str]:
     """How each daemon of a canary comes to its new configuration: as the live one will."""
     for name in ("dovecot", "postfix"):
-        yield f"{name}={'reload' if work.plan.effects.get(name) is Effect.RELOAD else 'start'}"
+        yield f"{name}={'reload' if any(step.do == ('activate', name, 'reload') for step in work.steps) else 'start'}"
 
 
 def _under_etc(step: Step) -> bool:

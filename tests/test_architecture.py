@@ -45,7 +45,7 @@ MAY: dict[str, set[str]] = {
     "doctor": {"errors", "model", "probe", "verify"},
     "report": {"doctor", "errors", "model", "resources", "rollout", "verify"},
 }
-MIDDLE = {"dangers", "errors", "history", "manifest", "model", "plan", "probe", "resources", "rollout", "shell"}
+MIDDLE = {"dangers", "errors", "history", "kept", "manifest", "model", "plan", "probe", "resources", "rollout", "shell"}
 """what any other file right in mailprov/ may import: it belongs to the pure middle"""
 
 ANYTHING = {"apply", "survey", "verbs", "cli", "__main__", "__init__"}

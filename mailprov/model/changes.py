@@ -146,6 +146,8 @@ class Facts:
     free_kib: int
     owed: tuple[str, ...] = ()
     """what an earlier apply owed and could not give: "dovecot reload\""""
+    ipv6: bool = True
+    """whether a program there can have IPv6 sockets"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,13 +111,21 @@ alike() { # KEPT PATH
 }
 
 put_map() { # N PATH MODE OWNER GROUP
-    save "$1" "$2" && save "$1.db" "$2.db" &&
+    save "$1" "$2" && save_database "$1.db" "$2.db" &&
         place "$T/new/$1" "$2" "$3" "$4" "$5" && place "$T/new/$1.db" "$2.db" "$3" "$4" "$5" &&
         touch -r "$2" -- "$2.db"
 }
 
 former_map() { # N PATH
-    restore "$1" "$2" && restore "$1.db" "$2.db"
+    restore "$1" "$2" && restore "$1.db" "$2.db" && { [ ! -L "$T/old/$1.db.link" ] || cp -aT -- "$T/old/$1.db.link" "$2.db"; }
+}
+
+save_database() { # N PATH: a link in its place is kept as the link that it is
+    if [ -L "$2" ] && [ -z "$REHEARSAL" ]; then
+        cp -aT -- "$2" "$T/old/$1.link" && : >"$T/old/$1.absent" && sync -- "$T/old"
+    else
+        [ -L "$2" ] || save "$1" "$2"
+    fi
 }
 
 # A passwd-file as it was, but for the passwords that users have changed since: those are theirs.

@@ -52,8 +52,14 @@ packages() { # NAME...
     dpkg-query -W -f '${db:Status-Abbrev}|${Package}|${Version}\n' "$@"
 }
 
-system_users() { # NAME...
-    getent passwd "$@"
+system_users() { # NAME...: each line of passwd(5), then the name of that user's group, if it has one
+    getent passwd "$@" | while IFS=: read -r name password uid gid more; do
+        echo "$name:$password:$uid:$gid:$more"
+        while IFS=: read -r group _ number _; do
+            [ "$number" != "$gid" ] || { echo "$name $group"; continue 2; }
+        done </etc/group
+        group=$(getent group "$gid") && echo "$name ${group%%:*}"
+    done
 }
 
 files() { # PATH...; also every path that an earlier apply managed
@@ -95,10 +101,12 @@ accounts() { # PATH
 }
 
 maps() { # PATH...
+    for map in "$@"; do set -- "$@" "$map.db"; done
     stat -c '%F|%a|%U|%G|%n' -- "$@"
-    for map in "$@"; do
-        # shellcheck disable=SC3013 # dash and busybox know -nt
-        [ -f "$map.db" ] && [ ! "$map" -nt "$map.db" ] && set -- "$@" "$map.db"
+    for path in "$@"; do
+        shift
+        # shellcheck disable=SC2015,SC3013 # dash and busybox know -nt
+        [ "$path" = "${path%.db}" ] || [ ! "${path%.db}" -nt "$path" ] && set -- "$@" "$path"
     done
     digests "$@"
 }
@@ -123,8 +131,32 @@ firewall() {
     nft -s list table inet mailprov | sha256sum
 }
 
-listeners() {
-    ss -Hltnp
+listeners() { # where no IPv6 socket listens, it is tried whether there can be one
+    said=$(ss -Hltnp)
+    echo "$said"
+    case $said in *'[::'* | *' *:'*) return ;; esac
+    perl -MSocket -e 'exit !socket(my $try, AF_INET6, SOCK_STREAM, 0)' || echo 'ipv6 none'
+}
+
+# What tells whether a daemon runs what its files say: its number, when Dovecot read its configuration (each start and
+# each reload changes that socket), when that was last written, and which of the sockets are there.
+daemons() { # SOCKET...
+    read -r pid </run/dovecot/master.pid && echo "pid dovecot $pid"
+    read -r pid </var/spool/postfix/pid/master.pid && echo "pid postfix $pid"
+    stat -c '%F|%.9Z|%n' -- /run/dovecot/login/login /etc/dovecot/dovecot.conf "$@"
+}
+
+# The first few hundred folders of mail: a home itself, and those in it that are not its user's, or let nobody in.
+mail_tree() { # USER HOME
+    owner=
+    while IFS=: read -r name _ uid _; do
+        [ "$name" != "$1" ] || owner=$uid
+    done </etc/passwd
+    [ ! -d "$2" ] || find -L "$2" "$2"/*/ -maxdepth 1 -type d -printf '%U %u %m %p\n' |
+        awk -v owner="$owner" '
+            NR > 500 { exit }
+            NR == 1 || $1 != owner || substr($3, length($3) - 2, 1) % 2 == 0
+        '
 }
 
 # What transactions have left: one that is open, who holds the lock for it, the last verdict.
@@ -165,7 +197,7 @@ kept() { # the transactions that can be gone back past: what each did, what it r
 }
 
 notes() { # what was noted in words, and not as a copy of a file
-    awk -F '\t' '$2 == "do" && $3 ~ /^(enable|stand_down|system_user|no_user)$/ { print $1 }' ../steps
+    awk -F '\t' '$2 == "do" && $3 ~ /^(enable|stand_down|system_user|no_user)$/ { print $1, $1 ".below", $1 ".group" }' ../steps
     sed -n 's/^do_\([0-9]*\)() { \(enable\|system_user\) .*/\1/p' ../plan.sh
     for note in *.folder; do echo "$note"; done
 }
@@ -180,6 +212,12 @@ manifest() {
 }
 
 # --- a closer look, at what differs only
+
+# What apt would do, by the lists that it has; its own cache is made in memory.
+installation() { # NAME...
+    apt-get -s -q --no-install-recommends --no-remove -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        install "$@" 2>&1 | grep -E '^(Inst|E:) '
+}
 
 content() { # PATH: in base64, since a file may hold anything
     [ -f "$1" ] && head -c 1048576 -- "$1" | base64 -w 0

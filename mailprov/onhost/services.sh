@@ -90,24 +90,39 @@ again() { # NAME
 # --- system users
 
 system_user() { # N NAME HOME SHELL
+    getent group "$2" >"$T/old/$1.own"
+    getent group "$(getent passwd "$2" | cut -d: -f4)" >"$T/old/$1.group"
+    sync -- "$T/old/$1.own" "$T/old/$1.group" "$T/old"
     if getent passwd "$2" >"$T/old/$1"; then
-        usermod --home "$3" --shell "$4" "$2"
+        own_group "$2" "$(cut -d: -f4 "$T/old/$1")" && usermod --gid "$2" --home "$3" --shell "$4" "$2"
     else
-        useradd --system --user-group --no-create-home --home-dir "$3" --shell "$4" "$2"
+        # Mail that is there belongs to a number: the new user gets it, where nobody else has it.
+        owner=$(stat -c %u -- "$3" 2>/dev/null)
+        [ -z "$owner" ] || ! getent passwd "$owner" >/dev/null || owner=
+        own_group "$2" "$(stat -c %g -- "$3" 2>/dev/null)" &&
+            useradd --system --gid "$2" ${owner:+--uid "$owner"} --no-create-home --home-dir "$3" --shell "$4" "$2"
     fi
 }
 
-former_user() { # N NAME
-    if [ -s "$T/old/$1" ]; then
-        usermod --home "$(cut -d: -f6 "$T/old/$1")" --shell "$(cut -d: -f7 "$T/old/$1")" "$2"
-    elif [ -f "$T/old/$1" ]; then
-        unmake_user "$2"
-    fi
+own_group() { # NAME NUMBER: a user's own group, by that number where nobody else has it
+    ! getent group "$1" >/dev/null || return 0
+    if [ -z "$2" ] || getent group "$2" >/dev/null; then groupadd --system "$1"; else groupadd --system --gid "$2" "$1"; fi
+}
+
+former_user() { # N NAME; one that was made goes again
+    [ -f "$T/old/$1" ] || return 0 # it died before that: nothing was touched
+    [ -s "$T/old/$1" ] || { unmake_user "$2"; return; }
+    n=$1 name=$2
+    set -- --home "$(cut -d: -f6 "$T/old/$n")" --shell "$(cut -d: -f7 "$T/old/$n")"
+    [ ! -s "$T/old/$n.group" ] || set -- "$@" --gid "$(cut -d: -f4 "$T/old/$n")"
+    usermod "$@" "$name" || return 1
+    [ -s "$T/old/$n.own" ] || ! getent group "$name" >/dev/null || groupdel -f "$name"
 }
 
 unmake_user() { # NAME; one that owns mail by now stays
     home=$(getent passwd "$1" | cut -d: -f6)
-    [ -z "$home" ] || [ -n "$(ls -A -- "$home" 2>/dev/null)" ] || userdel -- "$1" || echo "$1 stays"
+    [ -n "$home" ] && [ -z "$(ls -A -- "$home" 2>/dev/null)" ] || return 0
+    userdel -- "$1" && { ! getent group "$1" >/dev/null || groupdel -- "$1"; }
 }
 
 no_user() { # N NAME: in a roll-back, one that the apply had made
@@ -189,34 +204,45 @@ stop() { # NAME
     [ -n "$BOOT" ] || ! running "$1"
 }
 
+# What is under a mask, too: a unit may be enabled there.
 enable() { # N NAME
-    noted "$1" systemctl is-enabled "$2.service" && systemctl unmask -q "$2.service" && systemctl enable -q "$2.service"
+    note_enabling "$1" "$2" && systemctl unmask -q "$2.service" && systemctl unmask -q --runtime "$2.service" &&
+        noted "$1.below" systemctl is-enabled "$2.service" && systemctl enable -q "$2.service"
 }
 
-# Also enabled before, a boot has what it starts among its jobs by now.
+note_enabling() { # N NAME
+    noted "$1" systemctl is-enabled "$2.service"
+}
+
 former_enabling() { # N NAME
     [ -f "$T/old/$1" ] || return 0 # it died before it was noted: nothing was touched
-    word=$(cat "$T/old/$1")
-    set_enabling "$2" "$word" || return 1
-    case $word in
-        enabled*) ! [ -n "$BOOT" ] || ! grep -qsx "$2" "$T/up" || systemctl start --no-block "$2.service" ;;
-        *) [ -z "$BOOT" ] || stop "$2" ;;
+    was=$(cat "$T/old/$1") below=$(cat "$T/old/$1.below" 2>/dev/null) # "": nothing was enabled yet
+    [ "$(systemctl is-enabled "$2.service" 2>/dev/null)" = "$was" ] || set_enabling "$2" "$was" "$below" || return 1
+    # A boot has among its jobs by now what was enabled when it began, and has forgotten a mask that was to end with the
+    # last one.
+    case "$BOOT $was $below" in
+        ' '* | 'boot masked-runtime enabled') : ;;
+        'boot enabled'*) ! grep -qsx "$2" "$T/up" || systemctl start --no-block "$2.service" ;;
+        *) stop "$2" ;;
     esac
 }
 
-set_enabling() { # NAME WORD: as systemctl is-enabled has it
-    case $2 in
-        enabled*) systemctl unmask -q "$1.service"; systemctl enable -q "$1.service" ;;
-        masked-runtime) systemctl disable -q "$1.service" && systemctl mask -q --runtime "$1.service" ;;
-        masked) systemctl disable -q "$1.service" && systemctl mask -q "$1.service" ;;
+set_enabling() { # NAME WORD BELOW: as systemctl is-enabled has it, of itself and of what is under its mask
+    case "$2" in
+        enabled*) systemctl unmask -q "$1.service" && systemctl enable -q "$1.service" ;;
+        masked*)
+            case $3 in enabled | '') ;; *) systemctl disable -q "$1.service" ;; esac || return 1
+            if [ "$2" = masked ]; then systemctl mask -q "$1.service"; elif [ -z "$BOOT" ]; then systemctl mask -q --runtime "$1.service"; fi
+            ;;
         '' | not-found) : ;;
         *) systemctl disable -q "$1.service" ;;
     esac
 }
 
-# Stopped, and enabled or masked as WORD has it; what ran before runs again at an undo's end.
-stand_down() { # N NAME WORD
-    noted "$1" systemctl is-enabled "$2.service" && systemctl disable -q --now "$2.service" && set_enabling "$2" "$3" &&
+# Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.
+stand_down() { # N NAME WORD BELOW
+    note_enabling "$1" "$2" && noted "$1.below" systemctl is-enabled "$2.service" &&
+        systemctl stop "$2.service" && set_enabling "$2" "$3" "$4" &&
         { systemctl reset-failed "$2.service" "$(unit "$2")" 2>/dev/null; :; }
 }
 

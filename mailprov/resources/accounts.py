@@ -26,6 +26,7 @@ class Accounts:
     path: str
     digest: str
     attributes: tuple[str, str, str] = MODE
+    type: listing.Type = "file"
     rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
     initial: Callable[[str], Secret] | None = field(default=None, repr=False, compare=False)
     kept: str = field(default="", compare=False)
@@ -39,7 +40,12 @@ class Accounts:
     @property
     def fingerprint(self) -> str:
         """Of rows, mode, owner and group."""
-        return fingerprint(KIND, self.path, self.digest, *self.attributes)
+        return fingerprint(KIND, self.path, self.digest, *self.attributes, *((self.type,) if self.obstacles else ()))
+
+    @property
+    def obstacles(self) -> tuple[tuple[str, listing.Type], ...]:
+        """What is there and cannot be replaced."""
+        return () if self.type == "file" else ((self.path, self.type),)
 
 
 def accounts(path: str, lines: Iterable[str], initial: Callable[[str], Secret]) -> Accounts:
@@ -54,10 +60,10 @@ def questions(desired: Sequence[Accounts]) -> tuple[Question, ...]:
 
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, Accounts]:
-    """The live file, if it is one."""
+    """What is there, links not followed."""
     text = sections.get("accounts", "")
     digest = next((line.split()[0] for line in text.splitlines() if line.endswith("  -")), "")
-    found = [Accounts(f.path, digest, (f.mode, f.owner, f.group)) for f in listing.read(text) if f.type == "file"]
+    found = [Accounts(f.path, digest, (f.mode, f.owner, f.group), f.type) for f in listing.read(text)]
     return {item.key: item for item in found}
 
 

@@ -16,14 +16,16 @@ MODE = ("640", "root", "postfix")
 class Map:
     """The table at `path`: `digest` of its sorted rows, `rows` when known.
 
-    `database` is the digest of the `.db` beside it, "" while that is missing or older than its text. `kept` is where
-    the host has kept the copy of both from which it is put back.
+    `database` is the digest of the `.db` beside it, "" while that is missing or older than its text; `beside` is what
+    it is, with mode, owner and group. `kept` is where the host has kept the copy of both from which it is put back.
     """
 
     path: str
     digest: str
     attributes: tuple[str, str, str] = MODE
     database: str = ""
+    type: listing.Type = "file"
+    beside: tuple[listing.Type, str, str, str] | None = ("file", *MODE)
     rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
     kept: str = field(default="", compare=False)
 
@@ -35,7 +37,15 @@ class Map:
     @property
     def fingerprint(self) -> str:
         """Of rows, attributes and database."""
-        return fingerprint(KIND, self.path, self.digest, self.database, *self.attributes)
+        odd = (self.type, self.beside) if (self.type, self.beside) != ("file", ("file", *MODE)) else ()
+        return fingerprint(KIND, self.path, self.digest, self.database, *self.attributes, *odd)
+
+    @property
+    def obstacles(self) -> tuple[tuple[str, listing.Type], ...]:
+        """What is there and cannot be replaced: a database is made anew, so a link in its place goes."""
+        text = ((self.path, self.type),) if self.type != "file" else ()
+        database = ((f"{self.path}.db", self.beside[0]),) if self.beside else ()
+        return (*text, *(pair for pair in database if pair[1] not in ("file", "symlink")))
 
 
 def table(path: str, lines: Iterable[str]) -> Map:
@@ -53,18 +63,29 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Map]:
     """The live ones."""
     text = sections.get("maps", "")
     databases = {line[66:-3]: line[:64] for line in text.splitlines() if line[64:66] == "  " and line.endswith(".db")}
+    there = {file.path: file for file in listing.read(text)}
     found = [
-        Map(file.path, file.sha256, (file.mode, file.owner, file.group), databases.get(file.path, ""))
-        for file in listing.read(text)
-        if file.type == "file"
+        Map(
+            file.path,
+            file.sha256,
+            (file.mode, file.owner, file.group),
+            databases.get(file.path, ""),
+            file.type,
+            _beside(there.get(f"{file.path}.db")),
+        )
+        for file in there.values()
+        if not file.path.endswith(".db")
     ]
     return {item.key: item for item in found}
 
 
+def _beside(database: listing.Listed | None) -> tuple[listing.Type, str, str, str] | None:
+    return (database.type, database.mode, database.owner, database.group) if database else None
+
+
 def same(desired: Map, live: Map, made: str) -> bool:
     """Equal rows, and a database that is there, fresh, and the one that was compiled."""
-    compiled = bool(live.database) and live.database == made
-    return compiled and (desired.digest, desired.attributes) == (live.digest, live.attributes)
+    return bool(live.database) and live.database == made and replace(desired, database=made) == live
 
 
 def moved(live: Map, asked: str, made: str) -> bool:
@@ -92,7 +113,8 @@ def describe(before: Map | None, after: Map | None) -> tuple[str, tuple[str, ...
     if after is None or after.rows is None:
         return "remove", ()
     if before is not None and before.digest == after.digest:
-        return "compile again" if before.attributes == after.attributes else "mode and owner", ()
+        attributes = before.attributes == after.attributes and before.beside in (None, after.beside)
+        return "compile again" if attributes else "mode and owner", ()
     found = rows.difference(before.rows.reveal() if before and before.rows else {}, after.rows.reveal())
     return found.summary("entries"), found.detail()
 

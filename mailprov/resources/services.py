@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
 
@@ -21,6 +21,8 @@ class Service:
     """A service that is enabled and active, and owes no reload; or, `held`, one that may not be started.
 
     Debian 11 and 12 run Postfix as `postfix@-.service`; their `postfix.service` says "active" also when it is dead.
+    `ports` and `sockets` are what it listens on; of a live one, `ports` are those that others can reach, `local` those
+    that only this host can, and all three are None where that is not known.
     """
 
     name: str
@@ -28,8 +30,15 @@ class Service:
     active: bool = True
     owed: str = ""
     """"reload" or "restart", where an earlier apply could not give it"""
-    held: str = field(default="", compare=False)
-    """how one that shall be off is kept from starting, as systemctl(1), is-enabled, has it; "" is disabled"""
+    masked: bool = False
+    why: str = field(default=" that an earlier apply owed", compare=False)
+    ports: frozenset[int] | None = field(default=None, compare=False)
+    local: frozenset[int] | None = field(default=None, compare=False)
+    sockets: frozenset[str] | None = field(default=None, compare=False)
+    outdated: bool = field(default=False, compare=False)
+    """its configuration was written after it has read it"""
+    held: tuple[str, str] = field(default=("disabled", "disabled"), compare=False)
+    """how one that shall be off is kept from starting, as systemctl(1), is-enabled, has it; and what is below a mask"""
 
     @property
     def key(self) -> Key:
@@ -38,13 +47,14 @@ class Service:
 
     @property
     def fingerprint(self) -> str:
-        """Of its three facts."""
-        return fingerprint(KIND, self.name, self.enabled, self.active, self.owed)
+        """Of these facts."""
+        return fingerprint(KIND, self.name, self.enabled, self.active, self.owed, *(["masked"] if self.masked else []))
 
 
 def questions(desired: Sequence[Service]) -> tuple[Question, ...]:
-    """One: the units' states, those that may have to be removed included."""
-    return (Question("services", "services", (*ORDER[1:], "postfix@-")),)
+    """The units' states, those that may have to be removed included; and whether they run what their files say."""
+    sockets = sorted(path for service in desired for path in service.sockets or ())
+    return (Question("services", "services", (*ORDER[1:], "postfix@-")), Question("daemons", "daemons", tuple(sockets)))
 
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
@@ -63,12 +73,70 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
             wrapped = name == "postfix" and fields.get("Type") == "oneshot"
             running = units.get("postfix@-", {}) if wrapped else fields
             enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
-            found[Key(KIND, name)] = Service(name, enabled, running.get("ActiveState") == "active", owed.get(name, ""))
+            active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
+            item = Service(name, enabled, active, owed.get(name, ""), masked)
+            found[Key(KIND, name)] = _looked_into(item, sections) if active else item
     return found
 
 
+_LOADED, _WRITTEN = "/run/dovecot/login/login", "/etc/dovecot/dovecot.conf"
+
+
+def _looked_into(item: Service, sections: Mapping[str, str]) -> Service:
+    """With what it listens on, and whether it has read its configuration."""
+    lines = sections.get("daemons", "").splitlines()
+    pid = next((line.rpartition(" ")[2] for line in lines if line.startswith(f"pid {item.name} ")), "")
+    listening = [line.split() for line in sections.get("listeners", "").splitlines() if line.startswith("LISTEN ")]
+    if not pid or not listening:
+        return item
+    open_ = [row[3].rpartition(":") for row in listening if len(row) > 5 and f",pid={pid}," in row[5]]
+    local = {int(port) for address, _, port in open_ if port.isdecimal() and address.startswith(_LOOPBACK)}
+    public = {int(port) for address, _, port in open_ if port.isdecimal() and not address.startswith(_LOOPBACK)}
+    stats = {row[2]: row for row in (line.split("|") for line in lines) if len(row) == 3}
+    sockets = frozenset(path for path, row in stats.items() if row[0] == "socket")
+    outdated = (
+        item.name == "dovecot"
+        and {_LOADED, _WRITTEN} <= stats.keys()
+        and _when(stats, _LOADED) < _when(stats, _WRITTEN)
+    )
+    return replace(item, ports=frozenset(public), local=frozenset(local), sockets=sockets, outdated=outdated)
+
+
+_LOOPBACK = ("127.", "[::1]", "[::ffff:127.")
+
+
+def _when(stats: Mapping[str, Sequence[str]], path: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in stats[path][1].split(".") if part.isdecimal())
+
+
+def behind(desired: Service, live: Service, read_again: bool) -> Service | None:
+    """`live` with what it owes because it does not run what its files say; None where it owes nothing more.
+
+    `read_again`: it is about to read them anyway, because they change.
+    """
+    if not live.active or live.ports is None or live.local is None or desired.ports is None:
+        return None
+    gone = sorted((desired.sockets or frozenset()) - (live.sockets or frozenset()))
+    # Postfix reads inet_interfaces at its start only.
+    inside = sorted((desired.ports - live.ports) & live.local) if live.name == "postfix" else []
+    missing = sorted(desired.ports - live.ports - {*inside})
+    restart = [f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"] if gone else []
+    restart += [f"it listens on {_some(inside)} for this host only"] if inside else []
+    reload = [f"it does not listen on {_some(missing)}"] if missing else []
+    reload += [f"it listens on {_some(sorted(live.ports - desired.ports))}"] if live.ports - desired.ports else []
+    reload += ["it runs an older configuration than its file"] if live.outdated and not reload else []
+    why = [*restart, *([] if read_again else reload)]
+    if not why:
+        return None
+    return replace(live, owed="restart" if restart or live.owed == "restart" else "reload", why=f": {'; '.join(why)}")
+
+
+def _some(ports: Sequence[int]) -> str:
+    return ", ".join(map(str, ports))
+
+
 def same(desired: Service, live: Service, made: str) -> bool:
-    """Equal in all three."""
+    """Equal in all of these facts."""
     return desired == live
 
 
@@ -85,12 +153,13 @@ def made(live: Service) -> str:
 def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[str, ...]]:
     """Which of the facts is wrong."""
     if after is None or not (after.active or after.enabled):
-        return f"stop and {'mask' if after and after.held.startswith('masked') else 'disable'}", ()
+        return f"stop and {'mask' if after and after.masked else 'disable'}", ()
     live = before or Service(after.name, enabled=False, active=False)
     wrong = (
+        ("unmask", live.masked and not after.masked),
         ("enable" if after.enabled else "disable", live.enabled != after.enabled),
         ("start" if after.active else "stop", live.active != after.active),
-        (f"{live.owed} that an earlier apply owed", bool(live.owed)),
+        (f"{live.owed}{live.why}", bool(live.owed)),
     )
     return ", ".join(text for text, needed in wrong if needed), ()
 
@@ -111,10 +180,8 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         name, after = change.key.name, change.after
         undo = ("former_enabling", "@", name)
         if not isinstance(after, Service) or not after.active:
-            held = (after.held if isinstance(after, Service) else "") or "disabled"
-            if isinstance(after, Service) and after.enabled:
-                held = "enabled"
-            made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", "@", name, held), undo, key=change.key))
+            words = after.held if isinstance(after, Service) else ("disabled", "disabled")
+            made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", "@", name, *words), undo, key=change.key))
         elif after.enabled:
             made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), undo, key=change.key))
     return tuple(made)

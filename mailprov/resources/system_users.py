@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
 
@@ -17,6 +17,10 @@ class SystemUser:
     name: str
     home: str
     shell: str = "/usr/sbin/nologin"
+    group: str = ""
+    """its primary group, of the same name; "" where that does not exist"""
+    uid: int | None = field(default=None, compare=False)
+    """the host's choice"""
 
     @property
     def key(self) -> Key:
@@ -25,8 +29,8 @@ class SystemUser:
 
     @property
     def fingerprint(self) -> str:
-        """Of name, home and shell; the number is the host's choice."""
-        return fingerprint(KIND, self.name, self.home, self.shell)
+        """Of name, home, shell and group; the numbers are the host's choice."""
+        return fingerprint(KIND, self.name, self.home, self.shell, *([] if self.group == self.name else [self.group]))
 
 
 def questions(desired: Sequence[SystemUser]) -> tuple[Question, ...]:
@@ -36,13 +40,19 @@ def questions(desired: Sequence[SystemUser]) -> tuple[Question, ...]:
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, SystemUser]:
     """Those that exist."""
-    rows = (line.split(":") for line in sections.get("users", "").splitlines())
-    found = [SystemUser(row[0], row[5], row[6]) for row in rows if len(row) == 7]
+    lines = sections.get("users", "").splitlines()
+    groups = dict(line.split(" ", 1) for line in lines if " " in line and ":" not in line)
+    rows = (line.split(":") for line in lines)
+    found = [
+        SystemUser(row[0], row[5], row[6], groups.get(row[0], ""), int(row[2]) if row[2].isdecimal() else None)
+        for row in rows
+        if len(row) == 7
+    ]
     return {user.key: user for user in found}
 
 
 def same(desired: SystemUser, live: SystemUser, made: str) -> bool:
-    """Equal in home and shell."""
+    """Equal in home, shell and group."""
     return desired == live
 
 
@@ -57,12 +67,17 @@ def made(live: SystemUser) -> str:
 
 
 def describe(before: SystemUser | None, after: SystemUser | None) -> tuple[str, tuple[str, ...]]:
-    """The home and shell that it gets."""
+    """The home, shell and group that it gets."""
     if after is None:
         return "remove, unless it owns mail", ()
     if before is None:
         return f"create, home {after.home}", ()
-    return f"home {before.home} → {after.home}, shell {before.shell} → {after.shell}", ()
+    pairs = (
+        ("home", before.home, after.home),
+        ("shell", before.shell, after.shell),
+        ("group", before.group or "none", after.group),
+    )
+    return ", ".join(f"{name} {old} → {new}" for name, old, new in pairs if old != new), ()
 
 
 def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str, Effect]:

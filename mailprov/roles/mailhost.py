@@ -24,7 +24,7 @@ def desired(
     items = chain(
         tls.items(host, facts),
         dovecot.items(host, users, facts, initial, render),
-        postfix.items(host, spec.domains_of(host.name), users, spec.aliases_of(host.name), render),
+        postfix.items(host, facts, spec.domains_of(host.name), users, spec.aliases_of(host.name), render),
         firewall.items(host, facts, render),
         recovery.items(render),
     )

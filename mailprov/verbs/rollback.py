@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mailprov import manifest, probe, rollback
+from mailprov import kept, manifest, probe, rollback
 from mailprov.apply import apply as carry_out
 from mailprov.dangers import dangers
 from mailprov.errors import Exit
@@ -81,7 +81,7 @@ def look_back(name: str, host: Host, target: str | None) -> Back:
     """
     asked = (Question("history", "history"), Question("kept", "kept"))
     past = ask(host, probe.script(asked)).sections
-    back = rollback.undone(history(past["history"]).entries, rollback.read(past["kept"]), target)
+    back = kept.undone(history(past["history"]).entries, kept.read(past["kept"]), target)
     script = probe.script(questions(rollback.asked(back)))
     answer = ask(host, script)
     then = manifest.parse(answer.sections.get("manifest", ""))

@@ -15,7 +15,7 @@ from simulated_host import HASH, NOW, self_signed, sha256
 from mailprov import onhost, probe
 from mailprov.errors import HostError
 from mailprov.model import Question
-from mailprov.resources import accounts, certificates, files, maps, rows
+from mailprov.resources import accounts, certificates, files, maps, rows, system_users
 
 OWN = f"bob@example.com:{HASH}:::initial:::\n"
 MANAGED = f"alice@example.com:{HASH}:::managed:::\n"
@@ -79,7 +79,9 @@ def test_accounts_and_their_own_passwords(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing", "folder", "link", "dangling"])
 def test_accounts_that_are_no_plain_file(folder: Path, name: str) -> None:
-    assert not accounts.read({"accounts": ask(folder, "accounts", name)})
+    found = accounts.read({"accounts": ask(folder, "accounts", name)})
+    assert [item.type for item in found.values()] == {"missing": [], "folder": ["directory"]}.get(name, ["symlink"])
+    assert all(item.obstacles for item in found.values())
 
 
 def test_maps_and_their_databases(folder: Path) -> None:
@@ -94,6 +96,32 @@ def test_maps_and_their_databases(folder: Path) -> None:
     assert databases == {"fresh": sha256("database"), "stale": "", "bare": ""}
     [fresh, *_] = [item for item in found.values() if item.path.endswith("fresh")]
     assert fresh.digest == rows.table(["fresh@example.com OK"], " ").digest()
+
+
+def test_what_lies_in_a_maps_place(folder: Path) -> None:
+    for name in ("plain", "linked", "blocked"):
+        (folder / name).write_text("a@example.com OK\n")
+    (folder / "plain.db").write_text("database")
+    (folder / "plain.db").chmod(0o666)
+    (folder / "linked.db").symlink_to("plain.db")
+    (folder / "blocked.db").mkdir()
+    answer = ask(folder, "maps", "plain", "linked", "blocked", "fifo", "link", "folder")
+    found = {Path(key.name).name: item for key, item in maps.read({"maps": answer}).items()}
+    assert {name: item.type for name, item in found.items() if item.type != "file"} == {
+        "fifo": "other",
+        "link": "symlink",
+        "folder": "directory",
+    }
+    kinds = {name: item.beside[:2] if item.beside else None for name, item in found.items()}
+    assert (kinds["plain"], kinds["linked"], kinds["fifo"]) == (("file", "666"), ("symlink", "777"), None)
+    assert [Path(path).name for path, _ in found["blocked"].obstacles] == ["blocked.db"]
+
+
+def test_a_system_user_and_its_group() -> None:
+    argv = ["dash", "-c", f"{onhost.text('probe.sh')}\nsystem_users nobody no-such-user"]
+    said = subprocess.run(argv, capture_output=True, check=False).stdout.decode()
+    found = system_users.read({"users": said})
+    assert [(user.name, user.group) for user in found.values()] == [("nobody", "nogroup")]
 
 
 def test_content_is_a_files_alone(folder: Path) -> None:

@@ -188,7 +188,8 @@ def test_renewal_has_a_month() -> None:
         ({"ActiveState": "reloading"}, {}, Service("postfix", active=False)),
         ({"UnitFileState": "enabled-runtime"}, {}, Service("postfix")),
         ({"UnitFileState": "static"}, {}, Service("postfix", enabled=False)),
-        ({"LoadState": "masked", "UnitFileState": "masked"}, {}, Service("postfix", enabled=False)),
+        ({"LoadState": "masked", "UnitFileState": "masked"}, {}, Service("postfix", enabled=False, masked=True)),
+        ({"LoadState": "masked", "UnitFileState": "masked-runtime"}, {}, Service("postfix", False, masked=True)),
         ({"LoadState": "not-found", "ActiveState": "inactive"}, {}, None),
         ({"LoadState": "not-found"}, {}, Service("postfix")),
         ({"Type": "oneshot"}, {"ActiveState": "active"}, Service("postfix")),
@@ -210,6 +211,61 @@ def test_half_installed_packages_are_missing() -> None:
     assert [key.name for key in packages.read({"packages": text})] == ["dovecot-core"]
 
 
+SIMULATED = """\
+NOTE: This is only a simulation!
+Inst dovecot-sieve [1:2.4.1+dfsg1-6] (1:2.4.1+dfsg1-6+u1 Debian:13/stable, Debian-Security:13 [amd64]) []
+Inst dovecot-core [1:2.4.1+dfsg1-6] (1:2.4.1+dfsg1-6+u1 localhost [amd64])
+Inst libx (0~1 Debian:13 [amd64])
+Inst dovecot-pop3d (1:2.4.1+dfsg1-6+u1 localhost [amd64])
+Conf libx (0~1 Debian:13 [amd64])
+"""
+
+
+def test_what_an_installation_brings_along() -> None:
+    changes, new = packages.along(SIMULATED, ["dovecot-pop3d"])
+    assert [(change.key.name, dict(change.effects)) for change in changes] == [
+        ("dovecot-core", {"dovecot": Effect.RESTART}),
+        ("dovecot-sieve", {"dovecot": Effect.RESTART}),
+    ]
+    assert changes[0].summary == "upgrade 1:2.4.1+dfsg1-6 → 1:2.4.1+dfsg1-6+u1 (apt brings it along)"
+    assert new == ("+ libx 0~1",)
+    assert packages.brought(SIMULATED)["dovecot-pop3d"] == ("", "1:2.4.1+dfsg1-6+u1")
+    assert packages.steps(changes) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (SIMULATED, ""),
+        ("E: Unable to locate package dovecot-pop3d\n", "apt on the host says: Unable to locate package dovecot-pop3d"),
+        ("", "apt on the host says: it says nothing"),
+    ],
+)
+def test_where_apt_cannot_tell_it_is_said(text: str, why: str) -> None:
+    assert packages.untold(text, ["dovecot-pop3d"]).endswith(why)
+    assert bool(packages.untold(text, ["dovecot-pop3d"])) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "refused"),
+    [
+        ("1:2.3.19.1+dfsg1-2.1", "1:2.3.21+dfsg1-1", False),
+        ("1:2.3.19.1+dfsg1-2.1", "1:2.4.1+dfsg1-6", True),
+        ("1:2.4.1+dfsg1-6", "1:2.4.2-1", False),
+        ("", "1:2.4.2-1", False),
+    ],
+)
+def test_an_installation_never_crosses_to_another_syntax(old: str, new: str, refused: bool) -> None:
+    text = f"Inst dovecot-core{f' [{old}]' if old else ''} ({new} Debian [amd64])\n"
+    try:
+        packages.refuse_crossing(text, "mail1")
+    except HostError as error:
+        assert refused
+        assert f"NAME={old}" in str(error.cure)
+    else:
+        assert not refused
+
+
 def test_a_table_that_is_not_loaded_is_missing() -> None:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  -\n"
     assert firewall.read({"firewall": empty}) == firewall.read({}) == {}
@@ -217,8 +273,9 @@ def test_a_table_that_is_not_loaded_is_missing() -> None:
 
 
 def test_a_user_line_that_is_none_is_no_user() -> None:
-    text = "vmail:x:999:999::/var/vmail:/usr/sbin/nologin\nbroken:x\n\n"
-    assert [item.home for item in system_users.read({"users": text}).values()] == ["/var/vmail"]
+    text = "vmail:x:999:999::/var/vmail:/usr/sbin/nologin\nvmail mail\nbroken:x\n\n"
+    [found] = system_users.read({"users": text}).values()
+    assert (found.home, found.group, found.uid) == ("/var/vmail", "mail", 999)
 
 
 def test_a_map_wants_the_database_that_was_compiled() -> None:
@@ -228,6 +285,17 @@ def test_a_map_wants_the_database_that_was_compiled() -> None:
     assert not maps.same(wanted, live, "")
     assert not maps.same(wanted, live, "2" * 64)
     assert not maps.same(wanted, replace(live, database=""), "")
+    odd = [
+        ("file", "666", *maps.MODE[1:]),
+        ("file", "640", "nobody", "postfix"),
+        ("symlink", "777", "root", "root"),
+        None,
+    ]
+    for beside in odd:
+        other = replace(live, beside=beside)  # type: ignore[arg-type]
+        assert not maps.same(wanted, other, "1" * 64)
+        assert other.fingerprint != live.fingerprint
+        assert not other.obstacles
 
 
 # --- tables
