@@ -107,6 +107,10 @@ class UndecidedError(HostError):
     """The work was handed over, and the host has not said how it ended, or has not ended it yet."""
 
 
+class InterruptedApply(MailprovError):  # noqa: N818 # InterruptedError is Python's
+    """Somebody interrupted this program; `what` says what each host does that was at work."""
+
+
 class StalePlanError(MailprovError):
     """The host is no longer what the plan was made from; nothing was touched."""
 
