@@ -88,21 +88,21 @@ _ENDED: Mapping[str, str] = {
 }
 
 
-def words(found: Place, steps: Sequence[Step] = ()) -> str:
-    """What a host does there; `steps` are those of its transaction, where they are known."""
+def words(found: Place, steps: Sequence[Step] = (), *, trying: bool = True) -> str:
+    """What a host does there; `steps` are those of its transaction, where they are known; `trying`: it is at work."""
     step = f"step {found.step}"
     if 0 < found.step <= len(steps):
         step = f"step {found.step} of {len(steps)} ({steps[found.step - 1].what})"
     failing = "; ".join(text for text in (step if found.step else "", found.reason) if text)
-    because = f": {failing}" if failing else ""
+    because = f"{': goes on trying' if trying else ''}{f': {failing}' if failing else ''}"
     told = {
         Station.BEGINNING: "at its beginning",
-        Station.CHANGING: f"at {step}" if found.step else found.part,
+        Station.CHANGING: f"at {step}" if found.step else found.part or "between two steps",
         Station.WAITING: f"waiting until {clock(found.until)} for confirmation, then puts everything back",
         Station.CONFIRMED: "confirmed: the change stays, and is being written down",
         Station.REVERTING: "putting everything back",
-        Station.INCOMPLETE: f"revert incomplete: goes on trying{because}",
-        Station.UNRECORDED: f"the change is in place, but not written down yet: goes on trying{because}",
+        Station.INCOMPLETE: f"revert incomplete{because}",
+        Station.UNRECORDED: f"the change is in place, but not written down yet{because}",
         Station.ENDED: _ENDED.get(found.verdict, "it did not begin, and nothing was touched"),
     }
     return told[found.station]

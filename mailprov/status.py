@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from mailprov import manifest, probe
@@ -34,7 +35,8 @@ class State(StrEnum):
 class Status:
     """What one host is in.
 
-    `holder` says who is at work there, "" for nobody; `open` the transaction that has not ended, and `where` it is;
+    `holder` says who is at work there, "" for nobody; `open` the transaction that has not ended, `where` it is,
+    and when it was `begun`;
     `pending` reloads that are owed ("dovecot reload"); `down` services and what systemd calls them; `silent` the
     declared listeners (protocol, port) on which no mail service listens.
     """
@@ -42,7 +44,8 @@ class Status:
     host: str
     holder: str = ""
     open: str = ""
-    where: Place = Place()
+    where: Place = field(default_factory=Place)
+    begun: datetime | None = None
     pending: tuple[str, ...] = ()
     down: tuple[tuple[str, str], ...] = ()
     silent: tuple[tuple[str, int], ...] = ()
@@ -77,7 +80,8 @@ def status(host: str, ports: Sequence[tuple[str, int]], sections: Mapping[str, s
     heard = {port for _, port in probe.listening(sections.get("listeners", ""), *DAEMONS)}
     silent = tuple((protocol, port) for protocol, port in ports if port not in heard) if past.last else ()
     down = _down(sections)
-    return Status(host, past.holder, past.open, place(events), facts.owed, down, silent, past.last)
+    begun = datetime.fromtimestamp(events[0].seconds, UTC) if events else None
+    return Status(host, past.holder, past.open, place(events), begun, facts.owed, down, silent, past.last)
 
 
 def _down(sections: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

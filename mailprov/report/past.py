@@ -10,19 +10,19 @@ from mailprov.history import Entry, History
 from mailprov.report import printable
 from mailprov.report.json import document
 from mailprov.report.text import Line
-from mailprov.station import Station, clock, words
+from mailprov.station import Station, words
 from mailprov.status import Status
 
 
 def status(found: Status) -> list[Line]:
     """What one host is in, what matters most first."""
     lines = [Line(found.host, "head")]
-    where = printable(words(found.where))
+    where = printable(words(found.where, trying=bool(found.holder)))
     if found.open and found.holder:
-        since = f" since {clock(found.where.since)}" if found.where.since else ""
+        since = f" since {found.begun:%Y-%m-%d %H:%M:%S}Z" if found.begun else ""
         bad = found.where.station is Station.INCOMPLETE
-        lines.append(Line(f"  at work: {printable(found.holder)}", "warn"))
-        lines.append(Line(f"    {found.open}: {where}{since}", "bad" if bad else "warn"))
+        lines.append(Line(f"  at work{since}: {printable(found.holder)}", "warn"))
+        lines.append(Line(f"    {found.open}: {where}", "bad" if bad else "warn"))
     elif found.open:
         lines.append(
             Line(f"  cut off: {found.open}: {where}; nobody is at work; the next apply settles it first", "bad")
@@ -68,11 +68,12 @@ def _status(found: Status) -> dict[str, object]:
         "transaction": {
             "name": found.open,
             "station": where.station.value,
+            "begun": _time(found.begun),
             "since": _time(where.since),
             "step": where.step or None,
             "until": _time(where.until),
             "reason": where.reason,
-            "text": words(where),
+            "text": words(where, trying=bool(found.holder)),
         }
         if found.open
         else None,

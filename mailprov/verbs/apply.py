@@ -11,7 +11,7 @@ from mailprov import planfile
 from mailprov.errors import (
     ConsentError,
     Exit,
-    InterruptedApply,
+    InterruptionError,
     MailprovError,
     StalePlanError,
 )
@@ -116,7 +116,7 @@ def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How,
                     found = survey(spec, declared, host)
             changes = len(found.plan.changes)
             one(found, spec, declared, host, how.consent, handing, err=how.form != "text", heard=heard)
-    except InterruptedApply as error:
+    except InterruptionError as error:
         console.say(f"Error: {error}", "bad")
         return Result(declared.name, heard.verdict(declared.name), changes, time.monotonic() - begun, error)
     except MailprovError as error:

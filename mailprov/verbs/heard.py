@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from mailprov.errors import InterruptedApply
+from mailprov.errors import InterruptionError
 from mailprov.rollout import Verdict
 from mailprov.station import Station, interrupted, place, words
 from mailprov.transaction import Event, OnEvent, Work
@@ -53,19 +53,19 @@ class Heard:
         found = place(self._said[host][1])
         return _ENDED.get(found.verdict, Verdict.FAILED) if found.station is Station.ENDED else Verdict.UNKNOWN
 
-    def interrupted(self) -> InterruptedApply:
+    def interrupted(self) -> InterruptionError:
         """The error that says what each host does that is at work; of one host alone also how it had ended."""
         said = dict(self._said)
         told = {name: interrupted(events, work.steps, work.confirm_seconds) for name, (work, events) in said.items()}
         if not told:
-            return InterruptedApply("interrupted: nothing was changed")
+            return InterruptionError("interrupted: nothing was changed")
         if len(told) == 1:
             [(host, what)] = told.items()
-            return InterruptedApply(f"interrupted: {what}", where=host, cure=_LOOK)
+            return InterruptionError(f"interrupted: {what}", where=host, cure=_LOOK)
         ended = {name for name, (_, events) in said.items() if place(events).station is Station.ENDED}
         lines = [f"  {name}: {what}" for name, what in told.items() if name not in ended]
         head = f"interrupted: {len(ended)} hosts had ended, {len(lines)} {'is' if len(lines) == 1 else 'are'} at work"
-        return InterruptedApply("\n".join([head, *lines]), cure=_LOOK)
+        return InterruptionError("\n".join([head, *lines]), cure=_LOOK)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
