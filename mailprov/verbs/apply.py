@@ -189,7 +189,8 @@ def _fleet(
         runner = replace(runner, spec=handing.supply(runner.spec, changed))
 
     def change(batch: tuple[str, ...]) -> list[Result]:
-        console.say(f"now {rows.some(batch, 8)}", "head")
+        if not runner.heard.stopped:
+            console.say(f"now {rows.some(batch, 8)}", "head")
         try:
             return runner.change([declared_by_name[name] for name in batch], parts)
         except MailprovError as error:  # nobody is there to do it

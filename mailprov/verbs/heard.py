@@ -22,6 +22,8 @@ class Heard:
     """The last transaction of each host and its events. Threads write it, each for its own host."""
 
     _said: dict[str, tuple[Work, list[Event]]] = field(default_factory=dict)
+    stopped: bool = False
+    """nothing more is to be begun"""
     _left: bool = False
 
     def follow(self, work: Work, then: OnEvent) -> OnEvent:
@@ -32,7 +34,7 @@ class Heard:
         def hear(event: Event) -> None:
             events.append(event)
             if self._left:
-                raise self.interrupted()
+                raise KeyboardInterrupt  # in its own thread, where nobody says anything more
             then(event)
 
         return hear

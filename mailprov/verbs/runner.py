@@ -61,6 +61,8 @@ class Runner:
 
         Raises MailprovError for `where`.
         """
+        if self.heard.stopped:
+            return [_interrupted(declared.name) for declared in chosen]
         there = partial(_change_there, str(self.handout.resolve()))
         here = partial(work.change, heard=self.heard)
         calls = [(declared, parts[declared.name]) for declared in chosen]
@@ -68,6 +70,7 @@ class Runner:
             try:
                 wait(futures)
             except KeyboardInterrupt:
+                self.heard.stopped = True
                 for future in futures:
                     future.cancel()
                 pairs = zip(chosen, futures, strict=True)
@@ -115,9 +118,14 @@ def _looked(name: str, future: Future[Kept | MailprovError]) -> Kept | MailprovE
         return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), cure=_REPORT)
 
 
+def _interrupted(name: str) -> Result:
+    """Of a host that is not begun because somebody interrupted before."""
+    return Result(name, Verdict.WAITING, error=MailprovError("not begun: interrupted", where=name))
+
+
 def _changed(name: str, future: Future[Result]) -> Result:
     if future.cancelled():
-        return Result(name, Verdict.WAITING, error=MailprovError("not begun: interrupted", where=name))
+        return _interrupted(name)
     try:
         return future.result()
     except MailprovError as error:  # a worker elsewhere could not even begin
