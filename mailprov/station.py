@@ -123,6 +123,8 @@ def interrupted(events: Sequence[Event], steps: Sequence[Step], confirm_seconds:
         return f"it had ended: {told}"
     if found.station in (Station.BEGINNING, Station.CHANGING):
         told += f"; then it waits {confirm_seconds} seconds for a confirmation, and puts everything back without one"
+    if found.station is Station.WAITING:
+        told += ", unless a confirmation has just reached it"
     if found.station in (Station.INCOMPLETE, Station.UNRECORDED):
         return f"it goes on by itself: {told}"
     return f"it goes on by itself: it is {told}"

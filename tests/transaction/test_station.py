@@ -36,7 +36,8 @@ SAID = {
     (*BEGUN[:4],): "it is running the staged configuration with its own programs, apart from the live service; then",
     BEGUN: "it goes on by itself: it is at step 2 of 3 (write /etc/b); then it waits 60 seconds",
     AWAITS[:-1]: "it is checking each of its listeners; then it waits 60 seconds",
-    AWAITS: "it goes on by itself: it is waiting until 17:06:10Z for confirmation, then puts everything back",
+    AWAITS: "it goes on by itself: it is waiting until 17:06:10Z for confirmation, then puts everything back, "
+    "unless a confirmation has just reached it",
     (*AWAITS, "confirmed"): "it goes on by itself: it is confirmed: the change stays, and is being written down",
     (*AWAITS, "confirmed", "settle"): "confirmed: the change stays",
     (*AWAITS, "confirmed", "verdict applied"): "it had ended: the change is applied",
