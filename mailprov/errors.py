@@ -4,6 +4,7 @@ MailprovError                 exit 1
 ├── SpecError                 exit 3   the YAML is invalid (holds every complaint, each with its place)
 ├── ConnectError              exit 1   no session with the host (name, route, key, host key, sudo)
 ├── HostError                 exit 1   the host answered, but not as a Debian mail host would
+├── InterruptionError         exit 1   Ctrl-C or SIGTERM during an apply: says what each host does now
 ├── StalePlanError            exit 4   the host moved between plan and apply; nothing was touched
 ├── MovedError                exit 9   applied and confirmed, and changed by somebody else meanwhile
 ├── ConsentError              exit 5   the plan is unsafe without an explicit consent
@@ -106,6 +107,10 @@ class HostError(MailprovError):
 
 class UndecidedError(HostError):
     """The work was handed over, and the host has not said how it ended, or has not ended it yet."""
+
+
+class InterruptionError(MailprovError):
+    """Somebody interrupted this program; `what` says what each host does that was at work."""
 
 
 class StalePlanError(MailprovError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from mailprov.cli.options import address, agreed, consents, declaration, formatted, handed, in_file, sharded
+from mailprov.cli.options import address, agreed, consents, declaration, formatted, handed, in_file, listed, sharded
 from mailprov.cli.root import cli
 from mailprov.errors import Exit, MailprovError
 
@@ -92,6 +92,9 @@ def apply(
 
     Several hosts are changed batch by batch, the canary first. A host that cannot be reached counts as failed. Hosts
     that are done stay done: run it again to go on.
+
+    Interrupted (Ctrl-C), it says what each host does now and until when: a host that has been handed its work carries
+    it out by itself, and puts everything back when nobody confirms it.
     """
     from mailprov.rollout import Pace
     from mailprov.verbs import apply as verb
@@ -218,20 +221,29 @@ def doctor(
 
 @cli.command()
 @declaration
-def status(file: Path, limit: tuple[str, ...]) -> Exit:
-    """Show what each host is in: at rest, at work, cut off, or owing a reload. Changes nothing."""
+@listed
+def status(file: Path, limit: tuple[str, ...], form: str) -> Exit:
+    """Show what runs on each host, and which services are down.
+
+    An apply that is at work (whose, at which step, until when it waits for a confirmation) or was cut off, services
+    that are down, a reload that is pending; else the host is idle. Changes nothing. Exit 0 wherever it could be read.
+    """
     from mailprov.verbs import past
 
-    return past.status(file, limit)
+    return past.status(file, limit, form)
 
 
 @cli.command()
 @declaration
-def history(file: Path, limit: tuple[str, ...]) -> Exit:
-    """Show who applied what to each host, when, from which commit, and how it ended."""
+@listed
+def history(file: Path, limit: tuple[str, ...], form: str) -> Exit:
+    """Show who applied what, when, and how it ended.
+
+    Each line names the commit, too. Exit 1: the record has a gap, so somebody has edited it on the host.
+    """
     from mailprov.verbs import past
 
-    return past.show_history(file, limit)
+    return past.show_history(file, limit, form)
 
 
 @cli.command()

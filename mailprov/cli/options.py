@@ -53,6 +53,14 @@ def formatted(function: F) -> F:
     )
 
 
+def listed(function: F) -> F:
+    """--format, for verbs whose report is for a terminal or for a program."""
+    choice = click.Choice(["text", "json"])
+    return click.option("--format", "form", type=choice, default="text", show_default=True, help="The report's form.")(
+        function
+    )
+
+
 def sharded(function: F) -> F:
     """--shard and --executor, for verbs whose work several machines may share."""
     text = "The K-th of N parts of the hosts, for N machines that share the work."

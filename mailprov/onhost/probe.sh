@@ -167,7 +167,9 @@ transactions() {
         case $(systemctl show -p ActiveState --value "mailprov-$open.service") in
             active | activating | deactivating) sed 's/^/locked /' "$STATE/holder" ;;
         esac
-        tail -n 1 "$STATE/txn/$open/journal" | sed 's/^/event /'
+        # The last event of each name tells where it is, and what it waits for or fails at.
+        awk '{ line[NR] = $0; name[NR] = $2; last[$2] = NR }
+            END { for (n = 1; n <= NR; n++) if (last[name[n]] == n) print "event " line[n] }' "$STATE/txn/$open/journal"
     fi
     last=$(tail -n 1 "$STATE/history")
     [ -z "$last" ] || printf 'last %s\n' "$last"

@@ -109,6 +109,11 @@ def rollout(results: Sequence[Result]) -> list[Line]:
     for result in failed[:20]:
         what = result.error.what if result.error else ""
         lines.append(Line(f"    {result.host}: {printable(what)}", "bad"))
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        if result.verdict is Verdict.WAITING and result.error:
+            reasons.setdefault(result.error.what, []).append(result.host)
+    lines += [Line(f"    {rows.some(hosts, 3)}: {printable(why)}", "warn") for why, hosts in reasons.items()]
     if failed or any(result.verdict is Verdict.WAITING for result in results):
         lines.append(Line("  hosts that are done stay done: mend the cause, and run this again to go on", "head"))
     return lines

@@ -59,24 +59,41 @@ def questions(desired: Sequence[Service]) -> tuple[Question, ...]:
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
     """Those whose unit is loaded."""
+    units = _units(sections)
+    debts = (line.split() for line in sections.get("facts", "").splitlines() if line.startswith("owed "))
+    owed = {words[1]: words[2] for words in sorted(debts) if len(words) == 3}
+    found: dict[Key, Service] = {}
+    for name, fields in units.items():
+        if name != "postfix@-":
+            running = _running(name, units)
+            enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
+            active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
+            item = Service(name, enabled, active, owed.get(name, ""), masked)
+            found[Key(KIND, name)] = _looked_into(item, sections) if active else item
+    return found
+
+
+def states(sections: Mapping[str, str]) -> Mapping[str, str]:
+    """What systemd calls each one whose unit is loaded: "active", "failed", "inactive", and so on (systemctl(1))."""
+    units = _units(sections)
+    return {name: _running(name, units).get("ActiveState", "inactive") for name in units if name != "postfix@-"}
+
+
+def _units(sections: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+    """The properties of each unit that is loaded."""
     units: dict[str, dict[str, str]] = {}
     for block in sections.get("services", "").split("\n\n"):
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         # One whose file has been taken away runs on, and starting it would do nothing.
         if fields.get("LoadState") in ("loaded", "masked") or fields.get("ActiveState") == "active":
             units[fields.get("Id", "").removesuffix(".service")] = fields
-    debts = (line.split() for line in sections.get("facts", "").splitlines() if line.startswith("owed "))
-    owed = {words[1]: words[2] for words in sorted(debts) if len(words) == 3}
-    found: dict[Key, Service] = {}
-    for name, fields in units.items():
-        if name != "postfix@-":
-            wrapped = name == "postfix" and fields.get("Type") == "oneshot"
-            running = units.get("postfix@-", {}) if wrapped else fields
-            enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
-            active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
-            item = Service(name, enabled, active, owed.get(name, ""), masked)
-            found[Key(KIND, name)] = _looked_into(item, sections) if active else item
-    return found
+    return units
+
+
+def _running(name: str, units: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """The properties of the unit that really runs it."""
+    wrapped = name == "postfix" and units[name].get("Type") == "oneshot"
+    return units.get("postfix@-", {}) if wrapped else units[name]
 
 
 _LOADED, _WRITTEN = "/run/dovecot/login/login", "/etc/dovecot/dovecot.conf"

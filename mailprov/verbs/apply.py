@@ -11,6 +11,7 @@ from mailprov import planfile
 from mailprov.errors import (
     ConsentError,
     Exit,
+    InterruptionError,
     MailprovError,
     StalePlanError,
 )
@@ -25,6 +26,7 @@ from mailprov.survey import Survey, survey
 from mailprov.verbs import console
 from mailprov.verbs import plan as looking
 from mailprov.verbs.handing import Handing, folder, noted, remind
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.runner import THREADS, Runner
 from mailprov.verbs.session import chosen_names, hosts, load, session, share, worst
 from mailprov.verbs.transact import transact
@@ -72,7 +74,8 @@ def apply(file: Path | None, limit: Sequence[str], kept: Path | None, how: How) 
         results = [_alone(spec, chosen[0], parts.get(chosen[0].name), how, handing)]
     else:
         runner = Runner(file, how.executor, where.path, spec=spec)
-        results = _fleet(runner, chosen, parts, how, handing)
+        with runner.heard.interruptible():
+            results = _fleet(runner, chosen, parts, how, handing)
     handing.settle(results)
     looking.tell_results(results, how.form)
     return worst([result.error for result in results if result.error], len(chosen))
@@ -101,8 +104,9 @@ def _parts(plan: planfile.PlanFile, kept: str, spec: Spec, limit: Sequence[str])
 def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How, handing: Handing) -> Result:
     begun = time.monotonic()
     changes = 0
+    heard = Heard()
     try:
-        with session(declared) as host:
+        with heard.interruptible(), session(declared) as host:
             if part is not None:
                 found = bound(spec, declared, host.identity, part)
                 if part.plan.empty:
@@ -111,7 +115,10 @@ def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How,
                 with console.doing(f"looking at {declared.name}"):
                     found = survey(spec, declared, host)
             changes = len(found.plan.changes)
-            one(found, spec, declared, host, how.consent, handing, err=how.form != "text")
+            one(found, spec, declared, host, how.consent, handing, err=how.form != "text", heard=heard)
+    except InterruptionError as error:
+        console.say(f"Error: {error}", "bad")
+        return Result(declared.name, heard.verdict(declared.name), changes, time.monotonic() - begun, error)
     except MailprovError as error:
         error.where = error.where or declared.name
         console.say(f"Error: {error}", "bad")
@@ -129,6 +136,7 @@ def one(
     handing: Handing,
     *,
     err: bool = False,
+    heard: Heard | None = None,
 ) -> None:
     """Show what was found on one host (on stderr, if wanted), ask, generate passwords, and apply it.
 
@@ -145,7 +153,7 @@ def one(
     if supplied is not spec:
         part = planfile.Kept(found.plan, host.identity, prints(found.plan.desired), found.seen)
         found = bound(supplied, declared, host.identity, part)
-    transact(found, supplied, declared, host)
+    transact(found, supplied, declared, host, console.say, heard)
     console.show([Line(f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}", "good")], err=err)
 
 
@@ -181,7 +189,8 @@ def _fleet(
         runner = replace(runner, spec=handing.supply(runner.spec, changed))
 
     def change(batch: tuple[str, ...]) -> list[Result]:
-        console.say(f"now {rows.some(batch, 8)}", "head")
+        if not runner.heard.stopped:
+            console.say(f"now {rows.some(batch, 8)}", "head")
         try:
             return runner.change([declared_by_name[name] for name in batch], parts)
         except MailprovError as error:  # nobody is there to do it

@@ -27,6 +27,7 @@ from mailprov.transaction import Work
 from mailprov.verbs import console
 from mailprov.verbs.apply import Consent, agree_to
 from mailprov.verbs.handing import Handing, folder
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.session import each
 from mailprov.verbs.transact import answer_anew, progress, transaction_name, who
 
@@ -65,8 +66,9 @@ def _rollback(declared: HostSpec, host: Host, target: str | None, consent: Conse
     if found.empty:
         return
     agree_to([found], consent, f"Roll {declared.name} back, {len(found.changes)} changes?", "rolled back")
-    begun = time.monotonic()
-    _carry_out(back, declared, host)
+    begun, heard = time.monotonic(), Heard()
+    with heard.interruptible():
+        _carry_out(back, declared, host, heard)
     handing.take_back(found)
     console.show([Line(f"  rolled back in {time.monotonic() - begun:.1f} s; {effects(found)}", "good")])
 
@@ -128,7 +130,7 @@ def _expected(aim: Target, running: set[str]) -> tuple[tuple[Command, ...], tupl
 # --- the way back
 
 
-def _carry_out(back: Back, declared: HostSpec, host: Host) -> None:
+def _carry_out(back: Back, declared: HostSpec, host: Host, heard: Heard) -> None:
     """Have the host carry it out. Raises the errors of mailprov.apply.apply."""
     name, former, planned = transaction_name(), back.target.oldest.former, back.found.plan
     asked: Mapping[Key, str] = former.desired if former else {}
@@ -148,7 +150,7 @@ def _carry_out(back: Back, declared: HostSpec, host: Host) -> None:
     def confirm(_leaf: str) -> None:
         answer_anew(name, declared, lambda: "", console.say)
 
-    carry_out(back.found.seen, work, host, on_event=progress(work), confirm=confirm)
+    carry_out(back.found.seen, work, host, on_event=heard.follow(work, progress(work)), confirm=confirm)
 
 
 def _certificate(asked: Mapping[Key, str]) -> str:

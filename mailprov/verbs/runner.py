@@ -24,6 +24,7 @@ from mailprov.resources.rows import some
 from mailprov.rollout import Result, Verdict
 from mailprov.survey import prepare
 from mailprov.verbs import console, handing, work
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.session import host, load
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Runner:
     handout: Path = Path("handout")
     """where generated passwords are: a worker elsewhere finds them at the same path"""
     spec: Spec = field(repr=False, kw_only=True)
+    heard: Heard = field(default_factory=Heard, repr=False, kw_only=True)
+    """what the hosts say that are changed from here; of those that a worker elsewhere changes, nothing"""
 
     def look(self, chosen: Sequence[HostSpec]) -> list[Kept | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
@@ -58,15 +61,29 @@ class Runner:
 
         Raises MailprovError for `where`.
         """
+        if self.heard.stopped:
+            return [_interrupted(declared.name) for declared in chosen]
         there = partial(_change_there, str(self.handout.resolve()))
+        here = partial(work.change, heard=self.heard)
         calls = [(declared, parts[declared.name]) for declared in chosen]
-        with self._begun(there, work.change, calls, CHANGES) as futures:
+        with self._begun(there, here, calls, CHANGES) as futures:
             try:
                 wait(futures)
             except KeyboardInterrupt:
-                left = sum(future.cancel() for future in futures)
-                at_work = len(futures) - left - sum(future.done() and not future.cancelled() for future in futures)
-                console.say(f"interrupted: nothing more is begun; waiting for {at_work} at work", "warn")
+                self.heard.stopped = True
+                for future in futures:
+                    future.cancel()
+                pairs = zip(chosen, futures, strict=True)
+                at_work = [declared.name for declared, future in pairs if not future.done()]
+                console.say(f"interrupted: nothing more is begun; waiting for {len(at_work)} at work", "warn")
+                for line in self.heard.at_work(at_work):
+                    console.say(f"  {line}", "warn")
+                console.say("interrupt again to leave them: what is not confirmed then, its host puts back", "warn")
+                try:
+                    wait(futures)
+                except KeyboardInterrupt:
+                    self.heard.leave()
+                    raise
             pairs = zip(chosen, futures, strict=True)
             return [_changed(declared.name, future) for declared, future in pairs]
 
@@ -101,9 +118,14 @@ def _looked(name: str, future: Future[Kept | MailprovError]) -> Kept | MailprovE
         return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), cure=_REPORT)
 
 
+def _interrupted(name: str) -> Result:
+    """Of a host that is not begun because somebody interrupted before."""
+    return Result(name, Verdict.WAITING, error=MailprovError("not begun: interrupted", where=name))
+
+
 def _changed(name: str, future: Future[Result]) -> Result:
     if future.cancelled():
-        return Result(name, Verdict.WAITING, error=MailprovError("interrupted before it was begun", where=name))
+        return _interrupted(name)
     try:
         return future.result()
     except MailprovError as error:  # a worker elsewhere could not even begin
@@ -145,8 +167,15 @@ def told_apart(found: Sequence[Kept | MailprovError]) -> list[Kept | MailprovErr
 def executor(where: str, most: int) -> Iterator[Executor]:
     """The executor that `where` names. Raises MailprovError where there is none."""
     if where == THREADS:
-        with ThreadPoolExecutor(max_workers=max(1, most)) as pool:
+        pool = ThreadPoolExecutor(max_workers=max(1, most))
+        patient = True
+        try:
             yield pool
+        except KeyboardInterrupt:
+            patient = False  # whoever interrupts is told at once what is still at work
+            raise
+        finally:
+            pool.shutdown(wait=patient, cancel_futures=not patient)
         return
     kind, _, address = where.partition("://")
     if kind != "dask" or not address:

@@ -24,6 +24,7 @@ from mailprov.roles.tls import paths
 from mailprov.survey import Survey
 from mailprov.transaction import Event, OnEvent, Tester, Work
 from mailprov.verbs import console, outside
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.session import session
 from mailprov.verify import Account
 
@@ -31,8 +32,15 @@ Tell = Callable[[str, str], None]
 """shows a line in a style: what is being done"""
 
 
-def transact(found: Survey, spec: Spec, declared: HostSpec, host: Host, tell: Tell = console.say) -> None:
-    """Have a host carry out a plan. Raises the errors of mailprov.apply.apply."""
+def transact(
+    found: Survey,
+    spec: Spec,
+    declared: HostSpec,
+    host: Host,
+    tell: Tell = console.say,
+    heard: Heard | None = None,
+) -> None:
+    """Have a host carry out a plan; `heard` gets to know what it says. Raises the errors of mailprov.apply.apply."""
     name, plan = transaction_name(), found.plan
     domains = spec.domains_of(declared.name)
     account, row = testaccount.new(domains[0].name) if plan.effects and domains else (None, b"")
@@ -49,7 +57,8 @@ def transact(found: Survey, spec: Spec, declared: HostSpec, host: Host, tell: Te
         Tester(account.address, row) if account else None,
     )
     confirm = Confirmation(name, declared, plan, spec, account, tell)
-    carry_out(found.seen, work, host, on_event=progress(work, tell), confirm=confirm.give)
+    follow = (heard or Heard()).follow(work, progress(work, tell))
+    carry_out(found.seen, work, host, on_event=follow, confirm=confirm.give)
 
 
 def transaction_name() -> str:

@@ -17,6 +17,7 @@ from mailprov.roles import mailhost
 from mailprov.rollout import Result, Verdict
 from mailprov.survey import Survey, script, survey
 from mailprov.verbs import console
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.session import session
 
 
@@ -31,8 +32,8 @@ def look(spec: Spec, declared: HostSpec) -> Kept | MailprovError:
         return error
 
 
-def change(spec: Spec, declared: HostSpec, part: Kept) -> Result:
-    """Carry out one host's plan, and say what became of it.
+def change(spec: Spec, declared: HostSpec, part: Kept, heard: Heard | None = None) -> Result:
+    """Carry out one host's plan, and say what became of it; `heard` gets to know what the host says meanwhile.
 
     A host for which the plan holds nothing, or that is as declared by now, must be seen to be so: what was cut off
     elsewhere can be run again.
@@ -48,7 +49,7 @@ def change(spec: Spec, declared: HostSpec, part: Kept) -> Result:
                 return Result(declared.name, Verdict.UNCHANGED, 0, time.monotonic() - begun)
             handed = True
             try:
-                transact(found, spec, declared, host, _quietly(declared.name))
+                transact(found, spec, declared, host, _quietly(declared.name), heard)
             except StalePlanError as moved:
                 try:
                     unmoved(spec, declared, host, part)

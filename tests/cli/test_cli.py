@@ -101,6 +101,7 @@ CODES = {
     "ConnectError": 1,
     "HostError": 1,
     "UndecidedError": 1,
+    "InterruptionError": 1,
     "StalePlanError": 4,
     "MovedError": 9,
     "ConsentError": 5,

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,8 @@ def patch(options: dict[str, Any], set_: Set = setattr) -> None:
         set_(firewall, "ruleset", lambda *words: ruleset(*words).replace("tcp dport 22 accept", "tcp dport 22 drop"))
     if options.get("refuse"):
         set_(transact.Confirmation, "give", _refuse)
+    if options.get("silent"):
+        set_(transact.Confirmation, "give", lambda *_: time.sleep(600))
 
 
 def _refuse(confirmation: transact.Confirmation, _leaf: str) -> None:

@@ -171,7 +171,7 @@ def _honest(patient: Patient, scenario: Scenario, state: str, problems: list[str
     """What `status` and `history` say is so."""
     declared = scenario.declared("new")
     status, said = patient.here(declared, "status")
-    if status != 0 or "at rest" not in said:
+    if status != 0 or "idle: " not in said:
         problems.append(f"status says {said}")
     last = next((line for line in said.splitlines() if "  last: " in line), "")
     good = {"new": (" applied ",), "old": (" reverted ", " failed ", "") if scenario.before is None else ("",)}
