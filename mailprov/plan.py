@@ -177,9 +177,8 @@ def plan(
         if text is not None:
             before = CLOSER[difference.key.kind].closely(before, after, text)
         action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
-        summary, detail = resource.describe(before, after)
-        effects = resource.effects(before, after)
-        changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
+        delta, effects = resource.delta(before, after), resource.effects(before, after)
+        changes.append(Change(difference.key, action, difference.reason, before, after, delta, effects))
     return Plan(
         host,
         sight.facts,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from mailprov.model import Change, Effect, Item, Key, Question, Step
+from mailprov.model import Change, Delta, Effect, Item, Key, Question, Step
 
 T = TypeVar("T", bound=Item)
 
@@ -30,8 +30,8 @@ class Resource(Protocol[T]):
     def same(self, desired: T, live: T, applied: T | None) -> bool:
         """Whether nothing needs doing. `applied` is what was live just after the last apply."""
 
-    def describe(self, before: T | None, after: T | None) -> tuple[str, tuple[str, ...]]:
-        """One line, and further lines, that tell people the difference; no secrets."""
+    def delta(self, before: T | None, after: T | None) -> Delta:
+        """How they differ: as data where something depends on it, and for people to read; no secrets."""
 
     def effects(self, before: T | None, after: T | None) -> Mapping[str, Effect]:
         """What the difference needs of which service."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "firewall"
 SERVICE = "mailprov-firewall"
@@ -47,11 +47,11 @@ def same(desired: Table, live: Table, applied: Table | None) -> bool:
     return applied is not None and applied.digest == live.digest
 
 
-def describe(before: Table | None, after: Table | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: Table | None, after: Table | None) -> Words:
     """Whether it is loaded, loaded again or unloaded."""
     if after is None:
-        return "unload", ()
-    return ("load" if before is None else "load again: what is loaded is not what was applied"), ()
+        return Words("unload")
+    return Words("load" if before is None else "load again: what is loaded is not what was applied")
 
 
 def effects(before: Table | None, after: Table | None) -> Mapping[str, Effect]:

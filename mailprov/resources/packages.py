@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "package"
 
@@ -45,9 +45,9 @@ def same(desired: Package, live: Package, applied: Package | None) -> bool:
     return desired.name == live.name
 
 
-def describe(before: Package | None, after: Package | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: Package | None, after: Package | None) -> Words:
     """That it is installed, and that this is not undone."""
-    return "install (an undo leaves packages installed)", ()
+    return Words("install (an undo leaves packages installed)")
 
 
 def effects(before: Package | None, after: Package | None) -> Mapping[str, Effect]:

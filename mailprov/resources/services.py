@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "service"
 
@@ -67,17 +67,17 @@ def same(desired: Service, live: Service, applied: Service | None) -> bool:
     return desired == live
 
 
-def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: Service | None, after: Service | None) -> Words:
     """Which of the facts is wrong."""
     if after is None:
-        return "stop and disable", ()
+        return Words("stop and disable")
     live = before or Service(after.name, enabled=False, active=False)
     wrong = (
         ("enable", not live.enabled),
         ("start", not live.active),
         (f"{live.owed} that an earlier apply owed", bool(live.owed)),
     )
-    return ", ".join(text for text, needed in wrong if needed), ()
+    return Words(", ".join(text for text, needed in wrong if needed))
 
 
 def effects(before: Service | None, after: Service | None) -> Mapping[str, Effect]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "user"
 
@@ -46,13 +46,13 @@ def same(desired: SystemUser, live: SystemUser, applied: SystemUser | None) -> b
     return desired == live
 
 
-def describe(before: SystemUser | None, after: SystemUser | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: SystemUser | None, after: SystemUser | None) -> Words:
     """The home and shell that it gets."""
     if after is None:
-        return "stays", ()
+        return Words("stays")
     if before is None:
-        return f"create, home {after.home}", ()
-    return f"home {before.home} → {after.home}, shell {before.shell} → {after.shell}", ()
+        return Words(f"create, home {after.home}")
+    return Words(f"home {before.home} → {after.home}, shell {before.shell} → {after.shell}")
 
 
 def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str, Effect]:
