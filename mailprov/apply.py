@@ -9,6 +9,7 @@ from mailprov.errors import HostError, LockedError, MailprovError, RevertedError
 from mailprov.host import Host
 from mailprov.model import Key
 from mailprov.plan import live, prints
+from mailprov.planfile import stale
 from mailprov.transaction import Event, OnEvent, Outcome, Work
 
 QUIET_SECONDS = 900.0
@@ -68,17 +69,6 @@ def _stale(seen: Mapping[Key, str], stdout: bytes, where: str) -> StalePlanError
     """What moved: the host's answer now, against the one that the plan was made from."""
     lines = filter(probe.stable, stdout.decode("utf-8", "replace").split("\n"))
     return stale(seen, prints(live(probe.decode(lines))), where)
-
-
-def stale(seen: Mapping[Key, str], now: Mapping[Key, str], where: str) -> StalePlanError:
-    """The error that names what moved on a host between two looks, given the fingerprints of all that each saw."""
-    moved = [str(key) for key in sorted({*seen, *now}) if seen.get(key) != now.get(key)]
-    return StalePlanError(
-        "the host changed after it was looked at; nothing was touched",
-        where=where,
-        why=f"moved: {', '.join(moved) or 'something that is not shown'}",
-        cure="look at the plan again",
-    )
 
 
 def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:
