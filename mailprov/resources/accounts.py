@@ -179,7 +179,7 @@ _KNOWN = re.compile(
 def fields(was: str, will: str) -> tuple[rows.FieldChange, ...]:
     """What differs between two rows of one account. No password is shown, nor what is in no field that we know."""
     old, new = ((row.split(":", _EXTRA) + [""] * _EXTRA)[: _EXTRA + 1] for row in (was, will))
-    extras = [[word for word in row[_EXTRA].split(" ") if not _KNOWN.fullmatch(word)] for row in (old, new)]
+    extras = [[word for word in row[_EXTRA].split() if not _KNOWN.fullmatch(word)] for row in (old, new)]
     pairs = (
         ("quota", _size(quota(was)), _size(quota(will))),
         ("networks", _networks(old[_EXTRA]), _networks(new[_EXTRA])),
