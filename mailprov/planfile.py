@@ -21,10 +21,10 @@ from mailprov.resources.rows import some
 FORMAT = "mailprov-plan 3"
 
 LIMIT = 64 << 20
-"""bytes of a kept plan: some thousand hosts"""
+"""bytes of a kept plan: three thousand hosts and more"""
 
-MARKS = 4 << 20
-"""commas and brackets in it: what is read takes memory by their number"""
+MARKS = 2 << 20
+"""commas and brackets in it, by whose number reading it takes memory: as many hosts"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +201,14 @@ def load(data: bytes, name: str) -> PlanFile:
     raise KeptPlanError("the plan is not as it was written", where=name, cure="plan again")
 
 
+def bearable(data: bytes) -> bool:
+    """Whether a plan of this size is read."""
+    return len(data) <= LIMIT and sum(map(data.count, (b",", b"[", b"{"))) <= MARKS
+
+
 def _document(data: bytes) -> dict[str, Any]:
     """The JSON object in `data`; an empty one where there is none, or one too large to be a plan."""
-    if len(data) > LIMIT or sum(map(data.count, (b",", b"[", b"{"))) > MARKS:
+    if not bearable(data):
         return {}
     try:
         document = json.loads(data)

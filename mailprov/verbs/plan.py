@@ -11,7 +11,7 @@ import click
 
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import Plan
-from mailprov.planfile import Claim, dump
+from mailprov.planfile import Claim, bearable, dump
 from mailprov.report import text
 from mailprov.rollout import Result
 from mailprov.verbs import console, handing
@@ -70,6 +70,9 @@ def writable(out: Path) -> None:
 def keep(out: Path, file: Path, partial: bool, claims: Sequence[Claim]) -> None:
     """Write the plan for a later `mailprov apply PLAN`, readable by its owner only: it names accounts."""
     text = dump(partial, claims)
+    if not bearable(text.encode()):
+        what = "the plan is too large to be kept"
+        raise MailprovError(what, where=str(out), cure="keep it in parts, with --shard or --limit")
     new = out.with_name(out.name + ".new")
     new.unlink(missing_ok=True)
     try:

@@ -236,6 +236,15 @@ def test_it_is_a_plain_file_of_bearable_size(
     assert fleet.opened == []
 
 
+def test_a_plan_that_would_not_be_read_is_not_written(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(planfile, "MARKS", 500)
+    assert fleet.run("plan", "--out", "kept.json") == Exit.ERROR
+    assert "--shard or --limit" in capsys.readouterr().err
+    assert not (tmp_path / "kept.json").exists()
+
+
 # --- what moved, in words
 
 

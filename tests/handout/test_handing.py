@@ -12,7 +12,7 @@ from simulated_host import SimulatedHost, declare
 
 from mailprov import planfile
 from mailprov.dangers import FLAGS
-from mailprov.errors import Exit, MailprovError, RevertedError
+from mailprov.errors import Exit, MailprovError, RevertedError, StalePlanError
 from mailprov.handout.folder import Folder
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.plan import steps
@@ -67,6 +67,16 @@ def test_without_the_folder_no_bundle_is_made(tmp_path: Path) -> None:
     (tmp_path / "handout").write_text("in the way")
     with pytest.raises(MailprovError, match="this is no folder"):
         Handing(Folder(tmp_path / "handout")).supply(spec, [plan])
+
+
+def test_passwords_are_all_that_is_put_into_a_plan(tmp_path: Path) -> None:
+    """A declaration that asks for anything else by then is another one."""
+    spec, plan = planned(tmp_path, ANN)
+    other, _ = planned(tmp_path, ANN, BEN)
+    with pytest.raises(StalePlanError, match="the declaration changed"):
+        work.with_passwords(Survey(plan, b"", {}), other, other.hosts["mail1"])
+    made = work.with_passwords(Survey(plan, b"", {}), spec, spec.hosts["mail1"]).plan
+    assert planfile.claim(made, "", {}) == planfile.claim(plan, "", {})
 
 
 @pytest.mark.parametrize(

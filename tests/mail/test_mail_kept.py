@@ -41,7 +41,7 @@ def test_few_round_trips_with_the_fresh_confirmation(clone: Machine, change: Cal
         applied = clone.mailprov("apply", "plan.json", "--yes", "--allow-closing")
     assert applied.status == 0, applied.said
     assert line.connections - before[0] == 2
-    # Each connection itself is one more. Three are the look that the kept plan is compared with, closer where it differs.
+    # Each connection itself is one more; three are the look by which the kept plan is known again.
     trips = line.round_trips - before[1] + 2
     print(f"{trips} round trips")
     assert 8 < trips <= 18
