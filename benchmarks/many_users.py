@@ -61,7 +61,8 @@ def trial(file: Path) -> dict[str, tuple[float, float]]:
     moved = Sight(FACTS, {**sight.live, there.key: there}, sight.manifest, "")
     shown = told(accounts(mailhost.desired(declared, host, FACTS, initial_hash)))
     made = measured("compare: one account differs", compare, moved, desired, shown)
-    expect([change.detail for change in made.changes] == [(f"~ {CHANGED}",)], "one account differs")
+    shown = [change.detail for change in made.changes]
+    expect(shown == [(f"~ {CHANGED}  quota 1 bytes → 1 GiB",)], f"one account differs: {shown}")
     measured("its steps", steps, made)
     return found
 

@@ -17,6 +17,7 @@ from mailprov.errors import (
 from mailprov.host import Host
 from mailprov.model import Key
 from mailprov.plan import Sight, differences, live, prints
+from mailprov.planfile import stale
 from mailprov.transaction import Event, OnEvent, Outcome, Work
 
 QUIET_SECONDS = 900.0
@@ -94,17 +95,6 @@ def _stale(seen: Mapping[Key, str], stdout: bytes, where: str, *, settled: bool)
     error = stale(seen, prints(live(probe.decode(lines))), where)
     error.settled = settled
     return error
-
-
-def stale(seen: Mapping[Key, str], now: Mapping[Key, str], where: str) -> StalePlanError:
-    """The error that names what moved on a host between two looks, given the fingerprints of all that each saw."""
-    moved = [str(key) for key in sorted({*seen, *now}) if seen.get(key) != now.get(key)]
-    return StalePlanError(
-        "the host changed after it was looked at; nothing was touched",
-        where=where,
-        why=f"moved: {', '.join(moved) or 'something that is not shown'}",
-        cure="look at the plan again",
-    )
 
 
 def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:

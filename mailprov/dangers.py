@@ -32,8 +32,8 @@ def dangers(
     """
     found: list[Danger] = []
     for change in changes:
-        if change.key.kind == accounts.KIND and isinstance(change.before, accounts.Accounts):
-            found.extend(_accounts(change, len(change.before.rows.reveal()) if change.before.rows else 0))
+        if isinstance(change.delta, rows.RowsChange) and isinstance(change.before, accounts.Accounts):
+            found.extend(_accounts(change.delta, change.key.name))
             found.extend(_quotas(change, usage))
             found.extend(_expiry(change.before, change.after))
     open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
@@ -66,12 +66,17 @@ def _cause(change: Change) -> str:
     return change.summary if change.key.kind == services.KIND else str(change.key)
 
 
-def _accounts(change: Change, before: int) -> list[Danger]:
-    removed = [line[2:] for line in change.detail if line.startswith("- ") and "@" in line]
-    touched = len(removed) + sum(line.startswith("~ ") for line in change.detail)
+def _accounts(delta: rows.RowsChange, path: str) -> list[Danger]:
     found = []
-    if removed:
-        found.append(Danger("removals", f"closes {len(removed):,} account{_s(removed)}: {rows.some(removed)}"))
+    if delta.removed:
+        count = f"{len(delta.removed):,} account{_s(delta.removed)}"
+        found.append(Danger("removals", f"closes {count}: {rows.some(delta.removed)}"))
+    if delta.unclear:
+        lines = f"{len(delta.unclear):,} line{_s(delta.unclear)}"
+        numbers = rows.some([str(number) for number in delta.unclear])
+        found.append(Danger("removals", f"drops {lines} that Dovecot may read as accounts: {numbers} of {path}"))
+    touched = len(delta.removed) + len(delta.changed) + len(delta.unclear)
+    before = delta.total - len(delta.added) + len(delta.unclear)
     if touched >= LEAST and touched > SHARE * before:
         found.append(Danger("many", f"touches {touched:,} of {before:,} accounts"))
     return found

@@ -2,10 +2,11 @@
 
 MailprovError                 exit 1
 ├── SpecError                 exit 3   the YAML is invalid (holds every complaint, each with its place)
+├── KeptPlanError             exit 3   a file that should hold a kept plan does not, or not as it was written
 ├── ConnectError              exit 1   no session with the host (name, route, key, host key, sudo)
 ├── HostError                 exit 1   the host answered, but not as a Debian mail host would
 ├── InterruptionError         exit 1   Ctrl-C or SIGTERM during an apply: says what each host does now
-├── StalePlanError            exit 4   the host moved between plan and apply; nothing was touched
+├── StalePlanError            exit 4   the plan is not what declaration and host give now; nothing was touched
 ├── MovedError                exit 9   applied and confirmed, and changed by somebody else meanwhile
 ├── ConsentError              exit 5   the plan is unsafe without an explicit consent
 ├── RevertedError             exit 6   applied, found wanting, and put back
@@ -97,6 +98,12 @@ class SpecError(MailprovError):
         return "\n".join([*map(str, self.complaints), self.what])
 
 
+class KeptPlanError(MailprovError):
+    """A file is no kept plan of this version, or not to the letter as it was written."""
+
+    exit = Exit.INVALID
+
+
 class ConnectError(MailprovError):
     """No usable session with the host could be made."""
 
@@ -114,9 +121,9 @@ class InterruptionError(MailprovError):
 
 
 class StalePlanError(MailprovError):
-    """The host is no longer what the plan was made from; nothing was touched.
+    """The plan is not what the declaration and the host give now; nothing was touched.
 
-    `settled`: it moved because an apply that was cut off has been settled first.
+    `settled`: because an apply that was cut off has been settled first.
     """
 
     exit = Exit.STALE

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mailprov.errors import StalePlanError
 from mailprov.manifest import Manifest
-from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step
+from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step, Words
 from mailprov.resources import (
     Closer,
     Resource,
@@ -22,6 +23,7 @@ from mailprov.resources import (
     services,
     system_users,
 )
+from mailprov.resources.rows import RowsChange
 
 ORDER: tuple[Resource[Any], ...] = (
     packages,
@@ -235,11 +237,10 @@ def plan(
         if text is not None:
             before = CLOSER[difference.key.kind].closely(before, after, text)
         action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
-        summary, detail = resource.describe(before, after)
-        effects = resource.effects(before, after)
+        delta, effects = resource.delta(before, after), resource.effects(before, after)
         if isinstance(after, packages.Package) and place == 0:
-            detail = further
-        changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
+            delta = Words(delta.summary, further)
+        changes.append(Change(difference.key, action, difference.reason, before, after, delta, effects))
     changes[len(missing) : len(missing)] = upgraded
     return Plan(
         host,
@@ -266,6 +267,32 @@ def _effects(changes: Sequence[Change], desired: State, found: State) -> Mapping
         if not (isinstance(service, services.Service) and service.active):
             strongest[name] = Effect.START
     return {name: effect for name, effect in strongest.items() if name == "systemd" or name in wanted}
+
+
+def supplied(plan: Plan, desired: State) -> Plan:
+    """The plan with a desired state that asks for just the same, and holds more: passwords that are known by now.
+
+    Raises StalePlanError where it asks for anything else.
+    """
+    if prints(desired) != prints(plan.desired):
+        what = "the declaration changed since the plan was made; nothing was touched"
+        raise StalePlanError(what, where=plan.host, cure="plan again")
+    changes = tuple(replace(change, after=desired.get(change.key)) for change in plan.changes)
+    return replace(plan, changes=changes, desired=desired)
+
+
+def told(plan: Plan) -> Plan:
+    """The plan as it is shown and counted, without what the declaration and the host hold: to tell it elsewhere."""
+    changes = (
+        replace(
+            change,
+            before=None,
+            after=None,
+            delta=change.delta if isinstance(change.delta, RowsChange) else Words(change.summary, change.detail),
+        )
+        for change in plan.changes
+    )
+    return replace(plan, changes=tuple(changes), desired={})
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:

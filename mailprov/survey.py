@@ -59,6 +59,8 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
         raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, cure=cure)
     closer = closer_questions(differing)
     more = ask(host, probe.script(closer)).sections if closer else {}
+    if any(question.section not in more for question in closer):  # else what it holds would pass for new
+        raise HostError("the host's answer is garbled", where=declared.name, why="it does not tell how things differ")
     made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
     wanted = dangers(
         {port for _, _, port in declared.services.ports()}, made.changes, answer.sections, usage(host, made)

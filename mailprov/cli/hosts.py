@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from mailprov.cli.options import address, agreed, consents, declaration, formatted, handed, in_file, listed, sharded
 from mailprov.cli.root import cli
@@ -56,7 +55,7 @@ def plan(
 
 
 @cli.command()
-@click.argument("plan", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("plan", required=False, type=click.Path(path_type=Path))
 @declaration
 @click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
@@ -84,8 +83,9 @@ def apply(
 ) -> Exit:
     """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
 
-    PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved. It
-    names its declaration; -f names another place where the same one is now.
+    PLAN is a file that `mailprov plan --out` made. The plan is made anew, from the declaration (-f) and the hosts, and
+    carried out where it is to the letter the one that was kept; else it is refused: exit 4 where anything moved, exit 3
+    where the file is not as it was written. Nothing is ever done because the file says so.
 
     A new account for which no password is declared gets a generated one, which is kept in a folder that nobody else
     can look into before any host is touched: see `mailprov handout`.
@@ -101,8 +101,7 @@ def apply(
 
     consent, pace = verb.Consent(yes, agreed(allowed), details), Pace(canary, batch, max_failures)
     how = verb.How(consent, pace, form, shard, executor, handout)
-    default = click.get_current_context().get_parameter_source("file") is ParameterSource.DEFAULT
-    return verb.apply(None if plan and default else file, limit, plan, how)
+    return verb.apply(file, limit, plan, how)
 
 
 @cli.command()

@@ -102,23 +102,47 @@ class Step:
     key: Key | None = None
 
 
+class Delta(Protocol):
+    """How two items differ, as data. Its texts are for people, made when somebody reads them; nothing parses them."""
+
+    @property
+    def summary(self) -> str:
+        """One line; no secrets."""
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """Further lines (a unified diff, names of accounts); no secrets."""
+
+
+class Words(NamedTuple):
+    """The difference of things of which the two items tell everything."""
+
+    summary: str
+    detail: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs between the declaration and the host.
-
-    `before` and `after` are the live and the desired item; None is absent. `summary` is one line, `detail` further
-    ones (a unified diff, names of accounts); neither holds a secret.
-    """
+    """One thing that differs: `before` is the live item, `after` the desired one; None is absent."""
 
     key: Key
     action: Action
     reason: Reason
     before: Item | None
     after: Item | None
-    summary: str
-    detail: tuple[str, ...] = ()
+    delta: Delta
     effects: Mapping[str, Effect] = field(default_factory=dict)
     """by service: what this change needs of it"""
+
+    @property
+    def summary(self) -> str:
+        """For people: one line without secrets."""
+        return self.delta.summary
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """For people: further lines without secrets."""
+        return self.delta.detail
 
 
 @dataclass(frozen=True, slots=True)

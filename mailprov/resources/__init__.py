@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from mailprov.model import Change, Effect, Item, Key, Question, Step
+from mailprov.model import Change, Delta, Effect, Item, Key, Question, Step
 
 T = TypeVar("T", bound=Item)
 
@@ -36,8 +36,8 @@ class Resource(Protocol[T]):
     def made(self, live: T) -> str:
         """What the host alone can tell of it, since it made it there; "" where the declaration says all."""
 
-    def describe(self, before: T | None, after: T | None) -> tuple[str, tuple[str, ...]]:
-        """One line, and further lines, that tell people the difference; no secrets."""
+    def delta(self, before: T | None, after: T | None) -> Delta:
+        """How they differ: as data where something depends on it, and for people to read; no secrets."""
 
     def effects(self, before: T | None, after: T | None) -> Mapping[str, Effect]:
         """What the difference needs of which service."""

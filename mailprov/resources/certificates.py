@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "certificate"
 FILE = "file"
@@ -123,18 +123,18 @@ def made(live: Certificate) -> str:
     return live.leaf
 
 
-def describe(before: Certificate | None, after: Certificate | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: Certificate | None, after: Certificate | None) -> Words:
     """What is made or taken up, and why."""
     if after is None:
-        return "remove", ()
+        return Words("remove")
     if after.source == "on_host":
         until = f", valid until {before.not_after:%Y-%m-%d}" if before and before.not_after else ""
-        return f"take up the certificate that is there{until}", ()
+        return Words(f"take up the certificate that is there{until}")
     names = ", ".join(after.names)
     if before is None:
-        return f"make a self-signed one for {names}", ()
+        return Words(f"make a self-signed one for {names}")
     until = f", ends {before.not_after:%Y-%m-%d}" if before.not_after else ""
-    return f"make a new self-signed one for {names} (there: {', '.join(before.names)}{until})", ()
+    return Words(f"make a new self-signed one for {names} (there: {', '.join(before.names)}{until})")
 
 
 def effects(before: Certificate | None, after: Certificate | None) -> Mapping[str, Effect]:

@@ -106,25 +106,44 @@ def closely(live: File, desired: File | None, text: str) -> File:
         raise HostError("the host's answer is garbled", where=live.path, why=str(error)) from error
 
 
-def describe(before: File | None, after: File | None) -> tuple[str, tuple[str, ...]]:
-    """What changes, and a unified diff where both contents are known."""
-    if after is None:
-        return "remove", ()
-    noun = "folder" if after.type == "directory" else "file"
-    if before is None:
-        return f"create {noun}, mode {after.mode}, {after.owner}:{after.group}", _diff(None, after)
-    parts = [
-        f"{name} {old} → {new}"
-        for name, old, new in (
-            ("type", before.type, after.type),
-            ("mode", before.mode, after.mode),
-            ("owner", f"{before.owner}:{before.group}", f"{after.owner}:{after.group}"),
-        )
-        if old != new
-    ]
-    if before.sha256 != after.sha256 and after.type == "file":
-        parts.append("content")
-    return ", ".join(parts), _diff(before, after)
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """How a file or folder differs: the two themselves."""
+
+    before: File | None
+    after: File | None
+
+    @property
+    def summary(self) -> str:
+        """What changes."""
+        before, after = self.before, self.after
+        if after is None:
+            return "remove"
+        if before is None:
+            noun = "folder" if after.type == "directory" else "file"
+            return f"create {noun}, mode {after.mode}, {after.owner}:{after.group}"
+        parts = [
+            f"{name} {old} → {new}"
+            for name, old, new in (
+                ("type", before.type, after.type),
+                ("mode", before.mode, after.mode),
+                ("owner", f"{before.owner}:{before.group}", f"{after.owner}:{after.group}"),
+            )
+            if old != new
+        ]
+        if before.sha256 != after.sha256 and after.type == "file":
+            parts.append("content")
+        return ", ".join(parts)
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """A unified diff where both contents are known and may be shown."""
+        return () if self.after is None else _diff(self.before, self.after)
+
+
+def delta(before: File | None, after: File | None) -> FileChange:
+    """The two, for people to read what changes between them."""
+    return FileChange(before, after)
 
 
 def _diff(before: File | None, after: File) -> tuple[str, ...]:

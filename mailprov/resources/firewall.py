@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "firewall"
 SERVICE = "mailprov-firewall"
@@ -59,13 +59,13 @@ def made(live: Table) -> str:
     return live.digest
 
 
-def describe(before: Table | None, after: Table | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: Table | None, after: Table | None) -> Words:
     """Whether it is loaded, loaded again or unloaded."""
     if after is None:
-        return "unload", ()
+        return Words("unload")
     if after.kept:
-        return "load as it was", ()
-    return ("load" if before is None else "load again: what is loaded is not what was applied"), ()
+        return Words("load as it was")
+    return Words("load" if before is None else "load again: what is loaded is not what was applied")
 
 
 def effects(before: Table | None, after: Table | None) -> Mapping[str, Effect]:

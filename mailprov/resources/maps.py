@@ -108,15 +108,13 @@ def closely(live: Map, desired: Map | None, text: str) -> Map:
     return replace(live, rows=rows.answered(text, " ", desired.rows if desired else None))
 
 
-def describe(before: Map | None, after: Map | None) -> tuple[str, tuple[str, ...]]:
-    """How many entries change, and which."""
-    if after is None or after.rows is None:
-        return "remove", ()
-    if before is not None and before.digest == after.digest:
-        attributes = before.attributes == after.attributes and before.beside in (None, after.beside)
-        return "compile again" if attributes else "mode and owner", ()
-    found = rows.difference(before.rows.reveal() if before and before.rows else {}, after.rows.reveal())
-    return found.summary("entries"), found.detail()
+def delta(before: Map | None, after: Map | None) -> rows.RowsChange:
+    """Which entries change."""
+    besides = "remove" if after is None else ""
+    if before is not None and after is not None and before.digest == after.digest:
+        alike = before.attributes == after.attributes and before.beside in (None, after.beside)
+        besides = "compile again" if alike else "mode and owner"
+    return rows.change("entries", before.rows if before else None, after.rows if after else None, besides=besides)
 
 
 def effects(before: Map | None, after: Map | None) -> Mapping[str, Effect]:
@@ -136,10 +134,10 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
             take, do = ("take_map", "@", after.kept, after.digest, path), ("put_back_map", "@", path)
             made.append(Step(Phase.COMMIT, f"put back {path}", do, undo, take, key=change.key))
             continue
-        if after.rows is None:
+        if after.rows is None or not isinstance(change.delta, rows.RowsChange):
             continue
         put = ("put_map", "@", after.path, *after.attributes)
         stage = ("merge_map", "@", after.path, after.digest)
-        changed = rows.delta(change.detail, after.rows.reveal()) if change.detail else b""
+        changed = rows.payload(change.delta, after.rows.reveal())
         made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, changed, change.key))
     return tuple(made)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mailprov.errors import HostError
-from mailprov.model import Action, Change, Effect, Key, Phase, Question, Reason, Step, fingerprint
+from mailprov.model import Action, Change, Effect, Key, Phase, Question, Reason, Step, Words, fingerprint
 
 KIND = "package"
 
@@ -57,12 +57,12 @@ def made(live: Package) -> str:
     return ""
 
 
-def describe(before: Package | None, after: Package | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: Package | None, after: Package | None) -> Words:
     """What is installed or upgraded, and that this is not undone."""
     version = f" {after.version}" if after and after.version else ""
     if before is None:
-        return f"install{version} (an undo leaves packages installed)", ()
-    return f"upgrade {before.version} →{version} (apt brings it along)", ()
+        return Words(f"install{version} (an undo leaves packages installed)")
+    return Words(f"upgrade {before.version} →{version} (apt brings it along)")
 
 
 def effects(before: Package | None, after: Package | None) -> Mapping[str, Effect]:
@@ -111,9 +111,7 @@ def along(text: str, wanted: Sequence[str]) -> tuple[tuple[Change, ...], tuple[s
     told = {name: pair for name, pair in brought(text).items() if name not in wanted}
     upgraded = ((Package(name, old), Package(name, new)) for name, (old, new) in sorted(told.items()) if old)
     changes = tuple(
-        Change(
-            after.key, Action.UPDATE, Reason.PENDING, before, after, *describe(before, after), effects(before, after)
-        )
+        Change(after.key, Action.UPDATE, Reason.PENDING, before, after, delta(before, after), effects(before, after))
         for before, after in upgraded
     )
     return changes, tuple(f"+ {name} {new}" for name, (old, new) in sorted(told.items()) if not old)

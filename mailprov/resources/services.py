@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "service"
 
@@ -167,10 +167,10 @@ def made(live: Service) -> str:
     return ""
 
 
-def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: Service | None, after: Service | None) -> Words:
     """Which of the facts is wrong."""
     if after is None or not (after.active or after.enabled):
-        return f"stop and {'mask' if after and after.masked else 'disable'}", ()
+        return Words(f"stop and {'mask' if after and after.masked else 'disable'}")
     live = before or Service(after.name, enabled=False, active=False)
     wrong = (
         ("unmask", live.masked and not after.masked),
@@ -178,7 +178,7 @@ def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[
         ("start" if after.active else "stop", live.active != after.active),
         (f"{live.owed}{live.why}", bool(live.owed)),
     )
-    return ", ".join(text for text, needed in wrong if needed), ()
+    return Words(", ".join(text for text, needed in wrong if needed))
 
 
 def effects(before: Service | None, after: Service | None) -> Mapping[str, Effect]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "user"
 
@@ -66,18 +66,18 @@ def made(live: SystemUser) -> str:
     return ""
 
 
-def describe(before: SystemUser | None, after: SystemUser | None) -> tuple[str, tuple[str, ...]]:
+def delta(before: SystemUser | None, after: SystemUser | None) -> Words:
     """The home, shell and group that it gets."""
     if after is None:
-        return "remove, unless it owns mail", ()
+        return Words("remove, unless it owns mail")
     if before is None:
-        return f"create, home {after.home}", ()
+        return Words(f"create, home {after.home}")
     pairs = (
         ("home", before.home, after.home),
         ("shell", before.shell, after.shell),
         ("group", before.group or "none", after.group),
     )
-    return ", ".join(f"{name} {old} → {new}" for name, old, new in pairs if old != new), ()
+    return Words(", ".join(f"{name} {old} → {new}" for name, old, new in pairs if old != new))
 
 
 def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str, Effect]:

@@ -18,7 +18,7 @@ from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.plan import prints, steps
 from mailprov.report import text
-from mailprov.resources import accounts, rows
+from mailprov.resources import accounts
 from mailprov.roles import mailhost
 from mailprov.roles.tls import paths
 from mailprov.survey import Survey
@@ -143,8 +143,7 @@ class Confirmation:
 
     def _new_accounts(self) -> list[Account]:
         """Accounts that are made now and whose password is known here; those narrowed to other networks left out."""
-        changed = [change.detail for change in self.plan.changes if change.key.kind == accounts.KIND]
-        added = rows.added(line for detail in changed for line in detail)
+        added = {name for delta in accounts.deltas(self.plan.changes) for name in delta.added}
         return [
             Account(user.address, user.password.plaintext, user.protocols)
             for user in self.spec.users_of(self.declared.name)

@@ -16,8 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from simulated_host import NOW, SimulatedHost, declare, self_signed
 
-from mailprov import transaction
-from mailprov.errors import HostError, MailprovError
+from mailprov import planfile, transaction
+from mailprov.errors import HostError, MailprovError, StalePlanError
 from mailprov.host.fake import Call
 from mailprov.model import Effect, Facts, HostSpec, Plan, Reason, Secret, Spec
 from mailprov.plan import Sight, differences, live, questions, steps
@@ -116,6 +116,32 @@ def test_a_plan_is_well_formed(first: dict[str, Any], second: dict[str, Any]) ->
     assert [line.split("\t")[3:] for line in read if line.split("\t")[1] == "do"] == [
         [str(n) if word == "@" else word for word in act.do[1:]] for n, act in enumerate(acts, 1)
     ]
+
+
+@settings(max_examples=EXAMPLES)
+@given(DECLARATIONS, DECLARATIONS, st.sampled_from([0, 1, 40]))
+def test_a_plan_that_is_kept_is_known_again(first: dict[str, Any], second: dict[str, Any], days: int) -> None:
+    """To the letter, also some days later; and where the host is what was asked for, that is no other plan."""
+    host, spec = fresh(), loaded(second)
+    host.become(loaded(first))
+    claims = []
+    for passing in (0, days):
+        host.clock += timedelta(days=passing)
+        found = survey(spec, spec.hosts["mail1"], host.host())
+        claims.append(planfile.claim(found.plan, "SHA256:x", found.seen))
+    kept, now = claims
+    text = planfile.dump(False, [kept])
+    assert planfile.load(text.encode(), "plan").hosts == (kept,)
+    assert kept == now
+    planfile.require(kept, now)
+    host.become(spec)
+    found = survey(spec, spec.hosts["mail1"], host.host())
+    done = planfile.claim(found.plan, "SHA256:x", found.seen)
+    planfile.require(kept, done)
+    if kept.changes:
+        assert done != kept
+        with pytest.raises(StalePlanError):
+            planfile.require(done, kept)
 
 
 def shuffled(spec: Spec, chance: random.Random) -> Spec:
