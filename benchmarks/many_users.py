@@ -60,7 +60,9 @@ def trial(file: Path) -> dict[str, tuple[float, float]]:
     moved = Sight(FACTS, {**sight.live, there.key: there}, None, "")
     shown = told(accounts(mailhost.desired(declared, host, FACTS, initial_hash)))
     made = measured("compare: one account differs", compare, moved, desired, shown)
-    expect([change.detail for change in made.changes] == [(f"~ {CHANGED}  quota none → 1 GiB",)], "one account differs")
+    expect(
+        [change.detail for change in made.changes] == [(f"~ {CHANGED}  quota 1 byte → 1 GiB",)], "one account differs"
+    )
     measured("its steps", steps, made)
     return found
 
