@@ -70,7 +70,7 @@ def _change(change: Change, width: int, details: bool) -> list[Line]:
     lines = [Line(f"  {mark} {printable(str(change.key)):<{width}}  {printable(change.summary)}{reason}", style)]
     if details or (change.action is Action.UPDATE and change.key.kind not in _TABLES):
         lines.extend(Line(f"      {printable(row)}", _diff_style(row)) for row in change.detail)
-    elif change.detail and change.key.kind in _TABLES:
+    elif change.key.kind in _TABLES and change.detail:
         lines[0] = Line(lines[0].text + "  (--details names them)", style)
     return lines
 

@@ -245,7 +245,7 @@ def _size(count: int | None) -> str:
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
         if count and count % (1 << power) == 0:
             return f"{count >> power:,} {unit}"
-    return f"{count:,} bytes"
+    return f"{count:,} byte{'' if count == 1 else 's'}"
 
 
 def _days(days: int | None) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from passlib.hash import sha512_crypt
-from simulated_host import SimulatedHost, declare
+from simulated_host import HASH, SimulatedHost, declare
 
 from mailprov import planfile
 from mailprov.dangers import FLAGS
@@ -184,6 +185,28 @@ def test_a_worker_elsewhere_finds_the_passwords_in_the_folder(tmp_path: Path, mo
     monkeypatch.setenv("BOB_INITIAL", "x")
     runner._change_there(str(folder.path), str(tmp_path / "mail.yaml"), "mail1", planfile.claim(plan, "", {}))
     assert seen[0].users[0].password.plaintext == made is not None
+
+
+def test_what_travels_between_workers_is_whole_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOB_INITIAL", "correct horse")
+    host = SimulatedHost()
+    host.become(known(*_supplied(tmp_path, OLD)))
+    host.entries["/etc/postfix/main.cf"].content += "# by hand\n"
+    declare(tmp_path, {"users": [{"address": ANN}, {"address": BEN, "password": {"hash": HASH}}]})
+    monkeypatch.setattr("mailprov.host.door.open_host", lambda *_, **__: host.host())
+    words = (str(tmp_path / "mail.yaml"), "mail1")
+    there = runner._look_there(*words)
+    assert isinstance(there, work.Look)
+    travelled = pickle.dumps(there)
+    assert HASH.encode() not in travelled and b"PRIVATE KEY" not in travelled
+    looked = pickle.loads(travelled)  # noqa: S301
+    spec, declared = runner._read(*words)
+    here = work.look(spec, declared)
+    assert isinstance(here, work.Look)
+    assert looked.claim == here.claim
+    assert text.plan(looked.plan, details=True) == text.plan(here.plan, details=True)
+    assert as_json.plans([looked.plan]) == as_json.plans([here.plan])
+    assert created(spec, [looked.plan]) == created(spec, [here.plan]) == {ANN: ("mail1",)}
 
 
 def test_a_rehearsal_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
