@@ -121,3 +121,23 @@ def test_cut_off_is_told(patient: Patient) -> None:
     assert patient.here(base(), "apply", "--yes", canary=False)[0] in (0, 4)
     assert patient.rests() == ""
     assert status(patient)["state"] == "idle"
+
+
+def test_a_revert_that_is_incomplete_says_where_and_why(patient: Patient) -> None:
+    old = patient.state(base(), changed())
+    patient.stop_at("revert")
+    controller = patient.start(changed(), "apply", "--yes", canary=False, refuse=True)
+    assert patient.stopped(controller) is not None
+    patient.sh("chattr +i /etc/dovecot/dovecot.conf")
+    patient.go_on()
+    code, told = ended(controller)
+    assert code == 1, told
+    now = status(patient)
+    assert (now["state"], now["transaction"]["station"]) == ("revert_incomplete", "revert_incomplete")
+    assert now["transaction"]["step"] and "Operation not permitted" in now["transaction"]["reason"]
+    shown = patient.here(changed(), "status")[1]
+    assert "revert incomplete" in shown and "Operation not permitted" in shown and "idle" not in shown
+    patient.sh("chattr -i /etc/dovecot/dovecot.conf")
+    assert patient.rests() == ""
+    assert patient.state(base(), changed()).unlike(old) == []
+    assert "idle: " in patient.here(changed(), "status")[1]
