@@ -100,12 +100,20 @@ def words(found: Place, steps: Sequence[Step] = (), *, trying: bool = True) -> s
         Station.CHANGING: f"at {step}" if found.step else found.part or "between two steps",
         Station.WAITING: f"waiting until {clock(found.until)} for confirmation, then puts everything back",
         Station.CONFIRMED: "confirmed: the change stays, and is being written down",
-        Station.REVERTING: "putting everything back",
+        Station.REVERTING: f"putting everything back{f' ({found.reason})' if found.reason else ''}",
         Station.INCOMPLETE: f"revert incomplete{because}",
         Station.UNRECORDED: f"the change is in place, but not written down yet{because}",
         Station.ENDED: _ENDED.get(found.verdict, "it did not begin, and nothing was touched"),
     }
-    return told[found.station]
+    return told[found.station] if trying else _CUT_OFF.get(found.station, told[found.station])
+
+
+_CUT_OFF: Mapping[Station, str] = {
+    Station.WAITING: "while it waited for confirmation",
+    Station.CONFIRMED: "after it was confirmed",
+    Station.REVERTING: "while everything was put back",
+}
+"""what is said of a host where nobody is at work any more"""
 
 
 def clock(when: datetime | None) -> str:

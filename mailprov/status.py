@@ -36,9 +36,8 @@ class Status:
     """What one host is in.
 
     `holder` says who is at work there, "" for nobody; `open` the transaction that has not ended, `where` it is,
-    and when it was `begun`;
-    `pending` reloads that are owed ("dovecot reload"); `down` services and what systemd calls them; `silent` the
-    declared listeners (protocol, port) on which no mail service listens.
+    and when it was `begun`; `pending` reloads that are owed ("dovecot reload"); `down` services and what systemd calls
+    them; `silent` the declared listeners (protocol, port) on which no mail service listens.
     """
 
     host: str

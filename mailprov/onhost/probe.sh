@@ -163,9 +163,11 @@ mail_tree() { # USER HOME
 transactions() {
     if read -r open <"$STATE/open"; then
         echo "open $open"
-        # Its unit is asked: to try the lock would hold it for a moment, and in a container /proc/locks hides it.
-        case $(systemctl show -p ActiveState --value "mailprov-$open.service") in
-            active | activating | deactivating) sed 's/^/locked /' "$STATE/holder" ;;
+        # The units are asked: to try the lock would hold it for a moment, and in a container /proc/locks hides it. A later
+        # transaction's is at work on this one when it settles it.
+        # shellcheck disable=SC2046 # a word each
+        case " $(echo $(systemctl show -p ActiveState --value 'mailprov-2*.service')) " in
+            *' active '* | *activating*) sed 's/^/locked /' "$STATE/holder" ;;
         esac
         # The last event of each name tells where it is, and what it waits for or fails at.
         awk '{ line[NR] = $0; name[NR] = $2; last[$2] = NR }

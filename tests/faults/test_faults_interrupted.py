@@ -11,12 +11,20 @@ from typing import Any
 
 import pytest
 from faults_host import Patient, ended
-from faults_scenarios import SCENARIOS, Scenario, base, changed
+from faults_scenarios import SCENARIOS, Declared, Scenario, base
+from faults_scenarios import changed as everything_changed
 from faults_trial import Ward
 
 from mailprov.lab.layers import Layer
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(1200), pytest.mark.xdist_group("faults-interrupted")]
+
+
+def changed() -> Declared:
+    """What every release can do of it."""
+    declared = everything_changed()
+    del declared["tls"]["min_version"]
+    return declared
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +62,7 @@ def test_what_is_said_is_what_happens(patient: Patient, case: str) -> None:
     patient.stop_at(event)
     options = {"refuse": True} if event == "revert" else {"silent": True}
     controller = patient.start(changed(), "apply", "--yes", canary=False, confirm=3, **options)
-    assert patient.stopped(controller) is not None
+    assert patient.stopped(controller) is not None, controller.communicate()
     now = status(patient)
     assert now["at_work"].endswith("changes")
     assert now["state"] == ("waiting_for_confirmation" if event == "await" else "at_work")
@@ -78,7 +86,7 @@ def test_what_is_said_is_what_happens(patient: Patient, case: str) -> None:
 def test_a_confirmation_that_had_arrived_counts(patient: Patient) -> None:
     patient.stop_at("confirmed")
     controller = patient.start(changed(), "apply", "--yes", canary=False)
-    assert patient.stopped(controller) is not None
+    assert patient.stopped(controller) is not None, controller.communicate()
     controller.send_signal(signal.SIGINT)
     code, told = ended(controller)
     assert code == 1
@@ -121,3 +129,23 @@ def test_cut_off_is_told(patient: Patient) -> None:
     assert patient.here(base(), "apply", "--yes", canary=False)[0] in (0, 4)
     assert patient.rests() == ""
     assert status(patient)["state"] == "idle"
+
+
+def test_a_revert_that_is_incomplete_says_where_and_why(patient: Patient) -> None:
+    old = patient.state(base(), changed())
+    patient.stop_at("revert")
+    controller = patient.start(changed(), "apply", "--yes", canary=False, refuse=True)
+    assert patient.stopped(controller) is not None, controller.communicate()
+    patient.sh("mount --bind /etc/dovecot/dovecot.conf /etc/dovecot/dovecot.conf")
+    patient.go_on()
+    code, told = ended(controller)
+    assert code == 1, told
+    now = status(patient)
+    assert (now["state"], now["transaction"]["station"]) == ("revert_incomplete", "revert_incomplete")
+    assert now["transaction"]["step"] and "busy" in now["transaction"]["reason"]
+    shown = patient.here(changed(), "status")[1]
+    assert "revert incomplete" in shown and "busy" in shown and "idle" not in shown
+    patient.sh("umount /etc/dovecot/dovecot.conf")
+    assert patient.rests() == ""
+    assert patient.state(base(), changed()).unlike(old) == []
+    assert "idle: " in patient.here(changed(), "status")[1]

@@ -71,6 +71,24 @@ def test_without_the_steps_their_numbers_are_told() -> None:
     assert words(place(journal(*MIXED))) == "revert incomplete: goes on trying: step 2; still busy"
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (AWAITS, "while it waited for confirmation"),
+        ((*AWAITS, "confirmed"), "after it was confirmed"),
+        (REVERTS, "while everything was put back"),
+        (BEGUN, "at step 2"),
+        (MIXED, "revert incomplete: step 2; still busy"),
+    ],
+)
+def test_where_nobody_is_at_work_nothing_is_said_to_go_on(lines: tuple[str, ...], told: str) -> None:
+    assert words(place(journal(*lines)), trying=False) == told
+
+
+def test_why_everything_is_put_back() -> None:
+    assert words(place(journal(*REVERTS))) == "putting everything back (no)"
+
+
 def test_a_host_that_goes_on_trying_does_so_since_the_first_time() -> None:
     found = place(journal(*MIXED, "verdict mixed", "stuck 2"))
     assert found.station is Station.INCOMPLETE
