@@ -77,13 +77,14 @@ def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str,
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """useradd or usermod; the undo of a creation keeps the user, who may own mail by then."""
+    pairs = ((change.before, change.after) for change in changes)
     return tuple(
         Step(
-            Phase.PREPARE,
+            Phase.PREPARE if before is None else Phase.COMMIT,
             f"system user {user.name}",
             ("system_user", "@", user.name, user.home, user.shell),
             ("former_user", "@", user.name),
         )
-        for user in (change.after for change in changes)
+        for before, user in pairs
         if isinstance(user, SystemUser)
     )
