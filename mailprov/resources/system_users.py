@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -44,7 +45,9 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, SystemUser]:
     groups = dict(line.split(" ", 1) for line in lines if " " in line and ":" not in line)
     rows = (line.split(":") for line in lines)
     found = [
-        SystemUser(row[0], row[5], row[6], groups.get(row[0], ""), int(row[2]) if row[2].isdecimal() else None)
+        SystemUser(
+            row[0], row[5], row[6], groups.get(row[0], ""), int(row[2]) if re.fullmatch("[0-9]{1,10}", row[2]) else None
+        )
         for row in rows
         if len(row) == 7
     ]
