@@ -239,7 +239,8 @@ def _canary(work: Work) -> Iterator[str]:
 
 def _under_etc(step: Step) -> bool:
     """Whether a step can be rehearsed where /etc is a copy."""
-    return step.phase is Phase.COMMIT and any(word.startswith("/etc/") for word in step.do)
+    users = step.do[0] == "system_user"  # they are kept in /etc, too
+    return step.phase is Phase.COMMIT and (users or any(word.startswith("/etc/") for word in step.do))
 
 
 def event(line: str) -> Event | None:

@@ -89,7 +89,8 @@ again() { # NAME
 
 # --- system users
 
-system_user() { # N NAME HOME SHELL
+system_user() { # N NAME HOME SHELL; in a rehearsal, only what others need: a new group would be given to files at home
+    [ -z "$REHEARSAL" ] || { own_group "$2" "$(getent passwd "$2" | cut -d: -f4)"; return; }
     getent group "$2" >"$T/old/$1.own"
     getent group "$(getent passwd "$2" | cut -d: -f4)" >"$T/old/$1.group"
     sync -- "$T/old/$1.own" "$T/old/$1.group" "$T/old"

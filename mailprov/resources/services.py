@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -107,8 +108,9 @@ def _looked_into(item: Service, sections: Mapping[str, str]) -> Service:
     if not pid or not listening:
         return item
     open_ = [row[3].rpartition(":") for row in listening if len(row) > 5 and f",pid={pid}," in row[5]]
-    local = {int(port) for address, _, port in open_ if port.isdecimal() and address.startswith(_LOOPBACK)}
-    public = {int(port) for address, _, port in open_ if port.isdecimal() and not address.startswith(_LOOPBACK)}
+    numbers = [(address, int(port)) for address, _, port in open_ if re.fullmatch("[0-9]{1,5}", port)]
+    local = {port for address, port in numbers if address.startswith(_LOOPBACK)}
+    public = {port for address, port in numbers if not address.startswith(_LOOPBACK)}
     stats = {row[2]: row for row in (line.split("|") for line in lines) if len(row) == 3}
     sockets = frozenset(path for path, row in stats.items() if row[0] == "socket")
     outdated = (
@@ -123,7 +125,7 @@ _LOOPBACK = ("127.", "[::1]", "[::ffff:127.")
 
 
 def _when(stats: Mapping[str, Sequence[str]], path: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in stats[path][1].split(".") if part.isdecimal())
+    return tuple(int(part) for part in re.findall("[0-9]{1,20}", stats[path][1]))
 
 
 def behind(desired: Service, live: Service, read_again: bool) -> Service | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -44,7 +45,9 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, SystemUser]:
     groups = dict(line.split(" ", 1) for line in lines if " " in line and ":" not in line)
     rows = (line.split(":") for line in lines)
     found = [
-        SystemUser(row[0], row[5], row[6], groups.get(row[0], ""), int(row[2]) if row[2].isdecimal() else None)
+        SystemUser(
+            row[0], row[5], row[6], groups.get(row[0], ""), int(row[2]) if re.fullmatch("[0-9]{1,10}", row[2]) else None
+        )
         for row in rows
         if len(row) == 7
     ]
@@ -91,8 +94,9 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     for change in changes:
         name, user = change.key.name, change.after
         if isinstance(user, SystemUser):
+            phase = Phase.PREPARE if change.before is None else Phase.COMMIT
             make, former = ("system_user", "@", name, user.home, user.shell), ("former_user", "@", name)
-            made.append(Step(Phase.PREPARE, f"system user {name}", make, former, key=change.key))
+            made.append(Step(phase, f"system user {name}", make, former, key=change.key))
         else:
             what = f"remove the system user {name}, unless it owns mail"
             made.append(Step(Phase.ACTIVATE, what, ("no_user", "@", name), ("user_again", "@", name), key=change.key))

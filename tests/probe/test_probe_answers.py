@@ -20,7 +20,7 @@ from mailprov.resources.certificates import clock
 from mailprov.resources.files import text_file
 from mailprov.roles import dovecot
 
-NAMES = st.sampled_from([*probe.STABLE, "facts", "manifest", "closer0", "unheard-of"])
+NAMES = st.sampled_from([*probe.STABLE, "facts", "listeners", "daemons", "manifest", "closer0", "unheard-of"])
 SECTIONS = st.dictionaries(NAMES, st.text(max_size=60))
 
 
@@ -74,6 +74,13 @@ def test_a_garbled_answer_is_an_answer(body: bytes) -> None:
 @example({"facts": "owed \nowed\nowed a\nowed b c d\n", "services": "Id=\n=\n\n\nLoadState=loaded\n"})
 @example({"certificates": "certificate /x\nmode \n-----BEGIN-----END CERTIFICATE-----matches\n"})
 @example({"accounts": "  -\n", "maps": "  .db\n" * 3, "files": "||||\n|||||||\n", "users": "::::::\n"})
+@example(
+    {
+        "services": "Id=dovecot.service\nActiveState=active\n",
+        "daemons": "pid dovecot x\n||\n",
+        "listeners": "LISTEN 0 0 :",
+    }
+)
 @example({"packages": "||\nii\nii |dovecot-core|\n", "firewall": " "})
 def test_no_section_can_break_the_readers(sections: Mapping[str, str]) -> None:
     assert isinstance(live(sections), dict)
@@ -176,6 +183,11 @@ def test_where_ssh_is_reached(connection: str, listens: list[str], ports: tuple[
     table = [f'LISTEN 0 128 {address} 0.0.0.0:* users:(("sshd",pid=1,fd=3))\n' for address in listens]
     table.append('LISTEN 0 100 0.0.0.0:25 0.0.0.0:* users:(("master",pid=2,fd=3))\n')
     assert probe.facts({"facts": text, "listeners": "".join(table)}).ssh_ports == ports
+
+
+def test_ipv6_is_there_unless_it_is_told_otherwise() -> None:
+    assert probe.facts({"facts": PLAIN, "listeners": ""}).ipv6
+    assert not probe.facts({"facts": PLAIN, "listeners": "ipv6 none\n"}).ipv6
 
 
 @given(st.text(max_size=30), st.sampled_from(["clock", "free", "machine", "ssh", "owed"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mailprov import onhost, probe, transaction
 from mailprov.errors import HostError
 from mailprov.history import transactions
 from mailprov.model import Question
-from mailprov.resources import accounts, certificates, files, maps, rows, system_users
+from mailprov.resources import accounts, certificates, files, mail_tree, maps, rows, system_users
 from mailprov.station import Station, place
 
 OWN = f"bob@example.com:{HASH}:::initial:::\n"
@@ -124,6 +125,64 @@ def test_a_system_user_and_its_group() -> None:
     said = subprocess.run(argv, capture_output=True, check=False).stdout.decode()
     found = system_users.read({"users": said})
     assert [(user.name, user.group) for user in found.values()] == [("nobody", "nogroup")]
+
+
+def test_mail_that_is_anothers_or_lets_nobody_in(tmp_path: Path) -> None:
+    home = tmp_path / "mail"
+    for name in ("a.test/good", "a.test/bad mode", "a.test/foreign", "b.test/elsewhere", "file.test"):
+        (home / name).mkdir(parents=True)
+    (home / "a.test" / "bad mode").chmod(0o600)
+    (home / "a.test" / "none").mkdir(mode=0)
+    os.chown(home / "a.test" / "foreign", 4321, 4321)
+    (home / "a.test" / "file").write_text("")
+    (tmp_path / "disk").mkdir()
+    (home / "linked.test").symlink_to(tmp_path / "disk")
+    os.lchown(home / "linked.test", 4321, 4321)  # whose a link is says nothing
+    script = f"{onhost.text('probe.sh')}\nmail_tree root '{home}'"
+    said = subprocess.run(["dash", "-c", script], capture_output=True, check=True).stdout.decode()
+    folders = mail_tree.read(said)
+    assert {folder.path.removeprefix(f"{tmp_path}/"): folder.mode for folder in folders} == {
+        "mail": folders[0].mode,
+        "mail/a.test/bad mode": "600",
+        "mail/a.test/none": "0",
+        "mail/a.test/foreign": "755",
+    }
+    assert {folder.uid for folder in folders} == {0, 4321}
+
+
+def test_few_folders_of_mail_are_looked_at(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / "mail" / "a.test" / f"u{number}").mkdir(parents=True)
+        os.chown(tmp_path / "mail" / "a.test" / f"u{number}", 4321, 4321)
+    script = f"{onhost.text('probe.sh')}\nmail_tree root '{tmp_path}/mail'"
+    said = subprocess.run(["dash", "-c", script], capture_output=True, check=True).stdout.decode()
+    assert 400 < len(mail_tree.read(said)) < 600
+
+
+@given(st.text(max_size=80))
+@example("1 a 8 /x")
+@example("99999999999999999999 root 755 /var/vmail/a")
+@example("0 root 0 /var/vmail")
+def test_any_answer_about_mail_is_read(text: str) -> None:
+    with suppress(HostError):
+        mail_tree.refuse(text, "mail1", mail_tree.Owner("vmail", "/var/vmail", 1), lambda domain, name: True)
+
+
+@pytest.mark.parametrize(
+    ("listening", "tried", "told"),
+    [
+        ("LISTEN 0 128 [::]:22 [::]:*", "false", False),
+        ("LISTEN 0 128 *:22 *:*", "false", False),
+        ("LISTEN 0 128 0.0.0.0:22 0.0.0.0:*", "true", False),
+        ("LISTEN 0 128 0.0.0.0:22 0.0.0.0:*", "false", True),
+        ("", "false", True),
+    ],
+)
+def test_whether_there_can_be_ipv6_sockets(listening: str, tried: str, told: bool) -> None:
+    fake = f"ss() {{ echo '{listening}'; }}; perl() {{ {tried}; }}"
+    argv = ["dash", "-c", f"{onhost.text('probe.sh')}\n{fake}\nlisteners"]
+    said = subprocess.run(argv, capture_output=True, check=False).stdout.decode()
+    assert said.splitlines() == [listening, *(["ipv6 none"] if told else [])]
 
 
 def test_content_is_a_files_alone(folder: Path) -> None:
