@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from mailprov import probe
-from mailprov.model import Change, Danger, HostSpec
-from mailprov.resources import accounts, rows
+from mailprov.model import Change, Danger, Effect, Key
+from mailprov.resources import accounts, packages, rows, services
 
 SHARE = 0.3
 LEAST = 5
@@ -18,36 +18,65 @@ FLAGS: Mapping[str, str] = {
     "closing": "Ports that are open may be closed.",
     "shrinking": "Quotas may fall below what is used.",
     "expiry": "Old messages may be deleted that are kept now.",
+    "restart": "Services that run may be restarted, which cuts live sessions.",
 }
 
 
 def dangers(
-    declared: HostSpec, changes: Sequence[Change], sections: Mapping[str, str], usage: Mapping[str, int]
+    ports: Set[int], changes: Sequence[Change], sections: Mapping[str, str], usage: Mapping[str, int]
 ) -> tuple[Danger, ...]:
     """Everything in `changes` that wants a consent.
 
-    `sections` is the host's answer, `usage` the bytes used by each account whose quota would shrink.
+    `ports` are those that shall be open, `sections` is the host's answer, `usage` the bytes used by each account whose
+    quota would shrink.
     """
     found: list[Danger] = []
     for change in changes:
-        if change.key.kind == accounts.KIND and isinstance(change.before, accounts.Accounts):
-            found.extend(_accounts(change, len(change.before.rows.reveal()) if change.before.rows else 0))
+        if isinstance(change.delta, rows.RowsChange) and isinstance(change.before, accounts.Accounts):
+            found.extend(_accounts(change.delta, change.key.name))
             found.extend(_quotas(change, usage))
             found.extend(_expiry(change.before, change.after))
     open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
     public = {port for address, port in open_now if not address.startswith(("127.", "[::1]"))}
-    closing = sorted(public - {port for _, _, port in declared.services.ports()})
+    closing = sorted(public - ports)
     if closing:
         found.append(Danger("closing", f"closes port{_s(closing)} {', '.join(map(str, closing))}"))
-    return tuple(found)
+    return (*found, *_restarts(changes, sections))
 
 
-def _accounts(change: Change, before: int) -> list[Danger]:
-    removed = [line[2:] for line in change.detail if line.startswith("- ") and "@" in line]
-    touched = len(removed) + sum(line.startswith("~ ") for line in change.detail)
+def _restarts(changes: Sequence[Change], sections: Mapping[str, str]) -> list[Danger]:
+    """Services that run, and do not live through these changes."""
+    live = services.read(sections)
+    causes: dict[str, list[str]] = {}
+    for change in changes:
+        for name, effect in change.effects.items():
+            service = live.get(Key(services.KIND, name))
+            if effect is Effect.RESTART and service is not None and service.active:
+                causes.setdefault(name, []).append(_cause(change))
+    return [
+        Danger("restart", f"restarts {name}: live sessions are cut ({rows.some(list(dict.fromkeys(each)), 3)})")
+        for name, each in causes.items()
+    ]
+
+
+def _cause(change: Change) -> str:
+    before, after = change.before, change.after
+    if isinstance(before, packages.Package) and isinstance(after, packages.Package):
+        return f"upgrade {before.version} → {after.version}"
+    return change.summary if change.key.kind == services.KIND else str(change.key)
+
+
+def _accounts(delta: rows.RowsChange, path: str) -> list[Danger]:
     found = []
-    if removed:
-        found.append(Danger("removals", f"closes {len(removed):,} account{_s(removed)}: {rows.some(removed)}"))
+    if delta.removed:
+        count = f"{len(delta.removed):,} account{_s(delta.removed)}"
+        found.append(Danger("removals", f"closes {count}: {rows.some(delta.removed)}"))
+    if delta.unclear:
+        lines = f"{len(delta.unclear):,} line{_s(delta.unclear)}"
+        numbers = rows.some([str(number) for number in delta.unclear])
+        found.append(Danger("removals", f"drops {lines} that Dovecot may read as accounts: {numbers} of {path}"))
+    touched = len(delta.removed) + len(delta.changed) + len(delta.unclear)
+    before = delta.total - len(delta.added) + len(delta.unclear)
     if touched >= LEAST and touched > SHARE * before:
         found.append(Danger("many", f"touches {touched:,} of {before:,} accounts"))
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from mailprov.errors import StalePlanError
 from mailprov.manifest import Manifest
-from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step
+from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step, Words
 from mailprov.resources import (
     Closer,
     Resource,
@@ -15,11 +16,14 @@ from mailprov.resources import (
     certificates,
     files,
     firewall,
+    listing,
+    mail_tree,
     maps,
     packages,
     services,
     system_users,
 )
+from mailprov.resources.rows import RowsChange
 
 ORDER: tuple[Resource[Any], ...] = (
     packages,
@@ -66,6 +70,8 @@ def questions(desired: State) -> tuple[Question, ...]:
         items = [item for key, item in desired.items() if key.kind == resource.KIND]
         # What is no longer declared must be seen to be removed.
         asked.extend(resource.questions(items) if items or resource.KIND in REMOVED else ())
+    users = (item for item in desired.values() if isinstance(item, system_users.SystemUser))
+    asked.extend(mail_tree.question(user.name, user.home) for user in users)
     more = ("listeners", "transactions", "manifest")
     return (*asked, *(Question(name, name) for name in more))
 
@@ -84,19 +90,37 @@ def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
     """Everything that differs, in the order of application."""
     result: list[Difference] = []
     found, manifest = sight.live, sight.manifest
-    applied = live(manifest.sections) if manifest else {}
+    told = made(manifest)
     for resource in ORDER:
         for key, after in desired.items():
             before = found.get(key)
-            if key.kind != resource.KIND or (before is not None and resource.same(after, before, applied.get(key))):
+            if key.kind != resource.KIND or (before is not None and resource.same(after, before, told.get(key, ""))):
                 continue
-            result.append(Difference(key, before, after, _reason(before, after, applied.get(key), manifest)))
+            result.append(Difference(key, before, after, reason(before, after, told.get(key, ""), manifest)))
         result.extend(
             Difference(key, found[key], None, Reason.PENDING)
             for key in _former(desired, manifest)
             if key.kind == resource.KIND and key.kind in REMOVED and key not in desired and key in found
         )
-    return tuple(result)
+    return (*result, *_behind(desired, found, result))
+
+
+def _behind(desired: State, found: State, differing: list[Difference]) -> tuple[Difference, ...]:
+    """Services that do not run what their files say; one that differs already is told in its place."""
+    resources_ = {resource.KIND: resource for resource in ORDER}
+    changed = {name for each in differing for name in resources_[each.key.kind].effects(each.before, each.after)}
+    more: list[Difference] = []
+    for key, after in desired.items():
+        before = found.get(key)
+        if not isinstance(after, services.Service) or not isinstance(before, services.Service):
+            continue
+        live = services.behind(after, before, key.name in changed)
+        places = [place for place, each in enumerate(differing) if each.key == key]
+        if live is not None and places:
+            differing[places[0]] = replace(differing[places[0]], before=live)
+        elif live is not None:
+            more.append(Difference(key, live, after, Reason.DRIFT))
+    return tuple(more)
 
 
 def _former(desired: State, manifest: Manifest | None) -> tuple[Key, ...]:
@@ -117,28 +141,54 @@ def managed(desired: State) -> tuple[str, ...]:
 
 def obstacles(found: Sequence[Difference]) -> tuple[str, ...]:
     """Paths where something else is in the way of a file or folder, and what that is: mailprov does not replace it."""
-    pairs = ((difference.before, difference.after) for difference in found)
-    return tuple(
-        f"{before.path} is a {before.type}"
-        for before, after in pairs
-        if isinstance(before, files.File) and isinstance(after, files.File) and before.type != after.type
-    )
+    pairs = (_in_the_way(difference.before, difference.after) for difference in found)
+    return tuple(f"{path} is a {_NOUNS[type_]}" for each in pairs for path, type_ in each)
 
 
-def _reason(before: Item | None, after: Item, then: Item | None, manifest: Manifest | None) -> Reason:
+_NOUNS: Mapping[listing.Type, str] = {
+    "file": "file",
+    "directory": "directory",
+    "symlink": "symlink",
+    "other": "FIFO, socket or device",
+}
+
+
+def _in_the_way(before: Item | None, after: Item | None) -> tuple[tuple[str, listing.Type], ...]:
+    if isinstance(before, (accounts.Accounts, maps.Map)):
+        return before.obstacles
+    if not isinstance(before, files.File):
+        return ()
+    right = before.type == after.type if isinstance(after, files.File) else before.type in ("file", "directory")
+    return () if right else ((before.path, before.type),)
+
+
+def made(manifest: Manifest | None) -> Mapping[Key, str]:
+    """What the host made at the last apply; a manifest of the former form tells it by what was there just after it."""
+    if manifest is None:
+        return {}
+    then = live(manifest.sections)
+    return {key: kind(key).made(item) for key, item in then.items()} | dict(manifest.made)
+
+
+def kind(key: Key) -> Resource[Any]:
+    """What manages a thing of this name."""
+    return next(resource for resource in ORDER if key.kind == resource.KIND)
+
+
+def reason(before: Item | None, after: Item, made: str, manifest: Manifest | None) -> Reason:
     """Who moved since the last apply: the declaration, the host, or both."""
     if manifest is None or after.key not in manifest.desired:
         return Reason.PENDING
-    moved = (before.fingerprint if before else "") != (then.fingerprint if then else "")
-    asked = after.fingerprint != manifest.desired[after.key]
+    asked = manifest.desired[after.key]
+    moved = before is None or kind(after.key).moved(before, asked, made)
     if moved:
-        return Reason.BOTH if asked else Reason.DRIFT
+        return Reason.BOTH if after.fingerprint != asked else Reason.DRIFT
     return Reason.PENDING
 
 
 def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
     """What more to ask, to show how things differ; each question's section is its place in `found`."""
-    asked: list[Question] = []
+    asked: list[Question] = [*packages.simulation(_missing(found))]
     for place, difference in enumerate(found):
         closer = CLOSER.get(difference.key.kind)
         if closer is None or difference.before is None:
@@ -147,6 +197,10 @@ def closer_questions(found: Sequence[Difference]) -> tuple[Question, ...]:
         if question is not None:
             asked.append(Question(f"closer{place}", question.function, question.words))
     return tuple(asked)
+
+
+def _missing(found: Sequence[Difference]) -> tuple[str, ...]:
+    return tuple(difference.key.name for difference in found if isinstance(difference.after, packages.Package))
 
 
 def _known(difference: Difference) -> Item | None:
@@ -169,17 +223,25 @@ def plan(
 
     `closer` holds the answers to closer_questions(found), by section.
     """
+    apt, missing = closer.get(packages.SIMULATION, ""), _missing(found)
+    packages.refuse_crossing(apt, host)
+    versions, (upgraded, further) = packages.brought(apt), packages.along(apt, missing)
+    warnings = (*warnings, *filter(None, [packages.untold(apt, missing) if missing else ""]))
     changes: list[Change] = []
     for place, difference in enumerate(found):
-        resource = next(resource for resource in ORDER if difference.key.kind == resource.KIND)
+        resource = kind(difference.key)
         before, after = _known(difference), difference.after
+        if isinstance(after, packages.Package):
+            after = replace(after, version=versions.get(after.name, ("", ""))[1])
         text = closer.get(f"closer{place}")
         if text is not None:
             before = CLOSER[difference.key.kind].closely(before, after, text)
         action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
-        summary, detail = resource.describe(before, after)
-        effects = resource.effects(before, after)
-        changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
+        delta, effects = resource.delta(before, after), resource.effects(before, after)
+        if isinstance(after, packages.Package) and place == 0:
+            delta = Words(delta.summary, further)
+        changes.append(Change(difference.key, action, difference.reason, before, after, delta, effects))
+    changes[len(missing) : len(missing)] = upgraded
     return Plan(
         host,
         sight.facts,
@@ -189,6 +251,7 @@ def plan(
         tuple(warnings),
         sight.digest,
         managed(desired),
+        made={key: value for key, value in made(sight.manifest).items() if key in desired and value},
     )
 
 
@@ -198,14 +261,38 @@ def _effects(changes: Sequence[Change], desired: State, found: State) -> Mapping
     for change in changes:
         for name, effect in change.effects.items():
             strongest[name] = max(effect, strongest.get(name, Effect.NONE))
-    for name in strongest:
+    wanted = {key.name for key, item in desired.items() if isinstance(item, services.Service) and item.active}
+    for name in strongest.keys() & wanted:
         service = found.get(Key(services.KIND, name))
-        wanted = Key(services.KIND, name) in desired
-        if wanted and not (isinstance(service, services.Service) and service.active):
+        if not (isinstance(service, services.Service) and service.active):
             strongest[name] = Effect.START
-    return {
-        name: effect for name, effect in strongest.items() if name == "systemd" or Key(services.KIND, name) in desired
-    }
+    return {name: effect for name, effect in strongest.items() if name == "systemd" or name in wanted}
+
+
+def supplied(plan: Plan, desired: State) -> Plan:
+    """The plan with a desired state that asks for just the same, and holds more: passwords that are known by now.
+
+    Raises StalePlanError where it asks for anything else.
+    """
+    if prints(desired) != prints(plan.desired):
+        what = "the declaration changed since the plan was made; nothing was touched"
+        raise StalePlanError(what, where=plan.host, cure="plan again")
+    changes = tuple(replace(change, after=desired.get(change.key)) for change in plan.changes)
+    return replace(plan, changes=changes, desired=desired)
+
+
+def told(plan: Plan) -> Plan:
+    """The plan as it is shown and counted, without what the declaration and the host hold: to tell it elsewhere."""
+    changes = (
+        replace(
+            change,
+            before=None,
+            after=None,
+            delta=change.delta if isinstance(change.delta, RowsChange) else Words(change.summary, change.detail),
+        )
+        for change in plan.changes
+    )
+    return replace(plan, changes=tuple(changes), desired={})
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:
@@ -216,5 +303,20 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     made: list[Step] = []
     for resource in ORDER:
         made.extend(resource.steps([change for change in plan.changes if change.key.kind == resource.KIND]))
-    made = [*services.debts(plan.effects), *made, *services.activation(plan.effects)]
-    return tuple(sorted(made, key=lambda step: step.phase))
+    owed = _still_owed(plan)
+    made = [*services.debts(owed), *made, *services.activation(owed)]
+    # What else is removed may be in a folder that is.
+    return tuple(sorted(made, key=lambda step: (step.phase, step.do[0] == "drop_folder")))
+
+
+def _still_owed(plan: Plan) -> Mapping[str, Effect]:
+    """What each service needs once packages are installed: one that apt upgraded has been restarted right after it."""
+    later: dict[str, Effect] = {}
+    for change in plan.changes:
+        if change.key.kind != packages.KIND:
+            for name, effect in change.effects.items():
+                later[name] = max(effect, later.get(name, Effect.NONE))
+    return {
+        name: later.get(name, Effect.NONE) if effect is Effect.RESTART else effect
+        for name, effect in plan.effects.items()
+    }

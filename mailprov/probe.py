@@ -96,6 +96,7 @@ def facts(sections: Mapping[str, str]) -> Facts:
         dovecot=_dovecot(sections, one),
         free_kib=_number(one.get("free")),
         owed=tuple(sorted(value for label, value in pairs if label == "owed")),
+        ipv6="ipv6 none" not in sections.get("listeners", "").splitlines(),
     )
 
 
@@ -104,7 +105,7 @@ def listening(text: str, *programs: str) -> frozenset[tuple[str, int]]:
     found = set()
     for line in text.splitlines():
         words = line.split()
-        if len(words) >= 5 and any(f'(("{program}"' in line for program in programs):
+        if len(words) >= 5 and any(f'("{program}",' in line for program in programs):
             address, _, port = words[3].rpartition(":")
             if 0 < _number(port) < 65536:
                 found.add((address, _number(port)))

@@ -12,14 +12,15 @@ from mailprov.dangers import dangers
 from mailprov.errors import HostError
 from mailprov.history import transactions
 from mailprov.host import Host
-from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec, domain_of
+from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec, State, domain_of
 from mailprov.passwords import initial_hash
 from mailprov.plan import Sight, closer_questions, differences, live, obstacles, plan, prints, questions
 from mailprov.render import prepare as prepare_templates
 from mailprov.render import unrendered
-from mailprov.resources import certificates
+from mailprov.resources import certificates, mail_tree
 from mailprov.resources.accounts import Accounts, read_usage, shrinking
 from mailprov.resources.certificates import Certificate, clock, problems
+from mailprov.resources.system_users import SystemUser
 from mailprov.roles import mailhost
 from mailprov.roles.tls import paths
 
@@ -50,6 +51,7 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     sight = Sight(probe.facts(answer.sections), live(answer.sections), kept, answer.digest)
     desired = mailhost.desired(spec, declared, sight.facts, initial_hash)
     _refuse_unusable(declared, sight)
+    _refuse_closed_mail(spec, declared, sight, desired, answer.sections)
     differing = differences(desired, sight)
     in_the_way = obstacles(differing)
     if in_the_way:
@@ -57,8 +59,12 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
         raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, cure=cure)
     closer = closer_questions(differing)
     more = ask(host, probe.script(closer)).sections if closer else {}
+    if any(question.section not in more for question in closer):  # else what it holds would pass for new
+        raise HostError("the host's answer is garbled", where=declared.name, why="it does not tell how things differ")
     made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
-    wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
+    wanted = dangers(
+        {port for _, _, port in declared.services.ports()}, made.changes, answer.sections, usage(host, made)
+    )
     made = replace(made, dangers=wanted, certificate_until=_until(declared, sight))
     return Survey(_with_expiry(declared, made), asked, prints(sight.live))
 
@@ -94,7 +100,7 @@ def script(spec: Spec, declared: HostSpec) -> bytes:
     return probe.script(questions(names))
 
 
-def _usage(host: Host, made: Plan) -> Mapping[str, int]:
+def usage(host: Host, made: Plan) -> Mapping[str, int]:
     """The bytes used by each account whose quota would shrink."""
     pairs = [(change.before, change.after) for change in made.changes]
     names = [
@@ -128,6 +134,23 @@ def _refuse_unusable(declared: HostSpec, sight: Sight) -> None:
     if wrong:
         cure = "renew or replace it on the host, or declare another source under `tls`"
         raise HostError(f"{tls.certificate_path} cannot be used: {'; '.join(wrong)}", where=declared.name, cure=cure)
+
+
+def _refuse_closed_mail(
+    spec: Spec, declared: HostSpec, sight: Sight, desired: State, sections: Mapping[str, str]
+) -> None:
+    """Mail of the declared accounts is entered by the user that owns all mail, or nothing is changed."""
+    domains = {domain.name for domain in spec.domains_of(declared.name)}
+    tables = [item.rows for item in desired.values() if isinstance(item, Accounts) and item.rows]
+
+    def served(domain: str, name: str) -> bool:
+        return domain in domains and (not name or any(f"{name}@{domain}" in table.reveal() for table in tables))
+
+    for wanted in desired.values():
+        if isinstance(wanted, SystemUser):
+            live = sight.live.get(wanted.key)
+            owner = mail_tree.Owner(wanted.name, wanted.home, live.uid if isinstance(live, SystemUser) else None)
+            mail_tree.refuse(sections.get(mail_tree.SECTION, ""), declared.name, owner, served)
 
 
 def _without_password(spec: Spec, host: str, most: int) -> list[str]:

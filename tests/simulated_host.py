@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from mailprov import manifest, probe
 from mailprov.host.fake import Call, FakeHost
 from mailprov.model import Plan, Secret, Spec, State
+from mailprov.plan import kind, live, prints
 from mailprov.resources.accounts import Accounts, owns_password, with_password
 from mailprov.resources.certificates import Certificate
 from mailprov.resources.files import File
@@ -121,6 +122,8 @@ class SimulatedHost:
     owed: list[str] = field(default_factory=list)
     managed: list[str] = field(default_factory=list)
     kept: str = ""
+    archive: dict[str, str] = field(default_factory=dict)
+    """newer versions, by package: what is installed of a daemon is upgraded with what is installed anew of it"""
     said: dict[str, str] = field(default_factory=dict)
     """what it answers to any other question"""
 
@@ -156,6 +159,7 @@ class SimulatedHost:
             "services": self._services,
             "firewall": lambda: f"{sha256(self.table)}  -\n",
             "manifest": lambda: self.kept,
+            "installation": self._installation,
             "content": lambda path: base64.b64encode(self.entries[path].content.encode()).decode(),
             "rows": lambda path, *parts: every_part(without_own_passwords(self.entries[path].content), len(parts) - 1),
         }
@@ -167,6 +171,19 @@ class SimulatedHost:
         if "dovecot-core" not in self.packages_:
             rows.append(f"candidate {VERSIONS[self.release]}\n")
         return "".join([*rows, *(f"owed {name}\n" for name in self.owed)])
+
+    def _installation(self, *names: str) -> str:
+        if "installation" in self.said:
+            return self.said["installation"]
+        daemons = {name.partition("-")[0] for name in names}
+        said = []
+        for name, version in self.archive.items():
+            if name in self.packages_ and name.partition("-")[0] in daemons:
+                said.append(f"Inst {name} [{self.packages_[name]}] ({version} Debian:stable [amd64]) []\n")
+        for name in names:
+            version = self.archive.get(name) or (VERSIONS[self.release] if "dovecot" in name else "1.0")
+            said.append(f"Inst {name} ({version} Debian:stable [amd64])\n")
+        return "".join(said)
 
     def _files(self, *paths: str) -> str:
         there = [path for path in (*paths, *self.managed) if path in self.entries]
@@ -182,9 +199,14 @@ class SimulatedHost:
 
     def _maps(self, *paths: str) -> str:
         there = [path for path in paths if path in self.entries]
+        kept = "".join(
+            self.entries.get(f"{path}.db", Entry("regular file", "640", "root", "postfix")).stat(f"{path}.db")
+            for path in there
+            if path in self.databases
+        )
         databases = "".join(f"{sha256(self.databases[path])}  {path}.db\n" for path in there if path in self.databases)
         plain = "".join(f"{sha256(self.entries[path].content)}  {path}\n" for path in there)
-        return "".join(self.entries[path].stat(path) for path in there) + plain + databases
+        return "".join(self.entries[path].stat(path) for path in there) + kept + plain + databases
 
     def _certificates(self, *words: str) -> str:
         said = []
@@ -231,7 +253,7 @@ class SimulatedHost:
         elif act == "package":
             self.packages_ |= value
         else:
-            assert act in ("owed", "table", "release", "users", "said")
+            assert act in ("owed", "table", "release", "users", "said", "archive")
             setattr(self, act, value)
 
     def plan(self, spec: Spec) -> Plan:
@@ -252,8 +274,9 @@ class SimulatedHost:
         self.owed = []
         self.managed = list(made.managed)
         answer = self.respond(Call(("sh", "-s"), surveyed.ask, 1.0)).decode().split("\n")
-        stable = "".join(f"{line}\n" for line in filter(probe.stable, answer))
-        self.kept = manifest.head(made.desired, "20300601T120000Z-abcdef") + stable
+        there = live(probe.decode(filter(probe.stable, answer)))
+        known = {key: kind(key).made(item) for key, item in there.items() if key in made.desired}
+        self.kept = manifest.head("20300601T120000Z-abcdef", prints(made.desired), known)
         return made
 
     def _lose(self, kind: str, name: str) -> None:
@@ -273,7 +296,7 @@ class SimulatedHost:
         if isinstance(item, Package):
             self.packages_.setdefault(item.name, VERSIONS[self.release] if "dovecot" in item.name else "1.0")
         elif isinstance(item, SystemUser):
-            self.users[item.name] = f"{item.name}:x:999:999::{item.home}:{item.shell}\n"
+            self.users[item.name] = f"{item.name}:x:999:999::{item.home}:{item.shell}\n{item.name} {item.group}\n"
         elif isinstance(item, File):
             kind = "directory" if item.type == "directory" else "regular file"
             content = (item.content or b"").decode()

@@ -52,8 +52,14 @@ packages() { # NAME...
     dpkg-query -W -f '${db:Status-Abbrev}|${Package}|${Version}\n' "$@"
 }
 
-system_users() { # NAME...
-    getent passwd "$@"
+system_users() { # NAME...: each line of passwd(5), then the name of that user's group, if it has one
+    getent passwd "$@" | while IFS=: read -r name password uid gid more; do
+        echo "$name:$password:$uid:$gid:$more"
+        while IFS=: read -r group _ number _; do
+            [ "$number" != "$gid" ] || { echo "$name $group"; continue 2; }
+        done </etc/group
+        group=$(getent group "$gid") && echo "$name ${group%%:*}"
+    done
 }
 
 files() { # PATH...; also every path that an earlier apply managed
@@ -67,7 +73,25 @@ digests() { # PATH...: of plain files only, since reading a FIFO would wait for 
         shift
         [ ! -f "$path" ] || set -- "$@" "$path"
     done
-    [ $# -eq 0 ] || sha256sum -- "$@"
+    [ $# -gt 0 ] || return 0
+    if [ -d "$STATE/testaccount" ]; then sha256sum -- "$@" | without_test_accounts; else sha256sum -- "$@"; fi
+}
+
+# An account that is there while somebody is logged in as a client is no change of the file: testaccount.sh keeps what
+# the file was, and what it made of it.
+without_test_accounts() {
+    while read -r sum path; do
+        case $path in
+            /etc/dovecot/mailprov/verify) name=accounts ;;
+            /etc/postfix/mailprov/verify) name=map ;;
+            /etc/postfix/mailprov/verify.db) name=map.db ;;
+            *) name= ;;
+        esac
+        kept=$STATE/testaccount
+        [ -z "$name" ] || [ ! -f "$kept/was.$name" ] || ! cmp -s -- "$kept/was.$name" "$path" ||
+            { sum=$(sha256sum <"$kept/$name") && sum=${sum%% *}; }
+        echo "$sum  $path"
+    done
 }
 
 # A passwd-file's digest, less the passwords that belong to their users.
@@ -77,10 +101,12 @@ accounts() { # PATH
 }
 
 maps() { # PATH...
+    for map in "$@"; do set -- "$@" "$map.db"; done
     stat -c '%F|%a|%U|%G|%n' -- "$@"
-    for map in "$@"; do
-        # shellcheck disable=SC3013 # dash and busybox know -nt
-        [ -f "$map.db" ] && [ ! "$map" -nt "$map.db" ] && set -- "$@" "$map.db"
+    for path in "$@"; do
+        shift
+        # shellcheck disable=SC2015,SC3013 # dash and busybox know -nt
+        [ "$path" = "${path%.db}" ] || [ ! "${path%.db}" -nt "$path" ] && set -- "$@" "$path"
     done
     digests "$@"
 }
@@ -105,19 +131,47 @@ firewall() {
     nft -s list table inet mailprov | sha256sum
 }
 
-listeners() {
-    ss -Hltnp
+listeners() { # where no IPv6 socket listens, it is tried whether there can be one
+    said=$(ss -Hltnp)
+    echo "$said"
+    case $said in *'[::'* | *' *:'*) return ;; esac
+    perl -MSocket -e 'exit !socket(my $try, AF_INET6, SOCK_STREAM, 0)' || echo 'ipv6 none'
+}
+
+# What tells whether a daemon runs what its files say: its number, when Dovecot read its configuration (each start and
+# each reload changes that socket), when that was last written, and which of the sockets are there.
+daemons() { # SOCKET...
+    read -r pid </run/dovecot/master.pid && echo "pid dovecot $pid"
+    read -r pid </var/spool/postfix/pid/master.pid && echo "pid postfix $pid"
+    stat -c '%F|%.9Z|%n' -- /run/dovecot/login/login /etc/dovecot/dovecot.conf "$@"
+}
+
+# The first few hundred folders of mail: a home itself, and those in it that are not its user's, or let nobody in.
+mail_tree() { # USER HOME
+    owner=
+    while IFS=: read -r name _ uid _; do
+        [ "$name" != "$1" ] || owner=$uid
+    done </etc/passwd
+    [ ! -d "$2" ] || find -L "$2" "$2"/*/ -maxdepth 1 -type d -printf '%U %u %m %p\n' |
+        awk -v owner="$owner" '
+            NR > 500 { exit }
+            NR == 1 || $1 != owner || substr($3, length($3) - 2, 1) % 2 == 0
+        '
 }
 
 # What transactions have left: one that is open, who holds the lock for it, the last verdict.
 transactions() {
     if read -r open <"$STATE/open"; then
         echo "open $open"
-        # Its unit is asked: to try the lock would hold it for a moment, and in a container /proc/locks hides it.
-        case $(systemctl show -p ActiveState --value "mailprov-$open.service") in
-            active | activating | deactivating) sed 's/^/locked /' "$STATE/holder" ;;
+        # The units are asked: to try the lock would hold it for a moment, and in a container /proc/locks hides it. A later
+        # transaction's is at work on this one when it settles it.
+        # shellcheck disable=SC2046 # a word each
+        case " $(echo $(systemctl show -p ActiveState --value 'mailprov-2*.service')) " in
+            *' active '* | *activating*) sed 's/^/locked /' "$STATE/holder" ;;
         esac
-        tail -n 1 "$STATE/txn/$open/journal" | sed 's/^/event /'
+        # The last event of each name tells where it is, and what it waits for or fails at.
+        awk '{ line[NR] = $0; name[NR] = $2; last[$2] = NR }
+            END { for (n = 1; n <= NR; n++) if (last[name[n]] == n) print "event " line[n] }' "$STATE/txn/$open/journal"
     fi
     last=$(tail -n 1 "$STATE/history")
     [ -z "$last" ] || printf 'last %s\n' "$last"
@@ -127,13 +181,34 @@ history() {
     cat "$STATE/history"
 }
 
-kept() { # the transactions that can be gone back past, and what each has done
+kept() { # the transactions that can be gone back past: what each did, what it replaced, and what ran and listened then
     for folder in "$STATE"/txn/*/; do
         name=${folder%/}
         echo "transaction ${name##*/}"
-        grep '^do_' "$folder/plan.sh" | sed 's/^/plan /'
-        grep ' done ' "$folder/journal" | sed 's/^/journal /'
+        cd "$folder" || continue
+        [ ! -f steps ] || sed 's/^/step /' steps
+        [ ! -f plan.sh ] || grep -E '^(un)?do_' plan.sh | sed 's/^/function /'
+        grep ' done ' journal | cut -d' ' -f2- | sed 's/^/event /'
+        for list in up ports served; do [ ! -f $list ] || sed "s/^/$list /" $list; done
+        [ ! -f former/manifest ] || sed 's/^/manifest /' former/manifest
+        [ ! -f former/managed ] || sed 's/^/managed /' former/managed
+        cd old || continue
+        stat -c 'kept %F|%a|%U|%G|%n' -- *
+        digests * | sed 's/^/kept /'
+        for note in $(notes); do [ ! -f "$note" ] || sed "s/^/note $note /" "$note"; done
+        for table in $(tables); do ! grep -qs '{' "$table" || echo "note $table {"; done
     done
+}
+
+notes() { # what was noted in words, and not as a copy of a file
+    awk -F '\t' '$2 == "do" && $3 ~ /^(enable|stand_down|system_user|no_user)$/ { print $1, $1 ".below", $1 ".group" }' ../steps
+    sed -n 's/^do_\([0-9]*\)() { \(enable\|system_user\) .*/\1/p' ../plan.sh
+    for note in *.folder; do echo "$note"; done
+}
+
+tables() { # a script that loads the firewall, or only removes it
+    awk -F '\t' '$2 == "do" && $3 ~ /_(firewall|table)$/ { print $1 }' ../steps
+    sed -n 's/^do_\([0-9]*\)() { \(un\)\{0,1\}load_firewall .*/\1/p' ../plan.sh
 }
 
 manifest() {
@@ -141,6 +216,12 @@ manifest() {
 }
 
 # --- a closer look, at what differs only
+
+# What apt would do, by the lists that it has; its own cache is made in memory.
+installation() { # NAME...
+    apt-get -s -q --no-install-recommends --no-remove -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        install "$@" 2>&1 | grep -E '^(Inst|E:) '
+}
 
 content() { # PATH: in base64, since a file may hold anything
     [ -f "$1" ] && head -c 1048576 -- "$1" | base64 -w 0
@@ -192,7 +273,7 @@ leftovers() { # mail whose account is closed: its bytes, its messages, its addre
         BEGIN {
             while ((getline row <"/etc/dovecot/mailprov/accounts") > 0) { split(row, field, ":"); account[field[1]] = 1 }
         }
-        NF == 6 && !($5 "@" $4 in account) && $5 != "*"
+        NF == 6 && !($5 "@" $4 in account) && $5 != "*" && $5 !~ /^mailprov-test-/
     ' | while IFS= read -r home; do
         address=${home#/var/vmail/} address=${address%/}
         size=$(du -sb -- "$home")

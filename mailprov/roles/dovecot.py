@@ -20,6 +20,10 @@ from mailprov.roles import tls
 FOLDER = "/etc/dovecot/mailprov"
 MAIL = "/var/vmail"
 
+QUEUE = "/var/spool/postfix"
+SOCKETS = ("private/auth", "private/dovecot-lmtp", "private/quota-status")
+"""what Postfix reaches Dovecot by; made at Dovecot's start only"""
+
 # Debian 11's: its `ssl_min_protocol` ends at TLSv1.2, and doveconf lets the other value pass.
 _NO_TLS13_MINIMUM = "2.3.13"
 EXPIRE = "userdb_namespace/inbox/mailbox/INBOX/autoexpunge"
@@ -40,16 +44,17 @@ def items(
     def by_address() -> Mapping[str, User]:
         return {user.address: user for user in users}
 
+    ports = frozenset(port for name, _, port in host.services.ports() if name in ("imap", "pop3"))
     return (
         *packages(host),
-        SystemUser("vmail", MAIL),
+        SystemUser("vmail", MAIL, group="vmail"),
         folder(MAIL, "750", "vmail", "vmail", lasting=True),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
         text_file("/etc/dovecot/dovecot.conf", configuration(host, facts, render), services=("dovecot",)),
         accounts(f"{FOLDER}/accounts", rows(users, facts), lambda name: initial(by_address()[name])),
         _private("denied", "".join(f"{line}\n" for line in denied(users))),
         _private("verify", ""),
-        Service("dovecot"),
+        Service("dovecot", ports=ports, sockets=frozenset(f"{QUEUE}/{name}" for name in SOCKETS)),
     )
 
 
@@ -80,6 +85,7 @@ def configuration(host: HostSpec, facts: Facts, render: Render = render) -> str:
         "key": where.key,
         "min_version": word(host.tls.min_version),
         "ciphers": tls.CIPHERS,
+        "listen": Encoded("*, ::" if facts.ipv6 else "*"),
     }
     return render(f"dovecot/{syntax(facts)}/dovecot.conf", values)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mailprov.encode import Addresses, Encoded, map_rows, own_rows, present_rows, word
-from mailprov.model import Alias, Domain, HostSpec, Item, User, domain_of
+from mailprov.model import Alias, Domain, Facts, HostSpec, Item, User, domain_of
 from mailprov.render import Render, render
 from mailprov.resources.files import folder, text_file
 from mailprov.resources.maps import Map, table
@@ -14,34 +14,37 @@ from mailprov.resources.services import Service
 from mailprov.roles import tls
 
 FOLDER = "/etc/postfix/mailprov"
+RESTART_SETTINGS = ("inet_interfaces", "inet_protocols")
+"""postconf(5): these are read at start only"""
 
 
 def items(
     host: HostSpec,
+    facts: Facts,
     domains: Sequence[Domain],
     users: Sequence[User],
     aliases: Sequence[Alias],
     render: Render = render,
 ) -> tuple[Item, ...]:
     """Everything that Postfix needs on this host."""
+    ports = frozenset(port for name, _, port in host.services.ports() if name in ("submission", "smtp"))
     return (
         Package("postfix"),
         Package("ca-certificates"),
         folder(FOLDER, "750", "root", "postfix"),
         text_file(
             "/etc/postfix/main.cf",
-            main_cf(host, render),
+            main_cf(host, facts, render),
             services=("postfix",),
-            # postconf(5): these two are read at start only
-            restart_settings=("inet_interfaces", "inet_protocols"),
+            restart_settings=RESTART_SETTINGS,
         ),
         text_file("/etc/postfix/master.cf", master_cf(host, render), services=("postfix",)),
         *maps(domains, users, aliases),
-        Service("postfix"),
+        Service("postfix", ports=ports),
     )
 
 
-def main_cf(host: HostSpec, render: Render = render) -> str:
+def main_cf(host: HostSpec, facts: Facts, render: Render = render) -> str:
     """main.cf, whole."""
     excluded = ["!SSLv2", "!SSLv3", "!TLSv1", "!TLSv1.1", *(["!TLSv1.2"] if host.tls.min_version == "TLSv1.3" else [])]
     where = tls.paths(host)
@@ -51,6 +54,7 @@ def main_cf(host: HostSpec, render: Render = render) -> str:
         "key": where.key,
         "excluded": Encoded(", ".join(excluded)),
         "ciphers": tls.CIPHERS,
+        "protocols": word("all" if facts.ipv6 else "ipv4"),
     }
     return render("postfix/main.cf", values)
 

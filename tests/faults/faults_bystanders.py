@@ -14,7 +14,7 @@ def _second_apply(case: Case) -> None:
     declared = case.scenario.declared("new")
     declared["users"][0]["quota"] = "7GiB"
     looked = case.patient.here(case.scenario.declared("new"), "status")[1]
-    if "  at work: " not in looked:
+    if "  at work since " not in looked:
         case.problems.append(f"status says {looked}")
     status, said = case.patient.mailprov(declared, *case.patient.arguments("apply"))
     case.patient.declare(case.scenario.declared("new"))

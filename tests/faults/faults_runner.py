@@ -6,16 +6,16 @@ The host's journal gets a place where a test can stop it: production code knows 
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from mailprov import cli, transaction
 from mailprov.roles import firewall
-from mailprov.verbs import transact
+from mailprov.verbs import rollback, transact
 
 _STOP = r"""
 journal() {
@@ -55,21 +55,15 @@ def patch(options: dict[str, Any], set_: Set = setattr) -> None:
     """Change this process as a test asks."""
     script, work, ruleset = transaction.script, transaction.Work, firewall.ruleset
     set_(transaction, "script", lambda: stopping(script(), options.get("canary", True)))
-    for name in ("transact", "past", "rollback"):
-        if getattr(module := _verb(name), "Work", None) is not None:
-            set_(module, "Work", functools.partial(work, confirm_seconds=options.get("confirm", 60)))
+    for module in (transact, rollback):
+        set_(module, "Work", functools.partial(work, confirm_seconds=options.get("confirm", 60)))
     set_(transaction, "APT_PATIENCE_SECONDS", options.get("apt", 60))
     if options.get("cut_ssh"):
         set_(firewall, "ruleset", lambda *words: ruleset(*words).replace("tcp dport 22 accept", "tcp dport 22 drop"))
     if options.get("refuse"):
         set_(transact.Confirmation, "give", _refuse)
-
-
-def _verb(name: str) -> object:
-    try:
-        return importlib.import_module(f"mailprov.verbs.{name}")
-    except ImportError:
-        return None
+    if options.get("silent"):
+        set_(transact.Confirmation, "give", lambda *_: time.sleep(600))
 
 
 def _refuse(confirmation: transact.Confirmation, _leaf: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulated_host import HASH, NOW, self_signed, sha256
 
-from mailprov import onhost, probe
+from mailprov import onhost, probe, transaction
 from mailprov.errors import HostError
+from mailprov.history import transactions
 from mailprov.model import Question
-from mailprov.resources import accounts, certificates, files, maps, rows
+from mailprov.resources import accounts, certificates, files, mail_tree, maps, rows, system_users
+from mailprov.station import Station, place
 
 OWN = f"bob@example.com:{HASH}:::initial:::\n"
 MANAGED = f"alice@example.com:{HASH}:::managed:::\n"
@@ -79,7 +82,9 @@ def test_accounts_and_their_own_passwords(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing", "folder", "link", "dangling"])
 def test_accounts_that_are_no_plain_file(folder: Path, name: str) -> None:
-    assert not accounts.read({"accounts": ask(folder, "accounts", name)})
+    found = accounts.read({"accounts": ask(folder, "accounts", name)})
+    assert [item.type for item in found.values()] == {"missing": [], "folder": ["directory"]}.get(name, ["symlink"])
+    assert all(item.obstacles for item in found.values())
 
 
 def test_maps_and_their_databases(folder: Path) -> None:
@@ -94,6 +99,90 @@ def test_maps_and_their_databases(folder: Path) -> None:
     assert databases == {"fresh": sha256("database"), "stale": "", "bare": ""}
     [fresh, *_] = [item for item in found.values() if item.path.endswith("fresh")]
     assert fresh.digest == rows.table(["fresh@example.com OK"], " ").digest()
+
+
+def test_what_lies_in_a_maps_place(folder: Path) -> None:
+    for name in ("plain", "linked", "blocked"):
+        (folder / name).write_text("a@example.com OK\n")
+    (folder / "plain.db").write_text("database")
+    (folder / "plain.db").chmod(0o666)
+    (folder / "linked.db").symlink_to("plain.db")
+    (folder / "blocked.db").mkdir()
+    answer = ask(folder, "maps", "plain", "linked", "blocked", "fifo", "link", "folder")
+    found = {Path(key.name).name: item for key, item in maps.read({"maps": answer}).items()}
+    assert {name: item.type for name, item in found.items() if item.type != "file"} == {
+        "fifo": "other",
+        "link": "symlink",
+        "folder": "directory",
+    }
+    kinds = {name: item.beside[:2] if item.beside else None for name, item in found.items()}
+    assert (kinds["plain"], kinds["linked"], kinds["fifo"]) == (("file", "666"), ("symlink", "777"), None)
+    assert [Path(path).name for path, _ in found["blocked"].obstacles] == ["blocked.db"]
+
+
+def test_a_system_user_and_its_group() -> None:
+    argv = ["dash", "-c", f"{onhost.text('probe.sh')}\nsystem_users nobody no-such-user"]
+    said = subprocess.run(argv, capture_output=True, check=False).stdout.decode()
+    found = system_users.read({"users": said})
+    assert [(user.name, user.group) for user in found.values()] == [("nobody", "nogroup")]
+
+
+def test_mail_that_is_anothers_or_lets_nobody_in(tmp_path: Path) -> None:
+    home = tmp_path / "mail"
+    for name in ("a.test/good", "a.test/bad mode", "a.test/foreign", "b.test/elsewhere", "file.test"):
+        (home / name).mkdir(parents=True)
+    (home / "a.test" / "bad mode").chmod(0o600)
+    (home / "a.test" / "none").mkdir(mode=0)
+    os.chown(home / "a.test" / "foreign", 4321, 4321)
+    (home / "a.test" / "file").write_text("")
+    (tmp_path / "disk").mkdir()
+    (home / "linked.test").symlink_to(tmp_path / "disk")
+    os.lchown(home / "linked.test", 4321, 4321)  # whose a link is says nothing
+    script = f"{onhost.text('probe.sh')}\nmail_tree root '{home}'"
+    said = subprocess.run(["dash", "-c", script], capture_output=True, check=True).stdout.decode()
+    folders = mail_tree.read(said)
+    assert {folder.path.removeprefix(f"{tmp_path}/"): folder.mode for folder in folders} == {
+        "mail": folders[0].mode,
+        "mail/a.test/bad mode": "600",
+        "mail/a.test/none": "0",
+        "mail/a.test/foreign": "755",
+    }
+    assert {folder.uid for folder in folders} == {0, 4321}
+
+
+def test_few_folders_of_mail_are_looked_at(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / "mail" / "a.test" / f"u{number}").mkdir(parents=True)
+        os.chown(tmp_path / "mail" / "a.test" / f"u{number}", 4321, 4321)
+    script = f"{onhost.text('probe.sh')}\nmail_tree root '{tmp_path}/mail'"
+    said = subprocess.run(["dash", "-c", script], capture_output=True, check=True).stdout.decode()
+    assert 400 < len(mail_tree.read(said)) < 600
+
+
+@given(st.text(max_size=80))
+@example("1 a 8 /x")
+@example("99999999999999999999 root 755 /var/vmail/a")
+@example("0 root 0 /var/vmail")
+def test_any_answer_about_mail_is_read(text: str) -> None:
+    with suppress(HostError):
+        mail_tree.refuse(text, "mail1", mail_tree.Owner("vmail", "/var/vmail", 1), lambda domain, name: True)
+
+
+@pytest.mark.parametrize(
+    ("listening", "tried", "told"),
+    [
+        ("LISTEN 0 128 [::]:22 [::]:*", "false", False),
+        ("LISTEN 0 128 *:22 *:*", "false", False),
+        ("LISTEN 0 128 0.0.0.0:22 0.0.0.0:*", "true", False),
+        ("LISTEN 0 128 0.0.0.0:22 0.0.0.0:*", "false", True),
+        ("", "false", True),
+    ],
+)
+def test_whether_there_can_be_ipv6_sockets(listening: str, tried: str, told: bool) -> None:
+    fake = f"ss() {{ echo '{listening}'; }}; perl() {{ {tried}; }}"
+    argv = ["dash", "-c", f"{onhost.text('probe.sh')}\n{fake}\nlisteners"]
+    said = subprocess.run(argv, capture_output=True, check=False).stdout.decode()
+    assert said.splitlines() == [listening, *(["ipv6 none"] if told else [])]
 
 
 def test_content_is_a_files_alone(folder: Path) -> None:
@@ -177,3 +266,28 @@ def test_the_host_computes_the_same_digest(folder: Path) -> None:
         ["dash", "-c", f"grep -aE '^({stable}) ' | sha256sum"], input=said, capture_output=True, check=True
     )
     assert seen.stdout.decode().split()[0] == probe.parse(said).digest
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_an_open_transaction_tells_the_last_event_of_each_name(folder: Path, active: bool) -> None:
+    name = "20300318T170459Z-abcdef"
+    journal = [
+        f"{1_900_083_900 + at} {line}"
+        for at, line in enumerate(
+            ["begin", "do 1", "done 1", "do 2", "says one", "says two  words", "failed 2", "revert", "verdict mixed"]
+        )
+    ]
+    (folder / "state" / "txn" / name).mkdir(parents=True)
+    (folder / "state" / "txn" / name / "journal").write_text("".join(f"{line}\n" for line in (*journal, " torn")))
+    (folder / "state" / "open").write_text(f"{name}\n")
+    (folder / "state" / "holder").write_text("anna@desk 3 changes\n")
+    systemctl = f"systemctl() {{ echo {'active' if active else 'inactive'}; }}"
+    script = f'{onhost.text("probe.sh")}\nSTATE="{folder}/state"\n{systemctl}\ntransactions\n'
+    said = subprocess.run(["dash", "-c", script], capture_output=True, check=False).stdout.decode()
+    found = transactions({"transactions": said})
+    assert (found.open, found.holder) == (name, "anna@desk 3 changes" if active else "")
+    kept = [journal[0], *journal[2:4], *journal[5:]]
+    assert [line for line in found.events if line != " torn"] == kept
+    where = place([event for line in found.events if (event := transaction.event(line))])
+    assert where.station is Station.INCOMPLETE
+    assert where.reason == "two  words"

@@ -72,7 +72,7 @@ FACTS = {
     "2.4": Facts("", "13", 1_900_000_000, (22,), "2.4.1", 0),
 }
 TEXTS: dict[str, Any] = {
-    "main.cf": lambda host, facts: postfix.main_cf(host),
+    "main.cf": lambda host, facts: postfix.main_cf(host, FACTS["2.3"]),
     "master.cf": lambda host, facts: postfix.master_cf(host),
     "dovecot-2.3.conf": lambda host, facts: dovecot.configuration(host, FACTS["2.3"]),
     "dovecot-2.4.conf": lambda host, facts: dovecot.configuration(host, FACTS["2.4"]),
@@ -185,7 +185,7 @@ def test_only_declared_ports_are_open(
 @pytest.mark.parametrize("minimum", ["TLSv1.2", "TLSv1.3"])
 def test_the_oldest_tls_version(tmp_path: Path, facts: Facts, minimum: str) -> None:
     declared = host(tmp_path, tls={"self_signed": {}, "min_version": minimum})
-    main = settings(postfix.main_cf(declared))
+    main = settings(postfix.main_cf(declared, FACTS["2.3"]))
     refused = {"!SSLv2", "!SSLv3", "!TLSv1", "!TLSv1.1"} | ({"!TLSv1.2"} if minimum == "TLSv1.3" else set())
     assert set(main["smtpd_tls_protocols"].split(", ")) == refused
     assert main["smtpd_tls_mandatory_protocols"] == main["smtpd_tls_protocols"]
@@ -198,12 +198,21 @@ def test_debian_11_cannot_require_tls_1_3(tmp_path: Path) -> None:
         dovecot.configuration(declared, replace(FACTS["2.3"], dovecot="2.3.13"))
 
 
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+def test_a_host_without_ipv6_gets_none(tmp_path: Path, facts: Facts) -> None:
+    declared = host(tmp_path, services={"imap": True, "smtp": True})
+    for ipv6, listen, protocols in ((True, "*, ::", "all"), (False, "*", "ipv4")):
+        found = replace(facts, ipv6=ipv6)
+        assert settings(dovecot.configuration(declared, found))["listen"] == listen
+        assert settings(postfix.main_cf(declared, found))["inet_protocols"] == protocols
+
+
 def test_relaying_needs_a_login(tmp_path: Path) -> None:
     declared = host(tmp_path, services={"submission": True, "smtp": True})
-    main = settings(postfix.main_cf(declared))
+    main = settings(postfix.main_cf(declared, FACTS["2.3"]))
     assert main["smtpd_relay_restrictions"] == "permit_sasl_authenticated, reject_unauth_destination"
     assert main["mynetworks"] == "127.0.0.0/8 [::1]/128"
-    assert "permit_mynetworks" not in postfix.main_cf(declared) + postfix.master_cf(declared)
+    assert "permit_mynetworks" not in postfix.main_cf(declared, FACTS["2.3"]) + postfix.master_cf(declared)
     assert (main["smtpd_sasl_auth_enable"], main["smtpd_tls_auth_only"]) == ("no", "yes")
     found = master(postfix.master_cf(declared))
     assert found["25"] == {}

@@ -233,6 +233,23 @@ def test_a_map_and_its_database_move_together(sandbox: Sandbox) -> None:
     assert not sandbox.leftovers()
 
 
+@pytest.mark.parametrize("target", ["elsewhere", "/nowhere"])
+def test_a_link_in_a_databases_place_goes_and_comes_back(sandbox: Sandbox, target: str) -> None:
+    database = sandbox.etc / "map.db"
+    (sandbox.etc / "map").write_text("old OK\n")
+    (sandbox.etc / "elsewhere").write_text("another's")
+    database.symlink_to(target)
+    for name in ("7", "7.db"):
+        (sandbox.transaction / "new" / name).write_text("new OK\n")
+    path = str(sandbox.etc / "map")
+    done = sandbox.call("put_map", "7", path, "640", *me())
+    assert (done.returncode, database.is_symlink(), database.read_text()) == (0, False, "new OK\n"), done.stderr
+    assert sandbox.call("former_map", "7", path).returncode == 0
+    assert (str(database.readlink()), (sandbox.etc / "map").read_text()) == (target, "old OK\n")
+    assert (sandbox.etc / "elsewhere").read_text() == "another's"
+    assert not sandbox.leftovers()
+
+
 def test_in_a_rehearsal_nothing_is_kept(sandbox: Sandbox) -> None:
     path = sandbox.etc / "main.cf"
     path.write_text("old\n")

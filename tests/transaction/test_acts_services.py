@@ -7,28 +7,36 @@ from pathlib import Path
 import pytest
 from shell_sandbox import Sandbox
 
+DISABLE, STOP = "disable -q dovecot.service", "stop --no-block dovecot.service"
+MASK, MASK_FOR_NOW = "mask -q dovecot.service", "mask -q --runtime dovecot.service"
 SAYS = 'systemctl() { echo "$*"; }'
 
 
 @pytest.mark.parametrize(
-    ("former", "boot", "told"),
+    ("former", "below", "boot", "told"),
     [
-        ("enabled", "", []),
-        ("enabled", "boot", []),
-        ("disabled", "", ["disable -q dovecot.service"]),
-        ("masked", "", ["disable -q dovecot.service", "mask -q dovecot.service"]),
-        ("disabled", "boot", ["disable -q dovecot.service", "stop --no-block dovecot.service"]),
-        (
-            "masked",
-            "boot",
-            ["disable -q dovecot.service", "mask -q dovecot.service", "stop --no-block dovecot.service"],
-        ),
+        ("enabled", "enabled", "", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
+        ("enabled", "enabled", "boot", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
+        ("disabled", "disabled", "", [DISABLE]),
+        ("masked", "disabled", "", [DISABLE, MASK]),
+        ("masked", "enabled", "", [MASK]),
+        ("masked", "", "", [MASK]),
+        ("masked-runtime", "enabled", "", [MASK_FOR_NOW]),
+        ("masked-runtime", "disabled", "", [DISABLE, MASK_FOR_NOW]),
+        ("disabled", "disabled", "boot", [DISABLE, STOP]),
+        ("masked", "disabled", "boot", [DISABLE, MASK, STOP]),
+        ("masked-runtime", "enabled", "boot", []),
+        ("masked-runtime", "disabled", "boot", [DISABLE, STOP]),
     ],
 )
-def test_at_boot_what_is_disabled_again_is_not_started(tmp_path: Path, former: str, boot: str, told: list[str]) -> None:
+def test_at_boot_what_is_disabled_again_is_not_started(
+    tmp_path: Path, former: str, below: str, boot: str, told: list[str]
+) -> None:
     """systemd has queued it by then: it was enabled when the boot began."""
     sandbox = Sandbox(tmp_path)
     sandbox.transaction.joinpath("old/7").write_text(f"{former}\n")
+    if below:
+        sandbox.transaction.joinpath("old/7.below").write_text(f"{below}\n")
     done = sandbox.call("former_enabling", "7", "dovecot", before=f"BOOT={boot}; {SAYS}")
     said = [line for line in done.stdout.splitlines() if not line.startswith(("reset-failed", "show"))]
     assert (done.returncode, said) == (0, told)
