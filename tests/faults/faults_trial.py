@@ -344,7 +344,11 @@ def _honest(case: Case, state: str, problems: list[str]) -> None:
     declared = case.scenario.declared("new")
     status, said = case.patient.here(declared, "status")
     # Where somebody else has stopped a service, that is what there is to say.
-    if status != 0 or not ("idle: " in said or (case.down and " is down" in said)) or re.search("at work|cut off", said):
+    if (
+        status != 0
+        or not ("idle: " in said or (case.down and " is down" in said))
+        or re.search("at work|cut off", said)
+    ):
         problems.append(f"status says {said}")
     last = next((line for line in said.splitlines() if "  last: " in line), "")
     words = {"new": ("applied",), "old": ("reverted", "failed")}.get(state, ())
