@@ -277,8 +277,12 @@ def supplied(plan: Plan, desired: State) -> Plan:
     if prints(desired) != prints(plan.desired):
         what = "the declaration changed since the plan was made; nothing was touched"
         raise StalePlanError(what, where=plan.host, cure="plan again")
-    changes = tuple(replace(change, after=desired.get(change.key)) for change in plan.changes)
-    return replace(plan, changes=changes, desired=desired)
+    was = plan.desired
+    changes = (
+        replace(change, after=desired[change.key]) if change.after is was.get(change.key, plan) else change
+        for change in plan.changes
+    )
+    return replace(plan, changes=tuple(changes), desired=desired)
 
 
 def told(plan: Plan) -> Plan:
