@@ -169,7 +169,7 @@ def test_a_worker_elsewhere_finds_the_passwords_in_the_folder(tmp_path: Path, mo
     ).hosts[0]
     seen: list[Spec] = []
 
-    def change(spec: Spec, *_: object) -> Result:
+    def change(spec: Spec, *_: object, **more: object) -> Result:
         seen.append(spec)
         return Result("mail1", Verdict.APPLIED)
 
@@ -237,7 +237,7 @@ def test_a_fleet_gets_one_password_for_a_person(tmp_path: Path, monkeypatch: pyt
         made = survey(spec, declared, host.host())
         return planfile.Kept(made.plan, "", prints(made.plan.desired), made.seen)
 
-    def change(spec: Spec, declared: HostSpec, part: planfile.Kept) -> Result:
+    def change(spec: Spec, declared: HostSpec, part: planfile.Kept, heard: object = None) -> Result:
         assert len(Folder(tmp_path / "handout").entries()) == 2, "on disk before any host is touched"
         found = work.bound(spec, declared, "", part)
         payload = b"".join(step.payload or b"" for step in steps(found.plan)).decode("latin-1")
