@@ -297,8 +297,9 @@ class Patient:
         return ""
 
     def journals(self) -> str:
-        """Every transaction's journal, for a failure's report."""
-        return self.sh("cd /var/lib/mailprov/txn && tail -n 60 */journal || :", check=False)
+        """The last transactions' journals, for a failure's report."""
+        last = "cd /var/lib/mailprov/txn && for name in $(ls | tail -n 2); do tail -v -n 60 $name/journal; done"
+        return self.sh(last, check=False)
 
     # --- what it serves
 
@@ -400,7 +401,7 @@ def ended(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[in
     except subprocess.TimeoutExpired:
         process.kill()
         out, _ = process.communicate()
-        raise AssertionError(f"the controller does not end: {out}") from None
+        raise AssertionError(f"the controller does not end: {_end_of(out)}") from None
     return process.returncode, _end_of(out)
 
 

@@ -6,7 +6,7 @@ import itertools
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from faults_scenarios import HOSTNAME, PACKAGES, Declared, Scenario
 from faults_watch import Watch
 
 from mailprov.lab import Lab
+from mailprov.lab.errors import LabError
 from mailprov.lab.layers import Layer
 
 _NUMBERS = itertools.count(1)
@@ -160,7 +161,9 @@ def tried(patient: Patient, scenario: Scenario, known: Known, strikes: Sequence[
             what = f"shown to the world: {sorted(watch.seen)}, in {watch.rounds} looks"
             ending = Ended(event, ending.state, status, (what, *ending.problems))
     except Exception as error:
-        return Ended(event, "mixed", -1, (*case.problems, repr(error)))
+        with suppress(LabError):
+            case.problems.append(patient.journals())
+        return Ended(event, "mixed", -1, (repr(error), *case.problems))
     return ending
 
 
