@@ -139,9 +139,9 @@ def managed(desired: State) -> tuple[str, ...]:
     return tuple(sorted(ours))
 
 
-def obstacles(found: Sequence[Difference]) -> tuple[str, ...]:
+def obstacles(found: Sequence[Difference], there: State) -> tuple[str, ...]:
     """Paths where something else is in the way of a file or folder, and what that is: mailprov does not replace it."""
-    pairs = (_in_the_way(difference.before, difference.after) for difference in found)
+    pairs = (_in_the_way(difference.before, difference.after, there) for difference in found)
     return tuple(f"{path} is a {_NOUNS[type_]}" for each in pairs for path, type_ in each)
 
 
@@ -153,7 +153,10 @@ _NOUNS: Mapping[listing.Type, str] = {
 }
 
 
-def _in_the_way(before: Item | None, after: Item | None) -> tuple[tuple[str, listing.Type], ...]:
+def _in_the_way(before: Item | None, after: Item | None, there: State) -> tuple[tuple[str, listing.Type], ...]:
+    if isinstance(after, certificates.Certificate) and after.source == "self_signed":
+        file = there.get(Key(files.KIND, after.path))
+        return ((file.path, file.type),) if isinstance(file, files.File) and file.type != "file" else ()
     if isinstance(before, (accounts.Accounts, maps.Map)):
         return before.obstacles
     if not isinstance(before, files.File):
@@ -277,8 +280,12 @@ def supplied(plan: Plan, desired: State) -> Plan:
     if prints(desired) != prints(plan.desired):
         what = "the declaration changed since the plan was made; nothing was touched"
         raise StalePlanError(what, where=plan.host, cure="plan again")
-    changes = tuple(replace(change, after=desired.get(change.key)) for change in plan.changes)
-    return replace(plan, changes=changes, desired=desired)
+    was = plan.desired
+    changes = (
+        replace(change, after=desired[change.key]) if change.after is was.get(change.key, plan) else change
+        for change in plan.changes
+    )
+    return replace(plan, changes=tuple(changes), desired=desired)
 
 
 def told(plan: Plan) -> Plan:

@@ -105,14 +105,25 @@ def require(kept: Claim, now: Claim) -> None:
         return
     if kept.digest != now.digest or kept.seen != now.seen:
         raise stale(kept.seen, now.seen, now.host)
-    pairs = (("changes", kept.changes, now.changes), ("consents", kept.dangers, now.dangers))
-    differing = [name for name, was, is_ in (*pairs, ("effects", kept.effects, now.effects)) if was != is_]
     raise StalePlanError(
-        "the plan says something else than the declaration and the host give; nothing was touched",
+        "the declaration and the host give another plan than the one that was kept; nothing was touched",
         where=now.host,
-        why=f"other {' and '.join(differing)}",
-        cure="plan again, and see who may write that file",
+        why="; ".join(_differing(kept, now)),
+        cure="plan again",
     )
+
+
+def _differing(kept: Claim, now: Claim) -> list[str]:
+    """What two plans say differently, though nothing moved that is told by a fingerprint: packages on offer, say."""
+    was, is_ = ({" ".join(change["key"]): change for change in each.changes} for each in (kept, now))
+    keys = [plain(key) for key in sorted({*was, *is_}) if was.get(key) != is_.get(key)]
+    order = "" if keys or kept.changes == now.changes else "another order of changes"
+    words = (
+        f"other changes: {some(keys)}" if keys else order,
+        "other consents" if kept.dangers != now.dangers else "",
+        "other effects on services" if kept.effects != now.effects else "",
+    )
+    return [word for word in words if word]
 
 
 def stale(seen: Mapping[Key, str], now: Mapping[Key, str], where: str) -> StalePlanError:

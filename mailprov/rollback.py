@@ -171,13 +171,19 @@ def told(things: Mapping[Key, Item | None], sections: Mapping[str, str]) -> Mapp
         if text is None:
             continue
         if isinstance(item, accounts.Accounts):
-            table = rows.table(rows.answered(text, ":", None).reveal().values(), ":")
+            table = rows.table(_lines(text, ":"), ":")
             found[key] = replace(item, rows=table, digest=table.digest())
         elif isinstance(item, maps.Map):
-            found[key] = replace(item, rows=rows.table(rows.answered(text, " ", None).reveal().values(), " "))
+            found[key] = replace(item, rows=rows.table(_lines(text, " "), " "))
         elif isinstance(item, files.File):
             found[key] = files.closely(item, None, text)
     return found
+
+
+def _lines(text: str, separator: str) -> list[str]:
+    """All that stands in a table, also what is no row: its digest is of that, too."""
+    found = rows.answered(text, separator, None)
+    return [*found.rows.values(), *found.broken.values()]
 
 
 def differences(things: Mapping[Key, Item | None], sight: Sight) -> tuple[Difference, ...]:

@@ -58,8 +58,10 @@ def place(events: Iterable[Event]) -> Place:
         confirmed = confirmed or event.name == "confirmed"
         back = event.name in ("failed", "revert") or (event.name == "settle" and not confirmed)
         if event.name == "verdict":
-            ended = Place(_TRYING.get(event.text, Station.ENDED), now, reason=found.reason, verdict=event.text)
-            found = replace(ended, since=found.since) if found.station is ended.station else ended
+            station = _TRYING.get(event.text, Station.ENDED)
+            since = found.since if found.station is station else now
+            step = found.step if station is Station.INCOMPLETE else 0
+            found = Place(station, since, step, reason=found.reason, verdict=event.text)
         elif event.name == "says":
             found = replace(found, reason=event.text)
         elif event.name == "stuck":

@@ -53,7 +53,7 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
     _refuse_unusable(declared, sight)
     _refuse_closed_mail(spec, declared, sight, desired, answer.sections)
     differing = differences(desired, sight)
-    in_the_way = obstacles(differing)
+    in_the_way = obstacles(differing, sight.live)
     if in_the_way:
         cure = "mailprov replaces plain files only: move it away, then plan again"
         raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, cure=cure)

@@ -30,11 +30,14 @@ reload_dovecot() {
     return $status
 }
 
-# Dovecot 2.4 makes a folder for each service at its start only; at a reload a new service dies for want of it.
+# Dovecot 2.4 makes a folder for each process that others speak to, at its start only; at a reload, one of a protocol
+# that is new dies for want of it.
 service_folders() {
-    [ -d /run/dovecot/srv.auth ] || [ -d /run/dovecot/srv.config ] || [ -d /run/dovecot/srv.log ] || return 0
-    doveconf -a 2>/dev/null | awk '$1 == "service" && $3 == "{" { print $2 }' | while read -r name; do
-        [ -d "/run/dovecot/srv.$name" ] || install -d -m 700 "/run/dovecot/srv.$name"
+    [ -d /run/dovecot/srv.indexer-worker ] || return 0
+    for protocol in $(doveconf -h protocols 2>/dev/null); do
+        for name in "$protocol" "$protocol-login"; do
+            [ -d "/run/dovecot/srv.$name" ] || install -d -m 700 "/run/dovecot/srv.$name"
+        done
     done
 }
 

@@ -104,10 +104,11 @@ def _looked_into(item: Service, sections: Mapping[str, str]) -> Service:
     """With what it listens on, and whether it has read its configuration."""
     lines = sections.get("daemons", "").splitlines()
     pid = next((line.rpartition(" ")[2] for line in lines if line.startswith(f"pid {item.name} ")), "")
-    listening = [line.split() for line in sections.get("listeners", "").splitlines() if line.startswith("LISTEN ")]
+    rows = [line.split() for line in sections.get("listeners", "").splitlines()]
+    listening = [row for row in rows if len(row) > 5 and row[0] == "LISTEN" and row[5].startswith("users:")]
     if not pid or not listening:
-        return item
-    open_ = [row[3].rpartition(":") for row in listening if len(row) > 5 and f",pid={pid}," in row[5]]
+        return item  # where nobody says whose a socket is, nothing is known of it
+    open_ = [row[3].rpartition(":") for row in listening if f",pid={pid}," in row[5]]
     numbers = [(address, int(port)) for address, _, port in open_ if re.fullmatch("[0-9]{1,5}", port)]
     local = {port for address, port in numbers if address.startswith(_LOOPBACK)}
     public = {port for address, port in numbers if not address.startswith(_LOOPBACK)}

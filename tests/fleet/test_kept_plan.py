@@ -268,10 +268,26 @@ def test_what_the_host_moved(changing: Fleet, capsys: pytest.CaptureFixture[str]
 
 def test_a_plan_that_lies_of_what_did_not_move(changing: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     document = kept(changing)
-    document["hosts"][0]["dangers"] = []
+    host = document["hosts"][0]
+    host["dangers"] = []
+    host["effects"]["postfix"] = "RESTART"
+    host["changes"][1]["summary"] = "remove"
     said = refused(changing, written(document, renewed=True), capsys)
-    assert "the plan says something else than the declaration and the host give" in said
-    assert "other consents" in said
+    assert "the declaration and the host give another plan than the one that was kept" in said
+    name = " ".join(host["changes"][1]["key"])
+    assert f"other changes: {name}; other consents; other effects on services" in said
+
+
+def test_what_apt_would_bring_along_by_now(changing: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of the declaration moved, nor of the host: the archive has a newer Dovecot."""
+    version = "1:2.3.21+dfsg1-1"
+    newer = dict.fromkeys(("dovecot-core", "dovecot-imapd", "dovecot-pop3d"), version)
+    changing.hosts["h2"].edit("archive", newer)
+    assert changing.run("apply", "kept.json", *CONSENTS) == Exit.STALE
+    said = capsys.readouterr().err
+    assert "h2: the declaration and the host give another plan than the one that was kept" in said
+    assert "other changes: package dovecot-core" in said and "other consents; other effects on services" in said
+    assert changing.begun == []
 
 
 def test_a_host_that_was_declared_since(changing: Fleet, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,7 @@ def test_passwords_are_all_that_is_put_into_a_plan(tmp_path: Path) -> None:
         work.with_passwords(Survey(plan, b"", {}), other, other.hosts["mail1"])
     made = work.with_passwords(Survey(plan, b"", {}), spec, spec.hosts["mail1"]).plan
     assert planfile.claim(made, "", {}) == planfile.claim(plan, "", {})
+    assert [change.after for change in made.changes] == [change.after for change in plan.changes]
 
 
 @pytest.mark.parametrize(

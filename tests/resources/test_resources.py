@@ -206,6 +206,34 @@ def test_states_of_a_unit(unit: dict[str, str], wrapped: dict[str, str], expecte
     assert all(key.name != "postfix@-" for key in read)
 
 
+ACTIVE = "Id=dovecot.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n"
+LISTENING = (
+    'LISTEN 0 100 0.0.0.0:993 0.0.0.0:* users:(("imap-login",pid=70,fd=5),("dovecot",pid=7,fd=3))\n'
+    'LISTEN 0 100 [::]:993 [::]:* users:(("dovecot",pid=7,fd=4))\n'
+    'LISTEN 0 100 [::1]:143 [::]:* users:(("dovecot",pid=7,fd=5))\n'
+    'LISTEN 0 100 0.0.0.0:4190 0.0.0.0:* users:(("dovecot",pid=77,fd=5))\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("listeners", "daemons", "why"),
+    [
+        (LISTENING, "pid dovecot 7\n", ": it does not listen on 143"),
+        (LISTENING.replace("[::1]", "*"), "pid dovecot 7\n", ""),
+        (LISTENING.replace("=77", "=7"), "pid dovecot 7\n", ": it does not listen on 143; it listens on 4190"),
+        (LISTENING, "", ""),
+        (LISTENING.replace(" users", " timer"), "pid dovecot 7\n", ""),
+        ("", "pid dovecot 7\n", ""),
+    ],
+)
+def test_what_a_daemon_owes_for_where_it_listens(listeners: str, daemons: str, why: str) -> None:
+    """Only its own sockets count, not those of another program of that name."""
+    sections = {"services": ACTIVE, "listeners": listeners, "daemons": daemons}
+    [live] = services.read(sections).values()
+    found = services.behind(Service("dovecot", ports=frozenset({143, 993})), live, read_again=False)
+    assert (found.why if found else "") == why
+
+
 def test_half_installed_packages_are_missing() -> None:
     text = "ii |dovecot-core|1\nrc |postfix|1\niU |nftables|1\nun |x|\nhi |openssl|1\n"
     assert [key.name for key in packages.read({"packages": text})] == ["dovecot-core"]

@@ -92,6 +92,8 @@ def test_why_everything_is_put_back() -> None:
 def test_a_host_that_goes_on_trying_does_so_since_the_first_time() -> None:
     found = place(journal(*MIXED, "verdict mixed", "stuck 2"))
     assert found.station is Station.INCOMPLETE
+    assert found.step == 2
+    assert place(journal(*MIXED[: MIXED.index("verdict mixed") + 1])).step == 2, "what is stuck is known at once"
     assert found.since == place(journal(*MIXED[: MIXED.index("verdict mixed") + 1])).since
 
 
