@@ -37,7 +37,7 @@ rehearse() {
 secluded() {
     mkdir -p /run/dovecot && mount -t tmpfs -o mode=755 tmpfs /run/dovecot &&
         mount -t tmpfs -o mode=755 tmpfs /var/spool/postfix && mount -t tmpfs -o mode=755 tmpfs /var/lib/postfix &&
-        mkdir -p /var/vmail && mount -t tmpfs -o mode=750 tmpfs /var/vmail && chown vmail:vmail /var/vmail &&
+        mkdir -p /var/vmail && mount -t tmpfs -o mode=750 tmpfs /var/vmail && { chown vmail:vmail /var/vmail || :; } &&
         chown postfix:postfix /var/lib/postfix && { postfix check || :; } # it makes the folders of its spool
 }
 
@@ -81,6 +81,7 @@ no_dovecot() {
 start_postfix() { /usr/lib/postfix/sbin/master -w; }
 
 canary() {
+    chown vmail:vmail /var/vmail || return 1
     [ ! -f /etc/dovecot/mailprov/verify ] || echo 'canary@canary.invalid:{PLAIN}canary:::managed:::' >/etc/dovecot/mailprov/verify
     own_log /etc/dovecot/dovecot.conf && own_log /etc/postfix/main.cf &&
         { if [ -n "$OLD_DOVECOT" ]; then service_folders; kill -HUP "$OLD_DOVECOT"; else start_dovecot; fi; } &&

@@ -74,7 +74,7 @@ def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit
     if len(chosen) == 1 and how.executor == THREADS:
         results = [_alone(spec, chosen[0], claims, how, handing)]
     else:
-        runner = Runner(file, how.executor, where.path, spec=spec)
+        runner = Runner(file, how.executor, where.path, spec=spec, to_the_letter=claims is not None)
         with runner.heard.interruptible():
             results = _fleet(runner, chosen, claims, how, handing)
     handing.settle(results)

@@ -48,6 +48,8 @@ class Runner:
     spec: Spec = field(repr=False, kw_only=True)
     heard: Heard = field(default_factory=Heard, repr=False, kw_only=True)
     """what the hosts say that are changed from here; of those that a worker elsewhere changes, nothing"""
+    to_the_letter: bool = field(default=False, kw_only=True)
+    """a plan that was kept is carried out just as it is, or not at all"""
 
     def look(self, chosen: Sequence[HostSpec]) -> list[Look | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
@@ -65,8 +67,8 @@ class Runner:
         """
         if self.heard.stopped:
             return [_interrupted(declared.name) for declared in chosen]
-        there = partial(_change_there, str(self.handout.resolve()))
-        here = partial(work.change, heard=self.heard)
+        there = partial(_change_there, str(self.handout.resolve()), self.to_the_letter)
+        here = partial(work.change, heard=self.heard, to_the_letter=self.to_the_letter)
         calls = [(declared, claims[declared.name]) for declared in chosen]
         with self._begun(there, here, calls, CHANGES) as futures:
             try:
@@ -207,8 +209,9 @@ def _look_there(file: str, name: str) -> Look | MailprovError:
     return found if isinstance(found, MailprovError) else Look(told(found.plan), found.claim)
 
 
-def _change_there(handout: str, file: str, name: str, claim: Claim) -> Result:
-    return work.change(*_read(file, name), claim, partial(_supplied, Folder(Path(handout))))
+def _change_there(handout: str, to_the_letter: bool, file: str, name: str, claim: Claim) -> Result:
+    supply = partial(_supplied, Folder(Path(handout)))
+    return work.change(*_read(file, name), claim, supply, to_the_letter=to_the_letter)
 
 
 def _supplied(folder: Folder, spec: Spec, plan: Plan) -> Spec:

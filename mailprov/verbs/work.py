@@ -47,12 +47,17 @@ def looked(found: Survey, host: Host) -> Look:
 
 
 def change(
-    spec: Spec, declared: HostSpec, kept: Claim, supply: Supply | None = None, heard: Heard | None = None
+    spec: Spec,
+    declared: HostSpec,
+    kept: Claim,
+    supply: Supply | None = None,
+    heard: Heard | None = None,
+    to_the_letter: bool = False,
 ) -> Result:
     """Look at one host again, carry out its plan if that is the one that was agreed to, and say what became of it.
 
     `heard` gets to know what the host says meanwhile. A host that is as declared by now is unchanged: what was cut off
-    elsewhere can be run again.
+    elsewhere can be run again. `to_the_letter`: only what `kept` says is done, also where the host was settled first.
     """
     from mailprov.verbs.transact import transact
 
@@ -74,7 +79,7 @@ def change(
                 if again.plan.empty:
                     return _unchanged(declared.name, begun, told=True)
                 # What was cut off there has been settled: nothing is done now that was not agreed to.
-                if not error.settled or not {*again.plan.dangers} <= {*found.plan.dangers}:
+                if to_the_letter or not error.settled or not {*again.plan.dangers} <= {*found.plan.dangers}:
                     raise
                 transact(again, spec, declared, host, tell, heard)
     except MailprovError as error:

@@ -178,13 +178,13 @@ def test_a_worker_elsewhere_finds_the_passwords_in_the_folder(tmp_path: Path, mo
     made = Handing(folder).supply(spec, [plan]).users[0].password.plaintext
     seen: list[Spec] = []
 
-    def change(spec: Spec, declared: HostSpec, kept: planfile.Claim, supply: work.Supply) -> Result:
+    def change(spec: Spec, declared: HostSpec, kept: planfile.Claim, supply: work.Supply, **_: object) -> Result:
         seen.append(supply(spec, plan))
         return Result("mail1", Verdict.APPLIED)
 
     monkeypatch.setattr(work, "change", change)
     monkeypatch.setenv("BOB_INITIAL", "x")
-    runner._change_there(str(folder.path), str(tmp_path / "mail.yaml"), "mail1", planfile.claim(plan, "", {}))
+    runner._change_there(str(folder.path), False, str(tmp_path / "mail.yaml"), "mail1", planfile.claim(plan, "", {}))
     assert seen[0].users[0].password.plaintext == made is not None
 
 
