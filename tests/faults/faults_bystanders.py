@@ -62,6 +62,7 @@ def _edit(touched: bool) -> Act:
 
 
 def _immutable(case: Case) -> None:
+    case.unsure = True  # a file whose attributes were changed may look as if nobody had read it since
     if path := _managed(case, touched=True):
         _act(case, '[ ! -f "$1" ] || chattr +i "$1"', path)
 
@@ -106,7 +107,7 @@ def _dpkg(case: Case) -> None:
 def _certbot(case: Case) -> None:
     with suppress(LabError):  # where nothing can be written
         case.patient.acme(case.patient.certificates.b)
-        case.renewed = case.patient.certificates.b
+        case.renewed, case.unsure = case.patient.certificates.b, True
         case.theirs.append("certificate .*")
         case.lasting.append("certificate .*")
 

@@ -258,7 +258,7 @@ def _judged(case: Case, known: Known, status: int, said: str, well: bool, last: 
     if declared and not case.down:
         problems.extend(patient.serves(declared, "any" if case.renewed else None))
     _honest(case, state, problems)
-    if declared and state != "mixed" and not case.renewed:
+    if declared and state != "mixed" and not case.unsure:
         # What somebody else has changed is no change of ours: it is shown.
         same = _managed(found) == _managed(known.old if state == "old" else known.new)
         left, what = patient.here(declared, "plan", "--detailed-exitcode")
