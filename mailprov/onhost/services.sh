@@ -157,6 +157,12 @@ note_running() {
     for name in mailprov-recover mailprov-firewall dovecot postfix; do ! running "$name" || echo "$name"; done >"$T/up" && sync -- "$T/up"
 }
 
+# Before packages, and before files: a service that somebody stops in between is started again with what runs.
+note_ports() {
+    touch "$T/ports"
+    ports | sort -u - "$T/ports" >"$T/ports.new" && sync -- "$T/ports.new" && mv -- "$T/ports.new" "$T/ports"
+}
+
 wake() {
     [ -f "$T/up" ] || return 0
     while read -r name; do

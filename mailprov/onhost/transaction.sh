@@ -151,7 +151,7 @@ disarm() {
 }
 
 begin() {
-    run reserve && note_running && run arm && opened && journal begin
+    run reserve && note_running && note_ports && run arm && opened && journal begin
 }
 
 opened() {
@@ -165,7 +165,7 @@ prepare() {
     each act $PREPARE && each stage $STAGED || return 1
     [ -z "$VALIDATE" ] || { journal validate && run unshare --mount --net --pid --fork --kill-child --mount-proc sh "$T/run" "$T" rehearse; } ||
         { journal 'failed validate'; return 1; }
-    ports >"$T/ports" && served >"$T/served" && sync -- "$T/ports" "$T/served" && journal commit
+    note_ports && served >"$T/served" && sync -- "$T/served" && journal commit
 }
 
 # The controller confirms over a new connection, having looked at the host as a client; otherwise it is taken back.

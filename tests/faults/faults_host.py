@@ -146,7 +146,13 @@ class Patient:
         return subprocess.Popen(
             [sys.executable, str(RUNNER), *arguments],
             cwd=self.folder,
-            env={**os.environ, **_ENVIRONMENT, "HOME": str(self.folder), "MAILPROV_TEST": json.dumps(options)},
+            env={
+                **os.environ,
+                **_ENVIRONMENT,
+                "HOME": str(self.folder),
+                "MAILPROV_TEST": json.dumps(options),
+                "PYTHONPATH": str(Path(cli.__file__).parents[2]),  # the very code that is tested here
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -25,7 +25,7 @@ _TURNS = 1.2
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial: on a host that was led along `past`, from its last declaration to `after`, by `verb`.
+    """One trial: on a host that was led along `past`, from `base` to its last declaration, to `after` by `verb`.
 
     `strikes`: the fault, and a bystander before it; of each, where between an apply's beginning (0) and end (1), and
     whether that is at an event of the journal. `fresh`: the host is a new one.
@@ -58,7 +58,7 @@ class Trial:
             self.seed,
             self.before,
             self.after,
-            ("acme_client",),
+            ("acme_client", "base"),
             self.verb,
             taken=opened[0] if opened else 0,
             renews=bool(brought) and brought != self.before["tls"].get("certificate"),

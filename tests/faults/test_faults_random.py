@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,10 +39,14 @@ def _pair(ward: Ward, trial: Trial) -> Iterator[tuple[Patient, Patient]]:
     """Two hosts in the trial's old state."""
     begins = layer(ward, trial.release, trial.scenario())
     pair = (ward.admit(begins), ward.admit(begins))
+
+    def lead(patient: Patient) -> None:
+        for declared in trial.past[1:]:
+            patient.converge(declared)
+
     try:
-        for patient in pair:
-            for declared in trial.past:
-                patient.converge(declared)
+        with ThreadPoolExecutor(len(pair)) as both:
+            list(both.map(lead, pair))
         yield pair
     finally:
         for patient in pair:
