@@ -1,10 +1,12 @@
 # The commands that developers and CI share. `make` alone lists them.
 PYTEST_WORKERS ?= 3
 
-.PHONY: help demo test faults lint format docs bench clean
+N ?= 300
+
+.PHONY: help demo test faults faults-random lint format docs bench clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## install what is missing, then provision and verify a disposable Debian host (as root)
 	script/setup
@@ -16,9 +18,14 @@ test: ## install what is missing, then run every test and every check (as root)
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup --durations 10
 	script/lint
 
-faults: ## break an apply at every step on real hosts; takes hours, and writes docs/fault-matrix.md
+faults: ## break applies and rollbacks at every step on real hosts; an hour, and writes docs/fault-matrix.md
 	script/setup --test
 	MAILPROV_FAULTS=$${MAILPROV_FAULTS:-all} .venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/faults
+
+faults-random: ## N=300 trials drawn by chance, fault and moment included; 100 or more write docs/faults-random.md
+	script/setup --test
+	MAILPROV_FAULTS_TRIALS=$(N) MAILPROV_FAULTS_SEED=$${MAILPROV_FAULTS_SEED:-$$(date +%s)} \
+		.venv/bin/pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/faults/test_faults_random.py
 
 lint: ## ruff, mypy --strict, shellcheck
 	script/lint

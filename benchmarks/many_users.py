@@ -23,7 +23,7 @@ from typing import Any
 from staff_list import DECLARED, staff_list
 
 from mailprov import spec
-from mailprov.manifest import head
+from mailprov.manifest import Manifest, head
 from mailprov.model import Facts, Item, Plan, State
 from mailprov.passwords import initial_hash
 from mailprov.plan import Sight, closer_questions, differences, plan, prints, steps
@@ -53,14 +53,17 @@ def trial(file: Path) -> dict[str, tuple[float, float]]:
     host = next(iter(declared.hosts.values()))
     measured("compile the templates", prepare)
     desired = measured("make the desired state", mailhost.desired, declared, host, FACTS, initial_hash)
-    sight = Sight(FACTS, seen(desired), None, "")
+    made = {key: "1" * 64 for key, item in desired.items() if isinstance(item, Map)}
+    sight = Sight(FACTS, seen(desired), Manifest("transaction", prints(desired), made), "")
     compared = measured("compare: all as declared", compare, sight, desired, "")
     expect(not compared.changes, f"the host is as declared ({', '.join(str(c.key) for c in compared.changes)})")
     there = replace(accounts(desired), digest="0" * 64, rows=None, initial=None)
-    moved = Sight(FACTS, {**sight.live, there.key: there}, None, "")
+    moved = Sight(FACTS, {**sight.live, there.key: there}, sight.manifest, "")
     shown = told(accounts(mailhost.desired(declared, host, FACTS, initial_hash)))
     made = measured("compare: one account differs", compare, moved, desired, shown)
-    expect([change.detail for change in made.changes] == [(f"~ {CHANGED}",)], "one account differs")
+    expect(
+        [change.detail for change in made.changes] == [(f"~ {CHANGED}  quota 1 byte → 1 GiB",)], "one account differs"
+    )
     measured("its steps", steps, made)
     return found
 
@@ -97,7 +100,7 @@ def compare(sight: Sight, desired: State, shown: str) -> Plan:
     differing = differences(desired, sight)
     closer_questions(differing)
     found = plan("mail.example.com", sight, desired, differing, {"closer0": shown} if shown else {})
-    head(desired, "transaction")
+    head("transaction", prints(desired), {})
     prints(sight.live)
     return found
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from mailprov import probe, transaction
-from mailprov.errors import HostError, LockedError, MailprovError, RevertedError, StalePlanError, UndecidedError
+from mailprov import manifest, probe, transaction
+from mailprov.errors import (
+    HostError,
+    LockedError,
+    MailprovError,
+    MovedError,
+    RevertedError,
+    StalePlanError,
+    UndecidedError,
+)
 from mailprov.host import Host
 from mailprov.model import Key
-from mailprov.plan import live, prints
+from mailprov.plan import Sight, differences, live, prints
+from mailprov.planfile import stale
 from mailprov.transaction import Event, OnEvent, Outcome, Work
 
 QUIET_SECONDS = 900.0
@@ -24,8 +33,8 @@ def apply(
     `confirm` is called when the host waits for its confirmation, with the fingerprint of the certificate that it keeps;
     it answers with `answer`, over a new connection.
 
-    Raises StalePlanError, LockedError, RevertedError (put back), or HostError (nothing that is served was touched, or
-    the host said no verdict).
+    Raises StalePlanError, LockedError, RevertedError (put back), HostError (nothing that is served was touched, or the
+    host said no verdict), or MovedError (all is done, and somebody else has changed something of it meanwhile).
     """
     events: list[Event] = []
 
@@ -42,10 +51,26 @@ def apply(
     completed = host.run(argv, stdin=transaction.bundle(work), timeout=QUIET_SECONDS, on_line=follow)
     outcome = transaction.outcome(events, work.steps)
     if outcome.verdict == "stale":
-        raise _stale(seen, completed.stdout, host.name)
+        raise _stale(seen, completed.stdout, host.name, settled=any(event.name == "settling" for event in events))
     if outcome.verdict != "applied":
         raise _error(outcome, host.name, completed.stderr.decode("utf-8", "replace").strip()[:400])
+    _refuse_moved(work, completed.stdout, host.name)
     return outcome
+
+
+def _refuse_moved(work: Work, stdout: bytes, where: str) -> None:
+    """Raises MovedError where the host is not what was meant, although every step was done and confirmed."""
+    sections = probe.decode(stdout.decode("utf-8", "replace").split("\n"))
+    stable = {name: text for name, text in sections.items() if name in probe.STABLE}
+    sight = Sight(work.plan.facts, live(stable), manifest.parse(sections.get("manifest", "")), "")
+    moved = [str(found.key) for found in differences(work.plan.desired, sight) if found.after is not None]
+    if sight.manifest is not None and moved:
+        raise MovedError(
+            "applied and confirmed, but somebody else was at work, too",
+            where=where,
+            why=f"not as it was put there: {', '.join(moved)}",
+            cure="look at `mailprov plan`: it shows this as drift",
+        )
 
 
 def answer(host: Host, transaction_id: str, refusal: str = "") -> None:
@@ -64,21 +89,12 @@ def answer(host: Host, transaction_id: str, refusal: str = "") -> None:
         )
 
 
-def _stale(seen: Mapping[Key, str], stdout: bytes, where: str) -> StalePlanError:
+def _stale(seen: Mapping[Key, str], stdout: bytes, where: str, *, settled: bool) -> StalePlanError:
     """What moved: the host's answer now, against the one that the plan was made from."""
     lines = filter(probe.stable, stdout.decode("utf-8", "replace").split("\n"))
-    return stale(seen, prints(live(probe.decode(lines))), where)
-
-
-def stale(seen: Mapping[Key, str], now: Mapping[Key, str], where: str) -> StalePlanError:
-    """The error that names what moved on a host between two looks, given the fingerprints of all that each saw."""
-    moved = [str(key) for key in sorted({*seen, *now}) if seen.get(key) != now.get(key)]
-    return StalePlanError(
-        "the host changed after it was looked at; nothing was touched",
-        where=where,
-        why=f"moved: {', '.join(moved) or 'something that is not shown'}",
-        cure="look at the plan again",
-    )
+    error = stale(seen, prints(live(probe.decode(lines))), where)
+    error.settled = settled
+    return error
 
 
 def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:

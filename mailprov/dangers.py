@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from mailprov import probe
-from mailprov.model import Change, Danger, Effect, HostSpec, Key
+from mailprov.model import Change, Danger, Effect, Key
 from mailprov.resources import accounts, packages, rows, services
 
 SHARE = 0.3
@@ -23,21 +23,22 @@ FLAGS: Mapping[str, str] = {
 
 
 def dangers(
-    declared: HostSpec, changes: Sequence[Change], sections: Mapping[str, str], usage: Mapping[str, int]
+    ports: Set[int], changes: Sequence[Change], sections: Mapping[str, str], usage: Mapping[str, int]
 ) -> tuple[Danger, ...]:
     """Everything in `changes` that wants a consent.
 
-    `sections` is the host's answer, `usage` the bytes used by each account whose quota would shrink.
+    `ports` are those that shall be open, `sections` is the host's answer, `usage` the bytes used by each account whose
+    quota would shrink.
     """
     found: list[Danger] = []
     for change in changes:
-        if change.key.kind == accounts.KIND and isinstance(change.before, accounts.Accounts):
-            found.extend(_accounts(change, len(change.before.rows.reveal()) if change.before.rows else 0))
+        if isinstance(change.delta, rows.RowsChange) and isinstance(change.before, accounts.Accounts):
+            found.extend(_accounts(change.delta, change.key.name))
             found.extend(_quotas(change, usage))
             found.extend(_expiry(change.before, change.after))
     open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
     public = {port for address, port in open_now if not address.startswith(("127.", "[::1]"))}
-    closing = sorted(public - {port for _, _, port in declared.services.ports()})
+    closing = sorted(public - ports)
     if closing:
         found.append(Danger("closing", f"closes port{_s(closing)} {', '.join(map(str, closing))}"))
     return (*found, *_restarts(changes, sections))
@@ -65,12 +66,17 @@ def _cause(change: Change) -> str:
     return change.summary if change.key.kind == services.KIND else str(change.key)
 
 
-def _accounts(change: Change, before: int) -> list[Danger]:
-    removed = [line[2:] for line in change.detail if line.startswith("- ") and "@" in line]
-    touched = len(removed) + sum(line.startswith("~ ") for line in change.detail)
+def _accounts(delta: rows.RowsChange, path: str) -> list[Danger]:
     found = []
-    if removed:
-        found.append(Danger("removals", f"closes {len(removed):,} account{_s(removed)}: {rows.some(removed)}"))
+    if delta.removed:
+        count = f"{len(delta.removed):,} account{_s(delta.removed)}"
+        found.append(Danger("removals", f"closes {count}: {rows.some(delta.removed)}"))
+    if delta.unclear:
+        lines = f"{len(delta.unclear):,} line{_s(delta.unclear)}"
+        numbers = rows.some([str(number) for number in delta.unclear])
+        found.append(Danger("removals", f"drops {lines} that Dovecot may read as accounts: {numbers} of {path}"))
+    touched = len(delta.removed) + len(delta.changed) + len(delta.unclear)
+    before = delta.total - len(delta.added) + len(delta.unclear)
     if touched >= LEAST and touched > SHARE * before:
         found.append(Danger("many", f"touches {touched:,} of {before:,} accounts"))
     return found

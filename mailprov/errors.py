@@ -2,9 +2,12 @@
 
 MailprovError                 exit 1
 ├── SpecError                 exit 3   the YAML is invalid (holds every complaint, each with its place)
+├── KeptPlanError             exit 3   a file that should hold a kept plan does not, or not as it was written
 ├── ConnectError              exit 1   no session with the host (name, route, key, host key, sudo)
 ├── HostError                 exit 1   the host answered, but not as a Debian mail host would
-├── StalePlanError            exit 4   the host moved between plan and apply; nothing was touched
+├── InterruptionError         exit 1   Ctrl-C or SIGTERM during an apply: says what each host does now
+├── StalePlanError            exit 4   the plan is not what declaration and host give now; nothing was touched
+├── MovedError                exit 9   applied and confirmed, and changed by somebody else meanwhile
 ├── ConsentError              exit 5   the plan is unsafe without an explicit consent
 ├── RevertedError             exit 6   applied, found wanting, and put back
 ├── LockedError               exit 8   another apply holds the host's lock
@@ -95,6 +98,12 @@ class SpecError(MailprovError):
         return "\n".join([*map(str, self.complaints), self.what])
 
 
+class KeptPlanError(MailprovError):
+    """A file is no kept plan of this version, or not to the letter as it was written."""
+
+    exit = Exit.INVALID
+
+
 class ConnectError(MailprovError):
     """No usable session with the host could be made."""
 
@@ -107,10 +116,24 @@ class UndecidedError(HostError):
     """The work was handed over, and the host has not said how it ended, or has not ended it yet."""
 
 
+class InterruptionError(MailprovError):
+    """Somebody interrupted this program; `what` says what each host does that was at work."""
+
+
 class StalePlanError(MailprovError):
-    """The host is no longer what the plan was made from; nothing was touched."""
+    """The plan is not what the declaration and the host give now; nothing was touched.
+
+    `settled`: because an apply that was cut off has been settled first.
+    """
 
     exit = Exit.STALE
+    settled = False
+
+
+class MovedError(MailprovError):
+    """What was asked for was done and confirmed; by now somebody else has changed some of it."""
+
+    exit = Exit.UNVERIFIED
 
 
 class ConsentError(MailprovError):

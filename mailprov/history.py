@@ -32,19 +32,24 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """What is going on: who holds the lock, the transaction that is open and its last event, the last that ended."""
+    """What is going on: who holds the lock, the transaction that is open, the last that ended.
+
+    `events` are lines of the open one's journal: the last of each name, in their order.
+    """
 
     holder: str = ""
     open: str = ""
-    event: str = ""
+    events: tuple[str, ...] = ()
     last: Entry | None = None
 
 
 def transactions(sections: Mapping[str, str]) -> Transactions:
     """The answer to the `transactions` question."""
-    said = dict(line.partition(" ")[::2] for line in sections.get("transactions", "").splitlines())
+    pairs = [line.partition(" ")[::2] for line in sections.get("transactions", "").splitlines()]
+    said = dict(pairs)
     last = _entry(said.get("last", "").partition(" ")[2])
-    return Transactions(said.get("locked", ""), said.get("open", ""), said.get("event", ""), last)
+    events = tuple(text for name, text in pairs if name == "event")
+    return Transactions(said.get("locked", ""), said.get("open", ""), events, last)
 
 
 def history(text: str) -> History:

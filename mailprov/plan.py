@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mailprov.errors import StalePlanError
 from mailprov.manifest import Manifest
-from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step
+from mailprov.model import Action, Change, Effect, Facts, Item, Key, Plan, Question, Reason, State, Step, Words
 from mailprov.resources import (
     Closer,
     Resource,
@@ -22,6 +23,7 @@ from mailprov.resources import (
     services,
     system_users,
 )
+from mailprov.resources.rows import RowsChange
 
 ORDER: tuple[Resource[Any], ...] = (
     packages,
@@ -88,13 +90,13 @@ def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
     """Everything that differs, in the order of application."""
     result: list[Difference] = []
     found, manifest = sight.live, sight.manifest
-    applied = live(manifest.sections) if manifest else {}
+    told = made(manifest)
     for resource in ORDER:
         for key, after in desired.items():
             before = found.get(key)
-            if key.kind != resource.KIND or (before is not None and resource.same(after, before, applied.get(key))):
+            if key.kind != resource.KIND or (before is not None and resource.same(after, before, told.get(key, ""))):
                 continue
-            result.append(Difference(key, before, after, _reason(before, after, applied.get(key), manifest)))
+            result.append(Difference(key, before, after, reason(before, after, told.get(key, ""), manifest)))
         result.extend(
             Difference(key, found[key], None, Reason.PENDING)
             for key in _former(desired, manifest)
@@ -163,14 +165,27 @@ def _in_the_way(before: Item | None, after: Item | None, there: State) -> tuple[
     return () if right else ((before.path, before.type),)
 
 
-def _reason(before: Item | None, after: Item, then: Item | None, manifest: Manifest | None) -> Reason:
+def made(manifest: Manifest | None) -> Mapping[Key, str]:
+    """What the host made at the last apply; a manifest of the former form tells it by what was there just after it."""
+    if manifest is None:
+        return {}
+    then = live(manifest.sections)
+    return {key: kind(key).made(item) for key, item in then.items()} | dict(manifest.made)
+
+
+def kind(key: Key) -> Resource[Any]:
+    """What manages a thing of this name."""
+    return next(resource for resource in ORDER if key.kind == resource.KIND)
+
+
+def reason(before: Item | None, after: Item, made: str, manifest: Manifest | None) -> Reason:
     """Who moved since the last apply: the declaration, the host, or both."""
     if manifest is None or after.key not in manifest.desired:
         return Reason.PENDING
-    moved = (before.fingerprint if before else "") != (then.fingerprint if then else "")
-    asked = after.fingerprint != manifest.desired[after.key]
+    asked = manifest.desired[after.key]
+    moved = before is None or kind(after.key).moved(before, asked, made)
     if moved:
-        return Reason.BOTH if asked else Reason.DRIFT
+        return Reason.BOTH if after.fingerprint != asked else Reason.DRIFT
     return Reason.PENDING
 
 
@@ -217,7 +232,7 @@ def plan(
     warnings = (*warnings, *filter(None, [packages.untold(apt, missing) if missing else ""]))
     changes: list[Change] = []
     for place, difference in enumerate(found):
-        resource = next(resource for resource in ORDER if difference.key.kind == resource.KIND)
+        resource = kind(difference.key)
         before, after = _known(difference), difference.after
         if isinstance(after, packages.Package):
             after = replace(after, version=versions.get(after.name, ("", ""))[1])
@@ -225,11 +240,10 @@ def plan(
         if text is not None:
             before = CLOSER[difference.key.kind].closely(before, after, text)
         action = Action.REMOVE if after is None else Action.CREATE if before is None else Action.UPDATE
-        summary, detail = resource.describe(before, after)
-        effects = resource.effects(before, after)
+        delta, effects = resource.delta(before, after), resource.effects(before, after)
         if isinstance(after, packages.Package) and place == 0:
-            detail = further
-        changes.append(Change(difference.key, action, difference.reason, before, after, summary, detail, effects))
+            delta = Words(delta.summary, further)
+        changes.append(Change(difference.key, action, difference.reason, before, after, delta, effects))
     changes[len(missing) : len(missing)] = upgraded
     return Plan(
         host,
@@ -240,6 +254,7 @@ def plan(
         tuple(warnings),
         sight.digest,
         managed(desired),
+        made={key: value for key, value in made(sight.manifest).items() if key in desired and value},
     )
 
 
@@ -249,14 +264,38 @@ def _effects(changes: Sequence[Change], desired: State, found: State) -> Mapping
     for change in changes:
         for name, effect in change.effects.items():
             strongest[name] = max(effect, strongest.get(name, Effect.NONE))
-    for name in strongest:
+    wanted = {key.name for key, item in desired.items() if isinstance(item, services.Service) and item.active}
+    for name in strongest.keys() & wanted:
         service = found.get(Key(services.KIND, name))
-        wanted = Key(services.KIND, name) in desired
-        if wanted and not (isinstance(service, services.Service) and service.active):
+        if not (isinstance(service, services.Service) and service.active):
             strongest[name] = Effect.START
-    return {
-        name: effect for name, effect in strongest.items() if name == "systemd" or Key(services.KIND, name) in desired
-    }
+    return {name: effect for name, effect in strongest.items() if name == "systemd" or name in wanted}
+
+
+def supplied(plan: Plan, desired: State) -> Plan:
+    """The plan with a desired state that asks for just the same, and holds more: passwords that are known by now.
+
+    Raises StalePlanError where it asks for anything else.
+    """
+    if prints(desired) != prints(plan.desired):
+        what = "the declaration changed since the plan was made; nothing was touched"
+        raise StalePlanError(what, where=plan.host, cure="plan again")
+    changes = tuple(replace(change, after=desired.get(change.key)) for change in plan.changes)
+    return replace(plan, changes=changes, desired=desired)
+
+
+def told(plan: Plan) -> Plan:
+    """The plan as it is shown and counted, without what the declaration and the host hold: to tell it elsewhere."""
+    changes = (
+        replace(
+            change,
+            before=None,
+            after=None,
+            delta=change.delta if isinstance(change.delta, RowsChange) else Words(change.summary, change.detail),
+        )
+        for change in plan.changes
+    )
+    return replace(plan, changes=tuple(changes), desired={})
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:
@@ -269,14 +308,15 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         made.extend(resource.steps([change for change in plan.changes if change.key.kind == resource.KIND]))
     owed = _still_owed(plan)
     made = [*services.debts(owed), *made, *services.activation(owed)]
-    return tuple(sorted(made, key=lambda step: step.phase))
+    # What else is removed may be in a folder that is.
+    return tuple(sorted(made, key=lambda step: (step.phase, step.do[0] == "drop_folder")))
 
 
 def _still_owed(plan: Plan) -> Mapping[str, Effect]:
     """What each service needs once packages are installed: one that apt upgraded has been restarted right after it."""
     later: dict[str, Effect] = {}
     for change in plan.changes:
-        if change.key.kind != packages.KIND:
+        if change.key.kind != packages.KIND or change.action is Action.CREATE:
             for name, effect in change.effects.items():
                 later[name] = max(effect, later.get(name, Effect.NONE))
     return {

@@ -1,6 +1,7 @@
-"""A plan that is kept: what was looked at, and what was seen, so that an apply does just that or refuses.
+"""A plan that is kept: a claim of what an apply would do (pure).
 
-No secret is in it. What an apply needs is taken from the declaration again and checked against the plan's digests.
+It is compared with the plan that the declaration and the host give when it is applied, and is never a source of what
+is done: nothing in it reaches a host, a path or a decision. No secret is in it, and nothing that moves with time.
 """
 
 from __future__ import annotations
@@ -8,76 +9,207 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mailprov import __version__
-from mailprov.errors import MailprovError, StalePlanError
-from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason, State
-from mailprov.plan import managed
+from mailprov.errors import KeptPlanError, StalePlanError
+from mailprov.model import Change, Key, Plan
+from mailprov.plan import prints
+from mailprov.resources.rows import some
 
-FORMAT = "mailprov-plan 2"
+FORMAT = "mailprov-plan 3"
+
+LIMIT = 64 << 20
+"""bytes of a kept plan: three thousand hosts and more"""
+
+MARKS = 2 << 20
+"""commas and brackets in it, by whose number reading it takes memory: as many hosts"""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One host's part of a kept plan.
+class Claim:
+    """What a plan says of one host, every word of which is compared.
 
-    `identity` is the host's key fingerprint; `asked` and `seen` are the fingerprints of every desired and live thing.
+    `identity` is the host's key fingerprint, `machine` its machine-id, `digest` that of its answer; `asked` and `seen`
+    are the fingerprints of every desired and live thing. Where they differ, they tell what moved.
     """
 
-    plan: Plan
+    host: str
     identity: str
+    machine: str
+    digest: str
+    effects: Mapping[str, str]
+    dangers: tuple[Mapping[str, str], ...]
+    changes: tuple[Mapping[str, Any], ...]
     asked: Mapping[Key, str]
     seen: Mapping[Key, str]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """A kept plan: the declaration's path, and each host's part. `partial`: some declared hosts were left out."""
+    """A kept plan: each host's claim. `partial`: some declared hosts were left out."""
 
-    declaration: str
     partial: bool
-    hosts: tuple[Kept, ...]
+    hosts: tuple[Claim, ...]
 
 
-def dump(declaration: str, partial: bool, hosts: Sequence[Kept]) -> str:
-    """The plan as JSON text, sealed with the SHA-256 of all of it."""
+def claim(plan: Plan, identity: str, seen: Mapping[Key, str]) -> Claim:
+    """What `plan` says of its host, whose key is `identity`, and on which `seen` was found."""
+    return Claim(
+        plan.host,
+        identity,
+        plan.facts.machine_id,
+        plan.digest,
+        {name: effect.name for name, effect in plan.effects.items()},
+        tuple({"flag": danger.flag, "text": danger.text} for danger in plan.dangers),
+        tuple(map(_change, plan.changes)),
+        prints(plan.desired),
+        seen,
+    )
+
+
+def _change(change: Change) -> Mapping[str, Any]:
+    """`detail` is a digest: it may name each of many accounts."""
+    return {
+        "key": list(change.key),
+        "action": change.action.name,
+        "reason": change.reason.name,
+        "summary": change.summary,
+        "detail": hashlib.sha256("\n".join(change.detail).encode("utf-8", "replace")).hexdigest(),
+        "effects": {name: effect.name for name, effect in change.effects.items()},
+    }
+
+
+# --- compared
+
+
+def require(kept: Claim, now: Claim) -> None:
+    """Whether the host's plan is `kept` now, too; or a host that it changes is as declared by now.
+
+    So a plan can be run again when it was cut off: where this returns, `now` is what was kept, or has no changes.
+    Raises StalePlanError, naming what moved.
+    """
+    if kept == now:
+        return
+    if (kept.identity, kept.machine) != (now.identity, now.machine):
+        why = f"it shows the key {now.identity or '(none)'}, the plan is for {plain(kept.identity) or '(none)'}"
+        if kept.identity == now.identity:
+            why = f"its machine-id is {now.machine}, the plan is for {plain(kept.machine)}"
+        what = "this is not the host that the plan was made for; nothing was touched"
+        raise StalePlanError(what, where=now.host, why=why, cure="plan again")
+    if kept.asked != now.asked:
+        what = "the declaration changed since the plan was made; nothing was touched"
+        raise StalePlanError(what, where=now.host, why=_moved(kept.asked, now.asked), cure="plan again")
+    if kept.changes and not now.changes and kept.digest != now.digest:
+        return
+    if kept.digest != now.digest or kept.seen != now.seen:
+        raise stale(kept.seen, now.seen, now.host)
+    pairs = (("changes", kept.changes, now.changes), ("consents", kept.dangers, now.dangers))
+    differing = [name for name, was, is_ in (*pairs, ("effects", kept.effects, now.effects)) if was != is_]
+    raise StalePlanError(
+        "the plan says something else than the declaration and the host give; nothing was touched",
+        where=now.host,
+        why=f"other {' and '.join(differing)}",
+        cure="plan again, and see who may write that file",
+    )
+
+
+def stale(seen: Mapping[Key, str], now: Mapping[Key, str], where: str) -> StalePlanError:
+    """The error that names what moved on a host between two looks, given the fingerprints of all that each saw."""
+    what = "the host changed after it was looked at; nothing was touched"
+    return StalePlanError(what, where=where, why=_moved(seen, now), cure="look at the plan again")
+
+
+def _moved(was: Mapping[Key, str], now: Mapping[Key, str]) -> str:
+    keys = [plain(str(key)) for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
+    return f"moved: {some(keys) or 'something that is not shown'}"
+
+
+def plain(text: str) -> str:
+    """A word of the file as one that can be shown: short, and on one line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:200])
+
+
+# --- kept
+
+
+def dump(partial: bool, hosts: Sequence[Claim]) -> str:
+    """The plan as JSON text, sealed with the SHA-256 of all of it: against damage, not against whoever may write it."""
     document = {
         "format": FORMAT,
         "mailprov": __version__,
-        "declaration": declaration,
         "partial": partial,
-        "hosts": [_dump(kept) for kept in hosts],
+        "hosts": [_dump(each) for each in sorted(hosts, key=lambda each: each.host)],
     }
-    return json.dumps(document | {"seal": _seal(document)}, indent=1, ensure_ascii=False) + "\n"
+    compact = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    sealed = document | {"seal": hashlib.sha256(compact.encode()).hexdigest()}
+    return json.dumps(sealed, indent=1, ensure_ascii=False) + "\n"
+
+
+def _dump(each: Claim) -> dict[str, Any]:
+    return {
+        "host": each.host,
+        "identity": each.identity,
+        "machine": each.machine,
+        "digest": each.digest,
+        "effects": each.effects,
+        "dangers": each.dangers,
+        "changes": each.changes,
+        "asked": [[*key, value] for key, value in sorted(each.asked.items())],
+        "seen": [[*key, value] for key, value in sorted(each.seen.items())],
+    }
+
+
+_PRINTS = [(str, str, str)]
+_EFFECTS = {str: str}
+_HOST = {
+    "host": str,
+    "identity": str,
+    "machine": str,
+    "digest": str,
+    "effects": _EFFECTS,
+    "dangers": [{"flag": str, "text": str}],
+    "changes": [
+        {"key": (str, str), "action": str, "reason": str, "summary": str, "detail": str, "effects": _EFFECTS},
+    ],
+    "asked": _PRINTS,
+    "seen": _PRINTS,
+}
+_FILE = {"format": str, "mailprov": str, "partial": bool, "hosts": [_HOST], "seal": str}
 
 
 def load(data: bytes, name: str) -> PlanFile:
     """The plan in `data`, read from the file `name`.
 
-    Raises MailprovError when it is not a plan of this version, or not as it was written.
+    Raises KeptPlanError when it is not a plan of this version, or not to the letter as it was written.
     """
-    try:
-        document = _document(data)
-        if document.get("format") != FORMAT:
-            cure = "make one with `mailprov plan --out`; a declaration is given with -f: `mailprov apply -f mail.yaml`"
-            raise MailprovError("this is not a plan, or only a part of one", where=name, cure=cure)
-        if document["mailprov"] != __version__:
-            why = f"mailprov {document['mailprov']} made it, this is {__version__}"
-            raise MailprovError("the plan is another version's", where=name, why=why, cure="plan again")
-        if document.pop("seal", "") != _seal(document):
-            raise MailprovError("the plan is not as it was written", where=name, cure="plan again")
-        hosts = tuple(_load(host) for host in document["hosts"])
-        return PlanFile(document["declaration"], document["partial"], hosts)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MailprovError(
-            "the plan cannot be read", where=name, why=ascii(str(error))[:200], cure="plan again"
-        ) from error
+    document = _document(data)
+    if document.get("format") != FORMAT:
+        cure = "make one with `mailprov plan --out`; a declaration is given with -f: `mailprov apply -f mail.yaml`"
+        raise KeptPlanError("this is not a plan, or only a part of one", where=name, cure=cure)
+    version = document.get("mailprov")
+    if version != __version__ and isinstance(version, str):
+        why = f"mailprov {plain(version)} made it, this is {__version__}"
+        raise KeptPlanError("the plan is another version's", where=name, why=why, cure="plan again")
+    if _fits(document, _FILE):
+        made = PlanFile(document["partial"], tuple(map(_load, document["hosts"])))
+        # Nothing stands there that is not read: no second value of one key, no host twice, no other spelling.
+        text = dump(made.partial, made.hosts).encode("utf-8", "surrogatepass")
+        if text.strip() == data.strip() and len({each.host for each in made.hosts}) == len(made.hosts):
+            return made
+    raise KeptPlanError("the plan is not as it was written", where=name, cure="plan again")
+
+
+def bearable(data: bytes) -> bool:
+    """Whether a plan of this size is read."""
+    return len(data) <= LIMIT and sum(map(data.count, (b",", b"[", b"{"))) <= MARKS
 
 
 def _document(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; an empty one where there is none."""
+    """The JSON object in `data`; an empty one where there is none, or one too large to be a plan."""
+    if not bearable(data):
+        return {}
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -85,89 +217,29 @@ def _document(data: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def bind(kept: Kept, desired: State) -> Plan:
-    """The plan with what the declaration holds now, which must be what it held then.
-
-    Raises StalePlanError, naming what moved.
-    """
-    moved = [str(key) for key in sorted({*kept.asked, *desired}) if _print(desired, key) != kept.asked.get(key, "")]
-    if moved:
-        raise StalePlanError(
-            "the declaration changed since the plan was made; nothing was touched",
-            where=kept.plan.host,
-            why=f"moved: {', '.join(moved)}",
-            cure="plan again",
-        )
-    changes = tuple(replace(change, after=desired.get(change.key)) for change in kept.plan.changes)
-    return replace(kept.plan, changes=changes, desired=desired, managed=managed(desired))
+def _fits(value: object, shape: Any) -> bool:
+    """Whether `value` has this shape: a type, [of each], (one by one), {its keys}, or {str: of each value}."""
+    if isinstance(shape, list):
+        return type(value) is list and all(_fits(each, shape[0]) for each in value)
+    if isinstance(shape, tuple):
+        return type(value) is list and len(value) == len(shape) and all(map(_fits, value, shape))
+    if isinstance(shape, dict):
+        if type(value) is not dict:
+            return False
+        shapes = dict.fromkeys(value, shape[str]) if str in shape else shape
+        return value.keys() == shapes.keys() and all(_fits(value[key], shapes[key]) for key in shapes)
+    return type(value) is shape
 
 
-def _print(state: State, key: Key) -> str:
-    return state[key].fingerprint if key in state else ""
-
-
-def _seal(document: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _dump(kept: Kept) -> dict[str, Any]:
-    plan = kept.plan
-    return {
-        "host": plan.host,
-        "identity": kept.identity,
-        "facts": asdict(plan.facts),
-        "digest": plan.digest,
-        "effects": {name: effect.name for name, effect in plan.effects.items()},
-        "warnings": list(plan.warnings),
-        "dangers": [asdict(danger) for danger in plan.dangers],
-        "certificate_until": plan.certificate_until,
-        "asked": [[*key, value] for key, value in kept.asked.items()],
-        "seen": [[*key, value] for key, value in kept.seen.items()],
-        "changes": [
-            {
-                "key": list(change.key),
-                "action": change.action.name,
-                "reason": change.reason.name,
-                "summary": change.summary,
-                "detail": list(change.detail),
-                "effects": {name: effect.name for name, effect in change.effects.items()},
-            }
-            for change in plan.changes
-        ],
-    }
-
-
-def _load(host: Mapping[str, Any]) -> Kept:
-    facts: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in host["facts"].items()
-    }
-    changes = tuple(
-        Change(
-            Key(*change["key"]),
-            Action[change["action"]],
-            Reason[change["reason"]],
-            None,
-            None,
-            change["summary"],
-            tuple(change["detail"]),
-            {name: Effect[effect] for name, effect in change["effects"].items()},
-        )
-        for change in host["changes"]
-    )
-    plan = Plan(
+def _load(host: Mapping[str, Any]) -> Claim:
+    return Claim(
         host["host"],
-        Facts(**facts),
-        {},
-        changes,
-        {name: Effect[effect] for name, effect in host["effects"].items()},
-        tuple(host["warnings"]),
-        host["digest"],
-        dangers=tuple(Danger(**danger) for danger in host["dangers"]),
-        certificate_until=host["certificate_until"],
-    )
-    return Kept(
-        plan,
         host["identity"],
+        host["machine"],
+        host["digest"],
+        host["effects"],
+        tuple(host["dangers"]),
+        tuple(host["changes"]),
         {Key(kind, name): value for kind, name, value in host["asked"]},
         {Key(kind, name): value for kind, name, value in host["seen"]},
     )

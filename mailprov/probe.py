@@ -105,7 +105,7 @@ def listening(text: str, *programs: str) -> frozenset[tuple[str, int]]:
     found = set()
     for line in text.splitlines():
         words = line.split()
-        if len(words) >= 5 and any(f'(("{program}"' in line for program in programs):
+        if len(words) >= 5 and any(f'("{program}",' in line for program in programs):
             address, _, port = words[3].rpartition(":")
             if 0 < _number(port) < 65536:
                 found.add((address, _number(port)))

@@ -75,17 +75,42 @@ def roll_out(
 ) -> dict[str, Result]:
     """Change `hosts`; `change` does one batch and gives its results. `before` holds what is decided already.
 
-    Where it leaves a host waiting, whoever comes after it waits, too. Returns every host's result, those of `before`
-    too.
+    Where it leaves a host waiting, whoever comes after it waits, too, and says why. Returns every host's result, those
+    of `before` too.
     """
     results = dict(before)
     for batch in batches(hosts, pace):
-        left = any(result.verdict is Verdict.WAITING for result in results.values())
-        if left or failures(results.values()) > pace.max_failures:
-            results |= {host: Result(host, Verdict.WAITING) for host in batch}
+        if why := _not_begun(results, hosts, pace):
+            results |= {host: Result(host, Verdict.WAITING, error=MailprovError(why, where=host)) for host in batch}
         else:
             results |= {result.host: result for result in change(batch)}
     return results
+
+
+def _not_begun(results: Mapping[str, Result], hosts: Sequence[str], pace: Pace) -> str:
+    """Why nothing more is begun; "" where something may be."""
+    left = next((result for result in results.values() if result.verdict is Verdict.WAITING), None)
+    if left is not None:
+        what = left.error.what if left.error else ""
+        return what if what.startswith(_NOT_BEGUN) else f"{_NOT_BEGUN}: {what or f'neither was {left.host}'}"
+    failed = [result for result in results.values() if result.verdict in FAILURES]
+    if len(failed) <= pace.max_failures:
+        return ""
+    # One that could not even be looked at would have been among the first, too.
+    first = sorted({*hosts, *(result.host for result in failed)})[: pace.canary]
+    named = next((result for result in failed if result.host in first), failed[0])
+    canary = "canary " if named.host in first else ""
+    because = f" ({named.error.what})" if named.error else ""
+    more = f", and {len(failed) - 1} more failed" if len(failed) > 1 else ""
+    return f"{_NOT_BEGUN}: {canary}{named.host} {_BECAME[named.verdict]}{because}{more}"
+
+
+_NOT_BEGUN = "not begun"
+_BECAME = {
+    Verdict.FAILED: "failed",
+    Verdict.REVERTED: "was put back",
+    Verdict.UNKNOWN: "has not said how it ended",
+}
 
 
 def failures(results: Iterable[Result]) -> int:

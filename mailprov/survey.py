@@ -59,8 +59,12 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
         raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, cure=cure)
     closer = closer_questions(differing)
     more = ask(host, probe.script(closer)).sections if closer else {}
+    if any(question.section not in more for question in closer):  # else what it holds would pass for new
+        raise HostError("the host's answer is garbled", where=declared.name, why="it does not tell how things differ")
     made = plan(declared.name, sight, desired, differing, more, _warnings(spec, declared, sight, answer.sections))
-    wanted = dangers(declared, made.changes, answer.sections, _usage(host, made))
+    wanted = dangers(
+        {port for _, _, port in declared.services.ports()}, made.changes, answer.sections, usage(host, made)
+    )
     made = replace(made, dangers=wanted, certificate_until=_until(declared, sight))
     return Survey(_with_expiry(declared, made), asked, prints(sight.live))
 
@@ -96,7 +100,7 @@ def script(spec: Spec, declared: HostSpec) -> bytes:
     return probe.script(questions(names))
 
 
-def _usage(host: Host, made: Plan) -> Mapping[str, int]:
+def usage(host: Host, made: Plan) -> Mapping[str, int]:
     """The bytes used by each account whose quota would shrink."""
     pairs = [(change.before, change.after) for change in made.changes]
     names = [

@@ -6,10 +6,10 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mailprov import manifest, onhost, probe, shell
+from mailprov import onhost, probe
 from mailprov.model import Command, Phase, Plan, Step
 
 CONFIRM_SECONDS = 60
@@ -26,8 +26,10 @@ LIMIT_SECONDS = 3600
 
 # What the one exec runs: unpack stdin, hand the work to systemd, and follow the journal until the work has ended.
 # Nothing is left of a bundle that did not come whole ("sums" is its last member). What systemd has been given is not
-# ours any more, and does not notice when this is cut off. When its process ends too soon, however it ends, systemd runs
-# it again to settle what it left; the journal is then read on from there.
+# ours any more, and does not notice when this is cut off. When its process ends too soon, however and how often,
+# systemd runs it again to settle what it left; the journal is then read on from there. An end that is none of a kill
+# has one of two codes: 0, or 3 where what came here was damaged.
+# The last lines are what the host is now: where it had moved, and where it was changed.
 START = """
 set -eu
 umask 077
@@ -41,8 +43,8 @@ tar -x -f - -C "$T"
 : >"$T/journal"
 trap '' HUP INT TERM PIPE
 systemd-run --quiet --collect --unit="$UNIT" --property=Type=exec --property=KillMode=process \\
-    --property="RuntimeMaxSec=$2" --property="TimeoutStopSec=$2" \\
-    --property="ExecStopPost=/bin/sh $T/run $T settle" /bin/sh "$T/run" "$T" apply
+    --property="RuntimeMaxSec=$2" --property="TimeoutStopSec=$2" --property=StartLimitIntervalSec=0 \\
+    --property=Restart=always --property="RestartPreventExitStatus=0 3" /bin/sh "$T/run" "$T" apply
 trap - EXIT HUP INT TERM PIPE
 PID=$(systemctl show -p MainPID --value "$UNIT")
 [ "$PID" != 0 ] || PID=$(sh -c 'echo $$')
@@ -50,11 +52,15 @@ tail -n +1 -s 0.05 -f --pid="$PID" "$T/journal" | while read -r line; do
     printf '%s\\n' "$line"
     case ${line#* } in 'verdict '*) break ;; esac
 done
-if ! grep -q '^[0-9]* verdict ' "$T/journal"; then
-    while case $(systemctl show -p ActiveState --value "$UNIT") in inactive | failed) false ;; esac; do sleep 0.1; done
-fi
+until grep -q '^[0-9]* verdict ' "$T/journal"; do
+    case $(systemctl show -p ActiveState --value "$UNIT") in inactive | failed) break ;; esac
+    sleep 0.1
+done
 sed -n '/^[0-9]* settle/,$p' "$T/journal"
-[ ! -f "$T/live" ] || ! grep -q '^[0-9]* verdict stale$' "$T/journal" || cat "$T/live"
+case $(grep '^[0-9]* verdict ' "$T/journal" | tail -n 1) in
+    *' verdict stale') cat "$T/live" ;;
+    *' verdict applied') cat "$T/after" && sed 's/^/manifest /' "$T/manifest" ;;
+esac
 """
 
 # Over another connection: "confirmed", or "refused" and the reason. In words and not on stdin: a round trip less.
@@ -108,8 +114,10 @@ class Work:
     """Everything that a host needs to carry out a plan.
 
     `ask` is the very script whose answer the plan was made from; `meta` one line that says who applies what, for the
-    history and for whoever finds the lock held. `validators` look at the staged tree, `health` at what it serves.
-    While the host waits for its confirmation it has the account `tester`, and names the fingerprint of `certificate`.
+    history and for whoever finds the lock held. `validators` look at the staged tree, `health` at what it serves, first
+    in a canary, where there is to be one. While the host waits for its confirmation it has the account `tester`, and
+    names the fingerprint of `certificate`. `manifest` is what will be asked for of each thing, by its fingerprint, and
+    what is known of what the host has made.
     """
 
     plan: Plan
@@ -117,26 +125,32 @@ class Work:
     ask: bytes
     transaction: str
     meta: str
+    manifest: str
     validators: Sequence[Command] = ()
     health: Sequence[Command] = ()
     certificate: str = ""
     tester: Tester | None = None
+    canary: bool = True
     confirm_seconds: int = CONFIRM_SECONDS
 
 
 def script() -> str:
     """The host's script: transaction.sh with the functions that it uses."""
-    parts = (onhost.text(name) for name in ("acts.sh", "reload.sh", "checks.sh", "history.sh"))
+    parts = (
+        onhost.text(name) for name in ("acts.sh", "services.sh", "undo.sh", "reload.sh", "checks.sh", "history.sh")
+    )
     return onhost.text("transaction.sh").replace("# @LIBRARY@\n", "\n".join(parts))
 
 
 def bundle(work: Work) -> bytes:
-    """One tar: the script, the steps as sh functions, payloads, the probe to ask again, and the manifest's head."""
+    """One tar: the script, the steps as records, payloads, the probe to ask again, and the manifest's head."""
     members: dict[str, bytes] = {
         "run": script().encode(),
         "ask.sh": work.ask,
-        "plan.sh": functions(work).encode(),
-        "desired": manifest.head(work.plan.desired, work.transaction).encode(),
+        "steps": steps(work).encode(),
+        "settings": settings(work).encode(),
+        "checks": checks(work).encode(),
+        "desired": work.manifest.encode(),
         "managed": "".join(f"{path}\n" for path in work.plan.managed).encode(),
         "testaccount": onhost.text("testaccount.sh").encode(),
         "meta": (work.meta.encode("ascii", "replace").decode().replace("\n", " ") + "\n").encode(),
@@ -158,48 +172,75 @@ def bundle(work: Work) -> bytes:
     return data.getvalue()
 
 
-def functions(work: Work) -> str:
-    """plan.sh: each step as do_N, undo_N and stage_N, which run in which phase, and what to check."""
+def steps(work: Work) -> str:
+    """The records of all steps: number, part and words, separated by tabs. What it does in words, the thing that it
+    keeps, how it is done ("do"), taken back ("undo") and staged ("stage"): functions of the host's script with words.
+
+    Raises ValueError for a word that such a record cannot hold.
+    """
+    lines: list[str] = []
+    for n, step in enumerate(work.steps, 1):
+        lines.append(_record(n, "what", (step.what,)))
+        lines += [_record(n, "key", step.key)] if step.key else []
+        parts = (("do", step.do), ("undo", step.undo), ("stage", step.stage))
+        lines += [_record(n, part, command) for part, command in parts if command]
+    return "".join(lines)
+
+
+def checks(work: Work) -> str:
+    """The records of what is looked at: the staged tree by validators, and what is served."""
+    both = [("validator", command) for command in work.validators] + [("health", command) for command in _health(work)]
+    return "".join(_record(n, part, command) for n, (part, command) in enumerate(both, 1))
+
+
+def _health(work: Work) -> Sequence[Command]:
+    return work.health if work.plan.effects else ()
+
+
+def _record(number: int, part: str, words: Sequence[str]) -> str:
+    if any(not word or any(c in word for c in "\t\n\r\0") for word in words):
+        raise ValueError(f"a word of step {number} is empty, or holds a tab or a line's end")
+    return "\t".join((str(number), part, *(str(number) if word == "@" else word for word in words))) + "\n"
+
+
+def settings(work: Work) -> str:
+    """What else the host's script goes by: a name and a value a line."""
     numbers: Mapping[Phase, list[str]] = {phase: [] for phase in Phase}
-    lines = [
-        f"EXPECTED={work.plan.digest}",
-        f"MACHINE={shell.line((work.plan.facts.machine_id,))}",
-        "STABLE=" + shell.line(("|".join(probe.STABLE),)),
-        f"CONFIRM={work.confirm_seconds}",
-        f"KEPT={KEPT}",
-        f"APT_PATIENCE={APT_PATIENCE_SECONDS}",
-    ]
     for n, step in enumerate(work.steps, 1):
         numbers[step.phase].append(str(n))
-        stage = [f"stage_{n}() {{ {_call(step.stage, n)}; }}"] if step.stage else []
-        lines += [*stage, f"do_{n}() {{ {_call(step.do, n)}; }}", f"undo_{n}() {{ {_call(step.undo, n)}; }}"]
-    lines.extend(f"{phase.name}='{' '.join(of_phase)}'" for phase, of_phase in numbers.items())
-    lines.append(f"STAGED='{' '.join(str(n) for n, step in enumerate(work.steps, 1) if step.stage)}'")
-    lines.append(f"REHEARSED='{' '.join(str(n) for n, step in enumerate(work.steps, 1) if _under_etc(step))}'")
     # Accounts and maps are checked by the digest of what was merged; daemons' own checkers matter to configuration.
     daemons = bool(work.plan.effects)
-    lines.append(f"VALIDATE={'yes' if daemons else ''}")
-    health = work.health if daemons else ()
-    lines.append("CERTIFICATE=" + shell.line((work.certificate,)))
-    lines.append("TESTER=" + shell.line((work.tester.address if work.tester else "",)))
-    lines.append("LISTENERS=" + shell.line((" ".join(f"{c[1]}:{c[2]}" for c in health if c[0] == "serves"),)))
-    lines.append(_all("validators", work.validators))
-    lines.append(_all("health", health))
-    return "\n".join([*lines, ""])
+    values = {
+        "EXPECTED": work.plan.digest,
+        "MACHINE": work.plan.facts.machine_id,
+        "STABLE": "|".join(probe.STABLE),
+        "CONFIRM": str(work.confirm_seconds),
+        "KEPT": str(KEPT),
+        "APT_PATIENCE": str(APT_PATIENCE_SECONDS),
+        **{phase.name: " ".join(of_phase) for phase, of_phase in numbers.items()},
+        "STAGED": " ".join(str(n) for n, step in enumerate(work.steps, 1) if step.stage),
+        "REHEARSED": " ".join(str(n) for n, step in enumerate(work.steps, 1) if _under_etc(step)),
+        "VALIDATE": "yes" if daemons else "",
+        "CANARY": " ".join(_canary(work)) if daemons and work.canary else "",
+        "CERTIFICATE": work.certificate,
+        "TESTER": work.tester.address if work.tester else "",
+        "LISTENERS": " ".join(f"{c[1]}:{c[2]}" for c in _health(work) if c[0].startswith("serves")),
+    }
+    if any("\n" in value or "\0" in value for value in values.values()):
+        raise ValueError("a setting holds a line's end")
+    return "".join(f"{name} {value}\n" for name, value in values.items())
+
+
+def _canary(work: Work) -> Iterator[str]:
+    """How each daemon of a canary comes to its new configuration: as the live one will."""
+    for name in ("dovecot", "postfix"):
+        yield f"{name}={'reload' if any(step.do == ('activate', name, 'reload') for step in work.steps) else 'start'}"
 
 
 def _under_etc(step: Step) -> bool:
     """Whether a step can be rehearsed where /etc is a copy."""
     users = step.do[0] == "system_user"  # they are kept in /etc, too
     return step.phase is Phase.COMMIT and (users or any(word.startswith("/etc/") for word in step.do))
-
-
-def _all(name: str, commands: Sequence[Command]) -> str:
-    return f"{name}() {{ {' && '.join(map(shell.line, commands)) or ':'}; }}"
-
-
-def _call(command: Command, number: int) -> str:
-    return shell.line(tuple(str(number) if word == "@" else word for word in command))
 
 
 def event(line: str) -> Event | None:

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from mailprov import manifest, probe
 from mailprov.host.fake import Call, FakeHost
 from mailprov.model import Plan, Secret, Spec, State
+from mailprov.plan import kind, live, prints
 from mailprov.resources.accounts import Accounts, owns_password, with_password
 from mailprov.resources.certificates import Certificate
 from mailprov.resources.files import File
@@ -273,8 +274,9 @@ class SimulatedHost:
         self.owed = []
         self.managed = list(made.managed)
         answer = self.respond(Call(("sh", "-s"), surveyed.ask, 1.0)).decode().split("\n")
-        stable = "".join(f"{line}\n" for line in filter(probe.stable, answer))
-        self.kept = manifest.head(made.desired, "20300601T120000Z-abcdef") + stable
+        there = live(probe.decode(filter(probe.stable, answer)))
+        known = {key: kind(key).made(item) for key, item in there.items() if key in made.desired}
+        self.kept = manifest.head("20300601T120000Z-abcdef", prints(made.desired), known)
         return made
 
     def _lose(self, kind: str, name: str) -> None:

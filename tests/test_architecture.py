@@ -43,9 +43,11 @@ MAY: dict[str, set[str]] = {
     "typeset": {"assets", "errors"},
     "testaccount": {"encode", "errors", "host", "model", "onhost", "passwords", "verify"},
     "doctor": {"errors", "model", "probe", "verify"},
-    "report": {"doctor", "errors", "model", "resources", "rollout", "verify"},
+    "station": {"model", "transaction"},
+    "status": {"history", "manifest", "model", "probe", "resources", "station", "transaction"},
+    "report": {"doctor", "errors", "history", "model", "resources", "rollout", "station", "status", "verify"},
 }
-MIDDLE = {"dangers", "errors", "history", "manifest", "model", "plan", "probe", "resources", "rollout", "shell"}
+MIDDLE = {"dangers", "errors", "history", "kept", "manifest", "model", "plan", "probe", "resources", "rollout", "shell"}
 """what any other file right in mailprov/ may import: it belongs to the pure middle"""
 
 ANYTHING = {"apply", "survey", "verbs", "cli", "__main__", "__init__"}

@@ -29,9 +29,11 @@ def main(arguments: list[str] | None = None) -> None:
     # Somebody who closed them wants to hear nothing; to click, they must be there.
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends this is told what hosts do now, as by Ctrl-C
     status = run(arguments)
     # Threads that still wait for a host are waited for: whoever does not want that is not shown where they are.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.exit(status)
 
 

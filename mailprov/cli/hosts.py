@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
-from mailprov.cli.options import address, declaration, formatted, handed, in_file, sharded
+from mailprov.cli.options import address, agreed, consents, declaration, formatted, handed, in_file, listed, sharded
 from mailprov.cli.root import cli
 from mailprov.errors import Exit, MailprovError
 
@@ -56,16 +55,11 @@ def plan(
 
 
 @cli.command()
-@click.argument("plan", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("plan", required=False, type=click.Path(path_type=Path))
 @declaration
 @click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
-@click.option("--allow-removals", is_flag=True, help="Accounts may be closed (their mail is kept).")
-@click.option("--allow-many", is_flag=True, help="Many accounts may change at once (5 and 30 %, or more).")
-@click.option("--allow-closing", is_flag=True, help="Ports that are open may be closed.")
-@click.option("--allow-shrinking", is_flag=True, help="Quotas may fall below what is used.")
-@click.option("--allow-expiry", is_flag=True, help="Old messages may be deleted that are kept now.")
-@click.option("--allow-restart", is_flag=True, help="Services that run may be restarted (live sessions are cut).")
+@consents
 @click.option("--canary", type=click.IntRange(0), default=1, show_default=True, help="So many hosts go first.")
 @click.option("--batch", default="20%", show_default=True, metavar="N|N%", help="So many hosts follow at a time.")
 @click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True, help="More failed hosts end it.")
@@ -89,23 +83,25 @@ def apply(
 ) -> Exit:
     """Plan, ask, change the hosts; confirmed from here over a new connection, or taken back by the host itself.
 
-    PLAN is a file that `mailprov plan --out` made: just that is applied, or refused (exit 4) where anything moved. It
-    names its declaration; -f names another place where the same one is now.
+    PLAN is a file that `mailprov plan --out` made. The plan is made anew, from the declaration (-f) and the hosts, and
+    carried out where it is to the letter the one that was kept; else it is refused: exit 4 where anything moved, exit 3
+    where the file is not as it was written. Nothing is ever done because the file says so.
 
     A new account for which no password is declared gets a generated one, which is kept in a folder that nobody else
     can look into before any host is touched: see `mailprov handout`.
 
     Several hosts are changed batch by batch, the canary first. A host that cannot be reached counts as failed. Hosts
     that are done stay done: run it again to go on.
+
+    Interrupted (Ctrl-C), it says what each host does now and until when: a host that has been handed its work carries
+    it out by itself, and puts everything back when nobody confirms it.
     """
     from mailprov.rollout import Pace
     from mailprov.verbs import apply as verb
 
-    flags = frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
-    consent, pace = verb.Consent(yes, flags, details), Pace(canary, batch, max_failures)
+    consent, pace = verb.Consent(yes, agreed(allowed), details), Pace(canary, batch, max_failures)
     how = verb.How(consent, pace, form, shard, executor, handout)
-    default = click.get_current_context().get_parameter_source("file") is ParameterSource.DEFAULT
-    return verb.apply(None if plan and default else file, limit, plan, how)
+    return verb.apply(file, limit, plan, how)
 
 
 @cli.command()
@@ -224,34 +220,56 @@ def doctor(
 
 @cli.command()
 @declaration
-def status(file: Path, limit: tuple[str, ...]) -> Exit:
-    """Show what each host is in: at rest, at work, cut off, or owing a reload. Changes nothing."""
+@listed
+def status(file: Path, limit: tuple[str, ...], form: str) -> Exit:
+    """Show what runs on each host, and which services are down.
+
+    An apply that is at work (whose, at which step, until when it waits for a confirmation) or was cut off, services
+    that are down, a reload that is pending; else the host is idle. Changes nothing. Exit 0 wherever it could be read.
+    """
     from mailprov.verbs import past
 
-    return past.status(file, limit)
+    return past.status(file, limit, form)
 
 
 @cli.command()
 @declaration
-def history(file: Path, limit: tuple[str, ...]) -> Exit:
-    """Show who applied what to each host, when, from which commit, and how it ended."""
+@listed
+def history(file: Path, limit: tuple[str, ...], form: str) -> Exit:
+    """Show who applied what, when, and how it ended.
+
+    Each line names the commit, too. Exit 1: the record has a gap, so somebody has edited it on the host.
+    """
     from mailprov.verbs import past
 
-    return past.show_history(file, limit)
+    return past.show_history(file, limit, form)
 
 
 @cli.command()
 @declaration
 @click.option("--to", "target", metavar="APPLY", help="Back to before this apply (a name that `history` shows).")
+@click.option("--details", is_flag=True, help="Show every account and address by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
-def rollback(file: Path, limit: tuple[str, ...], target: str | None, yes: bool) -> Exit:
+@consents
+@handed
+def rollback(
+    file: Path,
+    limit: tuple[str, ...],
+    target: str | None,
+    details: bool,
+    yes: bool,
+    handout: Path | None,
+    **allowed: bool,
+) -> Exit:
     """Put hosts back as they were before the last apply, or before an earlier one of the last 10.
 
-    Mail, installed packages, and passwords that users have changed since are left as they are.
+    It is planned, agreed to, carried out and confirmed as an apply is, and can be rolled back itself. Mail, installed
+    packages, and passwords that users have changed since are left as they are.
     """
-    from mailprov.verbs import past
+    from mailprov.verbs import rollback as verb
+    from mailprov.verbs.apply import Consent
 
-    return past.rollback(file, limit, target, yes=yes)
+    return verb.rollback_hosts(file, limit, target, Consent(yes, agreed(allowed), details), handout)
 
 
 @cli.command()

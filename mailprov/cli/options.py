@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from mailprov.dangers import FLAGS
 from mailprov.errors import MailprovError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,6 +53,14 @@ def formatted(function: F) -> F:
     )
 
 
+def listed(function: F) -> F:
+    """--format, for verbs whose report is for a terminal or for a program."""
+    choice = click.Choice(["text", "json"])
+    return click.option("--format", "form", type=choice, default="text", show_default=True, help="The report's form.")(
+        function
+    )
+
+
 def sharded(function: F) -> F:
     """--shard and --executor, for verbs whose work several machines may share."""
     text = "The K-th of N parts of the hosts, for N machines that share the work."
@@ -59,6 +68,18 @@ def sharded(function: F) -> F:
     shard = click.option("--shard", default="", metavar="K/N", help=text)
     executor = click.option("--executor", default="threads", show_default=True, metavar="WHERE", help=where)
     return shard(executor(function))
+
+
+def consents(function: F) -> F:
+    """An option for each risk that wants a consent of its own."""
+    for flag, words in reversed(list(FLAGS.items())):
+        function = click.option(f"--allow-{flag}", is_flag=True, help=words)(function)
+    return function
+
+
+def agreed(allowed: Mapping[str, bool]) -> frozenset[str]:
+    """The risks that these options consent to."""
+    return frozenset(name.removeprefix("allow_") for name, given in allowed.items() if given)
 
 
 def handed(function: F) -> F:

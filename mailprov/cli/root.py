@@ -12,7 +12,7 @@ Exit codes, the same for every verb:
   1  error                     6  applied, but put back
   2  plan found changes        7  some hosts failed
      (--detailed-exitcode)     8  another apply holds the lock
-  3  the declaration is invalid
+  3  the declaration or the kept plan is invalid
   4  the plan is stale         9  verification failed"""
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -9,6 +9,7 @@ from mailprov.model.changes import (
     Command,
     Completed,
     Danger,
+    Delta,
     Effect,
     Facts,
     Item,
@@ -19,6 +20,7 @@ from mailprov.model.changes import (
     Reason,
     State,
     Step,
+    Words,
     fingerprint,
 )
 from mailprov.model.declared import (
@@ -55,6 +57,7 @@ __all__ = [
     "Command",
     "Completed",
     "Danger",
+    "Delta",
     "Domain",
     "Effect",
     "Facts",
@@ -81,6 +84,7 @@ __all__ = [
     "Step",
     "Tls",
     "User",
+    "Words",
     "domain_of",
     "fingerprint",
 ]

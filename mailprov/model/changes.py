@@ -88,8 +88,9 @@ class Step:
     """One act on the host, with the act that takes it back.
 
     `stage` makes the new thing in the transaction's folder, before anything live is touched, from `payload` (bytes
-    that travel in the bundle). `do` and `undo` are functions of transaction.sh with their words; "@" in any of the
-    three stands for the step's number, under which its payload, staged thing and back-up are kept.
+    that travel in the bundle). `do` and `undo` are functions of the host's script with their words, none of them empty;
+    "@" in any of the three stands for the step's number, under which its payload, staged thing and back-up are kept.
+    `key` is the thing of which the back-up is kept: a roll-back finds it by that.
     """
 
     phase: Phase
@@ -98,25 +99,50 @@ class Step:
     undo: Command
     stage: Command = ()
     payload: bytes | None = field(default=None, repr=False)
+    key: Key | None = None
+
+
+class Delta(Protocol):
+    """How two items differ, as data. Its texts are for people, made when somebody reads them; nothing parses them."""
+
+    @property
+    def summary(self) -> str:
+        """One line; no secrets."""
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """Further lines (a unified diff, names of accounts); no secrets."""
+
+
+class Words(NamedTuple):
+    """The difference of things of which the two items tell everything."""
+
+    summary: str
+    detail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs between the declaration and the host.
-
-    `before` and `after` are the live and the desired item; None is absent. `summary` is one line, `detail` further
-    ones (a unified diff, names of accounts); neither holds a secret.
-    """
+    """One thing that differs: `before` is the live item, `after` the desired one; None is absent."""
 
     key: Key
     action: Action
     reason: Reason
     before: Item | None
     after: Item | None
-    summary: str
-    detail: tuple[str, ...] = ()
+    delta: Delta
     effects: Mapping[str, Effect] = field(default_factory=dict)
     """by service: what this change needs of it"""
+
+    @property
+    def summary(self) -> str:
+        """For people: one line without secrets."""
+        return self.delta.summary
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """For people: further lines without secrets."""
+        return self.delta.detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +199,8 @@ class Plan:
     digest: str
     managed: tuple[str, ...] = ()
     """every path that is mailprov's once this is applied"""
+    made: Mapping[Key, str] = field(default_factory=dict)
+    """what the host made of things that stay as they are, and has told: see mailprov.manifest"""
     dangers: tuple[Danger, ...] = ()
     certificate_until: int | None = None
     """when the certificate ends, in seconds since the epoch; None where that is not known yet"""

@@ -18,23 +18,74 @@ postfix_check() {
     [ -z "$unused" ] || { echo "$unused"; return 1; }
 }
 
+# The commit is rehearsed in a mount namespace where /etc is a copy in memory: the host's own programs see the whole
+# staged tree at its final paths. Then a canary runs it: both daemons, in namespaces of their own, since the checkers
+# alone miss more than half of what breaks. One that will be reloaded starts as it is now and is reloaded here, too: a
+# reload does not take up everything that a start does. They end with the namespace of their processes.
+rehearse() {
+    REHEARSAL=yes
+    mkdir -p "$T/etc" && mount -t tmpfs -o mode=755 tmpfs "$T/etc" && cp -a /etc/. "$T/etc/" && mount --bind "$T/etc" /etc ||
+        { echo 'no private copy of /etc can be made'; return 1; }
+    ip link set lo up
+    [ -z "$CANARY" ] || secluded || return 1
+    as_it_is
+    # shellcheck disable=SC2086
+    each do_step $REHEARSED && all_checks validator && { [ -z "$CANARY" ] || canary; }
+}
+
 # Mail store, spool and sockets that are empty and seen by nobody else.
 secluded() {
     mkdir -p /run/dovecot && mount -t tmpfs -o mode=755 tmpfs /run/dovecot &&
         mount -t tmpfs -o mode=755 tmpfs /var/spool/postfix && mount -t tmpfs -o mode=755 tmpfs /var/lib/postfix &&
-        mount -t tmpfs -o mode=750 tmpfs /var/vmail && chown vmail:vmail /var/vmail &&
-        chown postfix:postfix /var/lib/postfix
+        mkdir -p /var/vmail && mount -t tmpfs -o mode=750 tmpfs /var/vmail && chown vmail:vmail /var/vmail &&
+        chown postfix:postfix /var/lib/postfix && { postfix check || :; } # it makes the folders of its spool
 }
 
-# Both daemons, as staged, in namespaces of their own: the checkers alone miss more than half of what breaks. They end
-# with the namespace of their processes.
-canary() {
-    echo 'canary@canary.invalid:{PLAIN}canary:::managed:::' >/etc/dovecot/mailprov/verify
-    echo 'log_path = /run/dovecot/canary.log' >>/etc/dovecot/dovecot.conf
-    echo 'maillog_file = /var/spool/postfix/canary.log' >>/etc/postfix/main.cf
-    touch -d '-3 seconds' /etc/postfix/main.cf
+# Where the configuration of now cannot run here, the new one is started at once.
+as_it_is() {
+    OLD_DOVECOT='' OLD_POSTFIX=''
+    for name in $CANARY; do
+        case $name in
+            dovecot=reload) own_log /etc/dovecot/dovecot.conf && start_dovecot && answers "$OLD_DOVECOT" || no_dovecot ;;
+            postfix=reload) own_log /etc/postfix/main.cf && start_postfix && OLD_POSTFIX=yes ;;
+        esac
+    done 2>/dev/null
+}
+
+own_log() { # FILE
+    case $1 in
+        */dovecot.conf) echo 'log_path = /run/dovecot/canary.log' ;;
+        *) echo 'maillog_file = /var/spool/postfix/canary.log' ;;
+    esac >>"$1" && touch -d '-3 seconds' "$1"
+}
+
+start_dovecot() {
     dovecot -F >/run/dovecot/out 2>&1 &
-    /usr/lib/postfix/sbin/master -w && health && canary_login || { canary_log; return 1; }
+    OLD_DOVECOT=$!
+}
+
+answers() { # PID: until it has made its sockets
+    for _ in $(seq 50); do
+        [ ! -S /run/dovecot/anvil ] || return 0
+        kill -0 "$1" 2>/dev/null || return 1
+        sleep 0.05
+    done
+    return 1
+}
+
+no_dovecot() {
+    [ -z "$OLD_DOVECOT" ] || kill -9 "$OLD_DOVECOT"
+    OLD_DOVECOT=''
+}
+
+start_postfix() { /usr/lib/postfix/sbin/master -w; }
+
+canary() {
+    [ ! -f /etc/dovecot/mailprov/verify ] || echo 'canary@canary.invalid:{PLAIN}canary:::managed:::' >/etc/dovecot/mailprov/verify
+    own_log /etc/dovecot/dovecot.conf && own_log /etc/postfix/main.cf &&
+        { if [ -n "$OLD_DOVECOT" ]; then service_folders; kill -HUP "$OLD_DOVECOT"; else start_dovecot; fi; } &&
+        { if [ -n "$OLD_POSTFIX" ]; then kill -HUP "$(tr -d ' ' </var/spool/postfix/pid/master.pid)"; else start_postfix; fi; } &&
+        all_checks health && canary_login || { canary_log; return 1; }
 }
 
 canary_login() { # through the first listener that knows logins, where the configuration is ours
@@ -57,10 +108,19 @@ canary_log() {
 }
 
 fingerprint() { # CERTIFICATE: SHA-256 of its DER in lower-case hex; nothing where there is none
-    openssl x509 -in "$1" -noout -fingerprint -sha256 2>/dev/null | sed 's/.*=//; s/://g' | tr A-F a-f
+    fingerprint_of "$(leaf "$1")"
 }
 
-shown() { # PORT STARTTLS: the fingerprint of the certificate that is served
+fingerprint_of() { # AS OPENSSL WRITES IT
+    echo "${1##*=}" | tr -d : | tr A-F a-f
+}
+
+leaf() { # CERTIFICATE
+    openssl x509 -in "$1" -noout -fingerprint -sha256 2>/dev/null
+}
+
+shown() { # PORT STARTTLS (or "tls"): the fingerprint of the certificate that is served
+    [ "$2" != tls ] || set -- "$1" ''
     timeout 5 openssl s_client ${2:+-starttls "$2"} -connect "127.0.0.1:$1" </dev/null 2>/dev/null |
         openssl x509 -noout -fingerprint -sha256 2>/dev/null
 }
@@ -72,7 +132,7 @@ served() { # each of LISTENERS, and what it serves
 }
 
 serves() { # PORT STARTTLS CERTIFICATE
-    [ "$3" = "${known-}" ] || { known=$3 want=$(openssl x509 -in "$3" -noout -fingerprint -sha256); }
+    [ "$3" = "${known-}" ] || { known=$3 want=$(leaf "$3"); }
     tries=0
     while :; do
         got=$(shown "$1" "$2")
@@ -120,13 +180,43 @@ listens_on() { # PORT...
     return 1
 }
 
-ports() { ss -Hltnp | awk '/"(dovecot|master)"/ { print $4 }' | sort -u; }
+# By the service that a process belongs to: any name that it gives itself proves nothing.
+ports() {
+    ss -Hltnp | awk 'match($0, /"(dovecot|master)",pid=[0-9]+/) { split(substr($0, RSTART, RLENGTH), told, "="); print told[2], $4 }' |
+        while read -r pid place; do
+            [ -z "$REHEARSAL" ] || { echo "$place"; continue; }
+            while read -r group; do
+                case $group in */dovecot.service | */postfix.service | */postfix@-.service) echo "$place" ;; esac
+            done <"/proc/$pid/cgroup"
+        done 2>/dev/null | sort -u
+}
 
-listens_as() { # TRANSACTION: on the ports that were open before it
+listens_as() { # PLACE...: just there
     tries=0
-    until ports | cmp -s - "$STATE/txn/$1/ports"; do
+    until [ "$(ports)" = "$(printf '%s\n' "$@" | sort -u)" ]; do
         tries=$((tries + 1))
-        [ $tries -lt 20 ] || { echo "the ports that are open are not those of before $1"; return 1; }
+        [ $tries -lt 20 ] || { echo "the ports that are open are not those of before: $(ports | tr '\n' ' ')"; return 1; }
+        sleep 0.2
+    done
+}
+
+listens_nowhere() {
+    tries=0
+    while [ -n "$(ports)" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 20 ] || { echo "still open: $(ports | tr '\n' ' ')"; return 1; }
+        sleep 0.2
+    done
+}
+
+# A certificate that was served before is served again; or the one that has come into its place since.
+serves_as() { # PORT STARTTLS FINGERPRINT
+    tries=0
+    while :; do
+        got=$(fingerprint_of "$(shown "$1" "$2")")
+        [ "$got" != "$3" ] && { [ -z "$got" ] || [ "$got" != "$(fingerprint "$CERTIFICATE")" ]; } || return 0
+        tries=$((tries + 1))
+        [ $tries -lt 20 ] || { echo "port $1 does not serve the certificate of before"; return 1; }
         sleep 0.2
     done
 }

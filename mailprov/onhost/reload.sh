@@ -14,6 +14,7 @@ reload_dovecot() {
         [ -z "$(dovecot_processes '(imap|pop3)-login( \[.*pre-login.*\])? *|(imap|pop3) *')" ] || quiet=0
         sleep 0.02
     done
+    service_folders
     systemctl reload dovecot.service
     status=$?
     tries=0 # it comes back before it has happened
@@ -27,6 +28,17 @@ reload_dovecot() {
     let_in
     hand_over_again
     return $status
+}
+
+# Dovecot 2.4 makes a folder for each process that others speak to, at its start only; at a reload, one of a protocol
+# that is new dies for want of it.
+service_folders() {
+    [ -d /run/dovecot/srv.indexer-worker ] || return 0
+    for protocol in $(doveconf -h protocols 2>/dev/null); do
+        for name in "$protocol" "$protocol-login"; do
+            [ -d "/run/dovecot/srv.$name" ] || install -d -m 700 "/run/dovecot/srv.$name"
+        done
+    done
 }
 
 # A message that Postfix was just handing over is put off by it, for five minutes at least (postconf(5),

@@ -1,9 +1,11 @@
 #!/bin/sh
 # One apply, carried out by the host itself: run FOLDER apply|rehearse|settle [boot]
-# POSIX sh. FOLDER holds what travelled in the bundle: plan.sh (the steps), ask.sh (the probe that the plan was made
-# from), desired, managed, meta, sums, new/N. Every act is written to FOLDER/journal before it is done, one event a
-# line: SECONDS EVENT [WORD...]. From "confirmed" on the new state is final and is finished; before it, what was begun
-# is taken back. What cannot be finished or taken back now is tried again, and stays open until it is done.
+# POSIX sh. FOLDER holds what travelled in the bundle: steps (records of what is done, and how it is taken back),
+# settings (NAME value), checks, ask.sh (the probe that the plan was made from), desired, managed, meta, sums, new/N.
+# Nothing of that is edited here. Every act is written to FOLDER/journal before it is done, one event a line:
+# SECONDS EVENT [WORD...]. From "confirmed" on the new state is final and is finished; before it, what was begun is
+# taken back. What cannot be finished or taken back now is tried again, and stays open until it is done. Whoever is at
+# work here may be killed: systemd starts this again, a timer looks after it, and so does the next boot.
 # shellcheck disable=SC2013,SC2015,SC2034,SC2153
 set -u
 umask 077
@@ -14,6 +16,7 @@ STATE=/var/lib/mailprov
 REHEARSAL=
 # At boot, what is put right now is read by the services when they start: nothing is reloaded, nothing waited for.
 BOOT=${3-}
+DAMAGED=3 # the exit code after which systemd does not start this again
 
 # Where the disk is full, the room that was set aside before anything began is used.
 journal() {
@@ -48,26 +51,37 @@ sound() {
     [ -z "$wrong" ] || { echo "line ${wrong%%:*} of $T/journal means nothing"; return 1; }
 }
 
-sound || exit 1
-# shellcheck source=/dev/null
-. "$T/plan.sh"
+sound || exit $DAMAGED
+while read -r name value; do readonly "$name=$value"; done <"$T/settings"
 
-# --- the parts of a transaction
+# --- the steps: records of words that are run as they are; no word is empty or holds a tab
 
-ask() { # FILE: the stable part of what the host is now
-    sh "$T/ask.sh" 9>&- | grep -aE "^($STABLE) " >"$1"
+perform() { # FILE KEY PART
+    record=$(awk -F '\t' -v key="$2" -v part="$3" '$1 == key && $2 == part' "$T/$1")
+    [ -n "$record" ] || return 0
+    set -f
+    IFS=$TAB
+    # shellcheck disable=SC2086
+    set -- $record
+    unset IFS
+    set +f
+    shift 2
+    "$@"
 }
+TAB=$(printf '\t')
 
-digest() { # FILE
-    sum=$(sha256sum <"$1")
-    echo "${sum%% *}"
-}
+# shellcheck disable=SC1010
+do_step() { perform steps "$1" do; }
+undo_step() { perform steps "$1" undo; }
+stage_step() { perform steps "$1" stage; }
 
 act() { # N
     journal "do $1" || return 1
-    run "do_$1" || { journal "failed $1"; return 1; }
+    run do_step "$1" || { journal "failed $1"; return 1; }
     journal "done $1"
 }
+
+stage() { run stage_step "$1" || { journal "failed $1"; return 1; }; }
 
 each() { # FUNCTION N...
     function=$1
@@ -75,19 +89,16 @@ each() { # FUNCTION N...
     for n in "$@"; do "$function" "$n" || return 1; done
 }
 
-stage() { run "stage_$1" || { journal "failed $1"; return 1; }; }
+all_checks() { # validator|health
+    for n in $(awk -F '\t' -v part="$1" '$2 == part { print $1 }' "$T/checks"); do
+        perform checks "$n" "$1" || return 1
+    done
+}
 
-rehearse_one() { "do_$1"; }
+# --- the parts of a transaction
 
-# The commit is rehearsed in a mount namespace where /etc is a copy in memory: the host's own programs see the whole
-# staged tree at its final paths. Then a canary runs it.
-rehearse() {
-    REHEARSAL=yes
-    mkdir -p "$T/etc" && mount -t tmpfs -o mode=755 tmpfs "$T/etc" && cp -a /etc/. "$T/etc/" && mount --bind "$T/etc" /etc ||
-        { echo 'no private copy of /etc can be made'; return 1; }
-    ip link set lo up
-    # shellcheck disable=SC2086
-    each rehearse_one $REHEARSED && secluded && validators && canary
+ask() { # FILE: the stable part of what the host is now
+    sh "$T/ask.sh" 9>&- | grep -aE "^($STABLE) " >"$1"
 }
 
 # Room for the journal, the manifest and the undo of everything, so that a disk that fills up stops nothing halfway.
@@ -99,18 +110,26 @@ reserve() {
 
 UNITS=/etc/systemd/system
 OWN=mailprov-open.service
+WATCH=mailprov-watch-${T##*/}
 
 # A power cut is settled at the next boot by mailprov-recover.service. Where that is not there yet, or comes or goes in
-# this very transaction, a unit of the transaction's own does it.
+# this very transaction, a unit of the transaction's own does it. Until then a timer looks whether somebody is at work.
 arm() {
-    [ ! -e "$UNITS/multi-user.target.wants/mailprov-recover.service" ] || grep -q mailprov-recover "$T/plan.sh" || return 0
+    watch || return 1
+    [ ! -e "$UNITS/multi-user.target.wants/mailprov-recover.service" ] || grep -q mailprov-recover "$T/steps" || return 0
     mkdir -p "$UNITS/multi-user.target.wants" && own_unit >"$UNITS/$OWN.new" && sync -- "$UNITS/$OWN.new" &&
         mv -f -- "$UNITS/$OWN.new" "$UNITS/$OWN" && ln -sf "../$OWN" "$UNITS/multi-user.target.wants/$OWN" &&
         sync -- "$UNITS" "$UNITS/multi-user.target.wants"
 }
 
+watch() {
+    systemctl -q is-active "$WATCH.timer" ||
+        systemd-run --quiet --collect --no-block --unit="$WATCH" --on-active=60 --on-unit-inactive=60 \
+            --property=KillMode=process --timer-property=AccuracySec=1s /bin/sh "$T/run" "$T" settle
+}
+
 own_unit() {
-    cat <<EOF
+    cat <<END
 [Unit]
 Description=Finish or take back an interrupted mailprov apply
 DefaultDependencies=no
@@ -122,15 +141,17 @@ Before=dovecot.service postfix.service postfix@-.service
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh $T/run $T settle boot
-EOF
+END
 }
 
 disarm() {
     ! grep -qsF " $T settle " "$UNITS/$OWN" || rm -f "$UNITS/multi-user.target.wants/$OWN" "$UNITS/$OWN"
+    systemctl --no-block stop "$WATCH.timer" 2>/dev/null
+    :
 }
 
 begin() {
-    run reserve && run arm && opened && journal begin
+    run reserve && note_running && run arm && opened && journal begin
 }
 
 opened() {
@@ -144,115 +165,7 @@ prepare() {
     each act $PREPARE && each stage $STAGED || return 1
     [ -z "$VALIDATE" ] || { journal validate && run unshare --mount --net --pid --fork --kill-child --mount-proc sh "$T/run" "$T" rehearse; } ||
         { journal 'failed validate'; return 1; }
-    ask "$T/base" && ports >"$T/ports" && served >"$T/served" && services_up >"$T/up" &&
-        sync -- "$T/base" "$T/ports" "$T/served" "$T/up" && journal commit
-}
-
-# Those that run now; what is taken back has them run again.
-services_up() {
-    for name in mailprov-firewall dovecot postfix; do ! running "$name" || echo "$name"; done
-}
-
-wake() {
-    while read -r name; do
-        running "$name" || { systemctl reset-failed "$(unit "$name")" 2>/dev/null; activate "$name" start; } || return 1
-    done <"$T/up"
-}
-
-# Again and again, until COMMAND succeeds: what is in the way now (a full disk, a service that does not start) may go.
-# The controller is told soon, by VERDICT, and a boot or another apply is not kept waiting.
-patiently() { # VERDICT COMMAND...
-    word=$1 attempts=0 pause=1 limit=$(($(uptime_seconds) + PATIENCE)) # names that no COMMAND uses
-    [ -z "$BOOT${MAILPROV_LOCKED-}" ] || limit=0
-    shift
-    until "$@"; do
-        attempts=$((attempts + 1))
-        [ $attempts != 2 ] || journal "verdict $word"
-        [ $attempts -lt 3 ] || [ "$(uptime_seconds)" -lt $limit ] && ! shutting_down || return 1
-        sleep $pause
-        [ $pause -ge 60 ] || pause=$((2 * pause))
-    done
-}
-PATIENCE=1800
-
-shutting_down() { [ "$(systemctl is-system-running)" = stopping ]; }
-
-# What was begun is taken back: the steps in reverse order, then every reload that is owed. A revert is believed only
-# when the host answers again as it did before, and serves what it did.
-revert() {
-    journal revert
-    rm -f "$T/spare"
-    patiently mixed taken_back && verdict reverted
-}
-
-abandon() { # before anything that is served was touched
-    rm -f "$T/spare"
-    patiently mixed undone && verdict failed
-}
-
-undone() {
-    whole=yes
-    for n in $(awk 'NF == 3 && $2 == "do" { n = $3 " " n } END { print n }' "$T/journal"); do
-        happened "undone $n" && continue
-        run "undo_$n" && journal "undone $n" || { journal "stuck $n"; whole=; }
-    done
-    [ -n "$whole" ]
-}
-
-taken_back() {
-    run no_test_account || { journal 'says the test account cannot be removed'; return 1; }
-    # While something new is still there, a reload would have it served.
-    undone || return 1
-    ! grep -q '() { activate systemd ' "$T/plan.sh" || systemctl daemon-reload
-    run pay || { journal 'says a reload is still owed'; return 1; }
-    [ -n "$BOOT" ] || run wake || { journal 'says a service does not start again'; return 1; }
-    restored || { owe_again; return 1; }
-}
-
-no_test_account() { # the controller may have died before it was done with it
-    [ ! -f "$STATE/testaccount/run" ] || sh "$STATE/testaccount/run" close
-}
-
-# A reload that was given may have done nothing.
-owe_again() {
-    for n in $(sed -n 's/^do_\([0-9]*\)() { owe .*/\1/p' "$T/plan.sh"); do "do_$n"; done
-}
-
-restored() {
-    tries=0
-    until ask "$T/after" && as_before "$T/after" "$T/base" && serves_again; do
-        tries=$((tries + 1))
-        [ $tries -lt 15 ] || { journal 'says the host is not as it was'; return 1; }
-        sleep 0.2
-    done
-}
-
-as_before() { # NOW THEN
-    if [ -n "$BOOT" ]; then
-        [ "$(grep -aEv '^(services|firewall) ' "$1")" = "$(grep -aEv '^(services|firewall) ' "$2")" ]
-    else
-        cmp -s "$1" "$2"
-    fi
-}
-
-serves_again() {
-    [ -n "$BOOT" ] || { ports | cmp -s - "$T/ports" && served | cmp -s - "$T/served"; }
-}
-
-seal() { # the manifest: what was asked for, and what is there now
-    no_test_account && keep_former && cp -- "$T/managed" "$STATE/managed.new" && sync -- "$STATE/managed.new" &&
-        mv -f -- "$STATE/managed.new" "$STATE/managed" &&
-        ask "$T/after" && cat "$T/desired" "$T/after" >"$STATE/manifest.new" &&
-        sync -- "$STATE/manifest.new" && mv -fT -- "$STATE/manifest.new" "$STATE/manifest" && sync -- "$STATE"
-}
-
-keep_former() { # once: a seal that was cut off is begun again
-    [ ! -d "$T/former" ] || return 0
-    rm -rf "$T/former.new" && mkdir "$T/former.new" || return 1
-    for name in manifest managed; do
-        [ ! -f "$STATE/$name" ] || cp -a -- "$STATE/$name" "$T/former.new/" || return 1
-    done
-    mv -- "$T/former.new" "$T/former"
+    ports >"$T/ports" && served >"$T/served" && sync -- "$T/ports" "$T/served" && journal commit
 }
 
 # The controller confirms over a new connection, having looked at the host as a client; otherwise it is taken back.
@@ -277,12 +190,43 @@ welcome() {
 
 begin_test_account() { sh "$T/testaccount" begin "$TESTER" "$(cat "$T/testaccount")" "$T/new/tester"; }
 
+# The controller may have died before it was done with it. Other verifications have accounts of their own.
+no_test_account() {
+    [ -z "$TESTER" ] || sh "$T/testaccount" close "$TESTER"
+}
+
 uptime_seconds() { # a clock that nobody sets
     read -r up _ </proc/uptime
     echo "${up%.*}"
 }
 
 # --- its end
+
+# The manifest holds what was meant: what was asked for, and what was made of it here. What somebody else has changed
+# meanwhile is told, and is drift from then on.
+seal() {
+    no_test_account && keep_former && replace "$T/managed" "$STATE/managed" &&
+        { cat "$T/desired" && { [ ! -f "$T/made" ] || cat "$T/made"; }; } >"$T/manifest" &&
+        replace "$T/manifest" "$STATE/manifest" && ask "$T/after"
+}
+
+replace() { # NEW PATH
+    cp -- "$1" "$2.new" && sync -- "$2.new" && mv -fT -- "$2.new" "$2" && sync -- "${2%/*}"
+}
+
+keep_former() { # once: a seal that was cut off is begun again
+    [ ! -d "$T/former" ] || return 0
+    rm -rf "$T/former.new" && mkdir "$T/former.new" || return 1
+    for name in manifest managed; do
+        [ ! -f "$STATE/$name" ] || cp -a -- "$STATE/$name" "$T/former.new/" || return 1
+    done
+    mv -- "$T/former.new" "$T/former"
+}
+
+finish() {
+    rm -f "$T/spare"
+    patiently unsealed run seal && verdict applied
+}
 
 verdict() { # applied|reverted|failed
     # Staged copies may hold secrets; they are in place by now, or not wanted.
@@ -298,6 +242,8 @@ close() { # VERDICT
 }
 
 is_open() { [ "$(cat "$STATE/open" 2>/dev/null)" = "${T##*/}" ]; }
+
+final() { sed -nE 's/^[0-9]+ verdict (applied|reverted|failed)$/\1/p' "$T/journal" | tail -n 1; }
 
 remember() { # VERDICT
     touch "$STATE/history"
@@ -329,6 +275,7 @@ unbegun() { # stranger|stale|blocked|locked|failed
 }
 
 apply() {
+    [ ! -s "$T/journal" ] || { journal 'says it was cut off before it began'; unbegun failed; return; }
     [ "$(cat /etc/machine-id)" = "$MACHINE" ] || { unbegun stranger; return; }
     settle_other || { unbegun blocked; return; }
     ask "$T/live" || { journal 'failed begin'; unbegun failed; return; }
@@ -337,24 +284,19 @@ apply() {
     prepare || { abandon; return; }
     # shellcheck disable=SC2086
     each act $RETIRE && each act $COMMIT && welcome && each act $ACTIVATE || { revert; return; }
-    journal health && run health || { journal 'failed health'; revert; return; }
+    journal health && run all_checks health || { journal 'failed health'; revert; return; }
     await && journal confirmed || { journal 'failed confirm'; revert; return; }
     finish
 }
 
-finish() {
-    rm -f "$T/spare"
-    patiently unsealed run seal && verdict applied
-}
-
-# What a transaction left open that died: by a kill (systemd calls this when its process ends), or by a power cut.
+# What a transaction left open that died: by a kill (systemd starts it again), or by a power cut.
 settle() {
     ! shutting_down || return 0 # the next boot does it
-    final=$(sed -nE 's/^[0-9]+ verdict (applied|reverted|failed)$/\1/p' "$T/journal" | tail -n 1)
-    [ -z "$final" ] || { patiently unsealed close "$final"; return; }
-    happened begin || [ -z "$(ls -A "$T/old")" ] || { echo "$T/journal is not whole"; return 1; }
+    ended_as=$(final)
+    [ -z "$ended_as" ] || { patiently unsealed close "$ended_as"; return; }
+    begun || { disarm; return; }
+    happened begin || [ -z "$(ls -A "$T/old")" ] || { echo "$T/journal is not whole"; exit $DAMAGED; }
     journal "settle${BOOT:+ $BOOT}"
-    run unmask
     run let_in
     if happened confirmed && ! happened revert; then
         finish
@@ -365,17 +307,33 @@ settle() {
     fi
 }
 
+begun() { happened begin || is_open; }
+
+# --- whose turn it is
+
 locked() { # FUNCTION
     [ -z "${MAILPROV_LOCKED-}" ] || { "$1"; return; }
     exec 9>>"$STATE/lock"
-    # What a killed transaction was just running may hold the lock for a moment longer. At boot nothing does, and the
-    # unit for that may be started by a transaction that is at work.
-    if [ "$1$BOOT" = settle ]; then flock -w 60 9; else flock -n 9; fi || { [ "$1" = settle ] || turned_away; return; }
+    # At boot nothing holds it, and the unit for that may be started by a transaction that is at work.
+    if [ -n "$BOOT" ]; then
+        flock -n 9 || return 0
+    elif [ "$1" = settle ]; then
+        flock 9
+    else
+        # A verification or a purge holds it for a moment only.
+        flock -w 0.5 9 || { tries_again && flock -w 30 9; } || { turned_away; return; }
+    fi
     cat "$T/meta" >"$STATE/holder"
     "$1"
     ended=$?
     : >"$STATE/holder"
     return $ended
+}
+
+# Whether what is open could not be settled, and is only trying once more.
+tries_again() {
+    open=$(cat "$STATE/open" 2>/dev/null)
+    [ -n "$open" ] && grep -qsE '^[0-9]+ verdict (mixed|unsealed)$' "$STATE/txn/$open/journal"
 }
 
 turned_away() {
@@ -390,7 +348,9 @@ settle_other() { # the transaction that was left open, if there is one
     [ -n "$other" ] || return 0
     journal "settling $other"
     # The lock stays held until the other's end, whatever becomes of this process.
-    said=$(MAILPROV_LOCKED=yes sh "$STATE/txn/$other/run" "$STATE/txn/$other" settle 2>&1) && [ ! -e "$STATE/open" ] && return 0
+    said=$(MAILPROV_LOCKED=yes sh "$STATE/txn/$other/run" "$STATE/txn/$other" settle 2>&1)
+    [ -e "$STATE/open" ] || return 0
+    [ -n "$said" ] || said=$(sed -n 's/^[0-9]* says //p' "$STATE/txn/$other/journal" | tail -n 1)
     journal "says $other cannot be settled: $(printf %s "$said" | tr -cd '\40-\176' | cut -c 1-300)"
     return 1
 }
@@ -398,7 +358,7 @@ settle_other() { # the transaction that was left open, if there is one
 mkdir -p "$T/old"
 case $2 in
     rehearse) rehearse ;;
-    apply) locked apply ;;
-    # One that was never opened has nothing to settle, but for a unit that it may have left.
-    settle) if happened begin || is_open; then locked settle; else disarm; fi ;;
+    # Systemd starts it again where it was killed.
+    apply) if begun || [ -n "$(final)" ]; then locked settle; else locked apply; fi ;;
+    settle) if begun || [ -n "$(final)" ]; then locked settle; else disarm; fi ;;
 esac

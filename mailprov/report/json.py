@@ -19,13 +19,14 @@ FORMAT = 1
 
 def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
     """Every host's plan, and why others have none; "changed" says whether any has changes."""
-    document = {
-        "format": FORMAT,
-        "changed": any(not plan.empty for plan in made),
-        "hosts": [_plan(plan) for plan in made],
-        "failed": [{"where": error.where, **_error(error)} for error in failures],
-    }
-    return json.dumps(document, indent=2)
+    changed = any(not plan.empty for plan in made)
+    return document(changed=changed, hosts=[_plan(plan) for plan in made], failures=failures)
+
+
+def document(*, failures: Sequence[MailprovError], **parts: object) -> str:
+    """A document of these parts, and of what went wrong where."""
+    failed = [{"where": error.where, **_error(error)} for error in failures]
+    return json.dumps({"format": FORMAT, **parts, "failed": failed}, indent=2)
 
 
 def rollout(results: Sequence[Result]) -> str:

@@ -70,7 +70,7 @@ def _change(change: Change, width: int, details: bool) -> list[Line]:
     lines = [Line(f"  {mark} {printable(str(change.key)):<{width}}  {printable(change.summary)}{reason}", style)]
     if details or (change.action is Action.UPDATE and change.key.kind not in _TABLES):
         lines.extend(Line(f"      {printable(row)}", _diff_style(row)) for row in change.detail)
-    elif change.detail and change.key.kind in _TABLES:
+    elif change.key.kind in _TABLES and change.detail:
         lines[0] = Line(lines[0].text + "  (--details names them)", style)
     return lines
 
@@ -109,6 +109,11 @@ def rollout(results: Sequence[Result]) -> list[Line]:
     for result in failed[:20]:
         what = result.error.what if result.error else ""
         lines.append(Line(f"    {result.host}: {printable(what)}", "bad"))
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        if result.verdict is Verdict.WAITING and result.error:
+            reasons.setdefault(result.error.what, []).append(result.host)
+    lines += [Line(f"    {rows.some(hosts, 3)}: {printable(why)}", "warn") for why, hosts in reasons.items()]
     if failed or any(result.verdict is Verdict.WAITING for result in results):
         lines.append(Line("  hosts that are done stay done: mend the cause, and run this again to go on", "head"))
     return lines

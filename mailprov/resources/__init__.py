@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from mailprov.model import Change, Effect, Item, Key, Question, Step
+from mailprov.model import Change, Delta, Effect, Item, Key, Question, Step
 
 T = TypeVar("T", bound=Item)
 
@@ -27,11 +27,17 @@ class Resource(Protocol[T]):
     def read(self, sections: Mapping[str, str]) -> Mapping[Key, T]:
         """The live items in an answer. What is absent on the host is absent here."""
 
-    def same(self, desired: T, live: T, applied: T | None) -> bool:
-        """Whether nothing needs doing. `applied` is what was live just after the last apply."""
+    def same(self, desired: T, live: T, made: str) -> bool:
+        """Whether nothing needs doing. `made` is what the host made of it at the last apply; "" where nothing was."""
 
-    def describe(self, before: T | None, after: T | None) -> tuple[str, tuple[str, ...]]:
-        """One line, and further lines, that tell people the difference; no secrets."""
+    def moved(self, live: T, asked: str, made: str) -> bool:
+        """Whether the host moved since the last apply, which asked for the fingerprint `asked`."""
+
+    def made(self, live: T) -> str:
+        """What the host alone can tell of it, since it made it there; "" where the declaration says all."""
+
+    def delta(self, before: T | None, after: T | None) -> Delta:
+        """How they differ: as data where something depends on it, and for people to read; no secrets."""
 
     def effects(self, before: T | None, after: T | None) -> Mapping[str, Effect]:
         """What the difference needs of which service."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import Change, Effect, Key, Phase, Question, Secret, Step, fingerprint
@@ -19,7 +19,8 @@ class Accounts:
 
     `digest` is that of its sorted rows, where the password of an account that owns it is left out (the gecos field
     says "initial" there). `rows` are those rows, when known. `initial` gives the password hash with which
-    such an account is created; it is asked for accounts that are new, and for no other.
+    such an account is created; it is asked for accounts that are new, and for no other. `kept` is where the host has
+    kept the copy from which it is put back, whose own digest is `copy`.
     """
 
     path: str
@@ -28,6 +29,8 @@ class Accounts:
     type: listing.Type = "file"
     rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
     initial: Callable[[str], Secret] | None = field(default=None, repr=False, compare=False)
+    kept: str = field(default="", compare=False)
+    copy: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -64,9 +67,19 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Accounts]:
     return {item.key: item for item in found}
 
 
-def same(desired: Accounts, live: Accounts, applied: Accounts | None) -> bool:
+def same(desired: Accounts, live: Accounts, made: str) -> bool:
     """Equal rows and attributes."""
     return desired == live
+
+
+def moved(live: Accounts, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: Accounts) -> str:
+    """Nothing: the declaration says all."""
+    return ""
 
 
 def closer(live: Accounts, desired: Accounts | None) -> Question | None:
@@ -79,15 +92,21 @@ def closely(live: Accounts, desired: Accounts | None, text: str) -> Accounts:
     return replace(live, rows=rows.answered(text, ":", desired.rows if desired else None))
 
 
-def describe(before: Accounts | None, after: Accounts | None) -> tuple[str, tuple[str, ...]]:
-    """How many accounts change, and which."""
-    if after is None or after.rows is None:
-        return "remove", ()
-    found = rows.difference(before.rows.reveal() if before and before.rows else {}, after.rows.reveal())
-    text = found.summary("accounts")
-    if before is not None and before.attributes != after.attributes:
-        text += f"; mode and owner {' '.join(before.attributes)} → {' '.join(after.attributes)}"
-    return text, found.detail()
+def delta(before: Accounts | None, after: Accounts | None) -> rows.RowsChange:
+    """Which accounts change, and what of them."""
+    besides = "remove" if after is None else ""
+    if before is not None and after is not None and before.attributes != after.attributes:
+        besides = f"mode and owner {' '.join(before.attributes)} → {' '.join(after.attributes)}"
+    live = before.rows if before else None
+    found = rows.change("accounts", live, after.rows if after else None, fields, besides)
+    # Dovecot takes any line for an account that has a colon and does not begin with one, or with "#".
+    broken = live.broken if isinstance(live, rows.Seen) else {}
+    return replace(found, unclear=tuple(sorted(n for n, row in broken.items() if row[0] not in ":#" and ":" in row)))
+
+
+def deltas(changes: Iterable[Change]) -> Iterator[rows.RowsChange]:
+    """How the accounts differ, of all `changes`."""
+    return (it.delta for it in changes if it.key.kind == KIND and isinstance(it.delta, rows.RowsChange))
 
 
 def effects(before: Accounts | None, after: Accounts | None) -> Mapping[str, Effect]:
@@ -104,20 +123,41 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     made: list[Step] = []
     for change in changes:
         after = change.after
-        if not isinstance(after, Accounts) or after.rows is None:
+        if not isinstance(after, Accounts):
+            drop, back = ("drop", "@", change.key.name), ("former_accounts", "@", change.key.name)
+            made.append(Step(Phase.COMMIT, f"remove {change.key.name}", drop, back, key=change.key))
+            made.extend(_dismissal(change))
+            continue
+        if after.kept:
+            made.extend(_back(change, after))
+            continue
+        if after.rows is None or not isinstance(change.delta, rows.RowsChange):
             continue
         new = dict(after.rows.reveal())
-        for key in sorted(rows.added(change.detail)):
+        for key in change.delta.added:
             if after.initial is not None and owns_password(new[key]):
                 new[key] = with_password(new[key], after.initial(key))
         put, undo = ("put", "@", after.path, *after.attributes), ("former_accounts", "@", after.path)
         stage = ("merge", "@", after.path, ":", after.digest)
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, rows.delta(change.detail, new)))
-        closed = sorted(rows.removed(change.detail))
-        if closed:
-            what, names = "end sessions of closed accounts", "".join(f"{name}\n" for name in closed).encode()
-            made.append(Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=names))
+        payload = rows.payload(change.delta, new)
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, payload, change.key))
+        made.extend(_dismissal(change))
     return tuple(made)
+
+
+def _back(change: Change, after: Accounts) -> list[Step]:
+    """What the host has kept is put back; passwords that users have changed since are left to them."""
+    do, undo = ("put_back", "@", after.path), ("former_accounts", "@", after.path)
+    take = ("take_accounts", "@", after.kept, after.copy, after.path)
+    return [Step(Phase.COMMIT, f"put back {after.path}", do, undo, take, key=change.key), *_dismissal(change)]
+
+
+def _dismissal(change: Change) -> list[Step]:
+    closed = change.delta.removed if isinstance(change.delta, rows.RowsChange) else ()
+    if not closed:
+        return []
+    what, names = "end sessions of closed accounts", "".join(f"{name}\n" for name in closed).encode()
+    return [Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=names)]
 
 
 def owns_password(row: str) -> bool:
@@ -166,6 +206,60 @@ def expiring(before: Accounts, after: Accounts) -> Mapping[int, tuple[str, ...]]
         if will is not None and (was is None or will < was):
             found.setdefault(will, []).append(name)
     return {days: tuple(sorted(found[days])) for days in sorted(found)}
+
+
+_EXTRA = 7
+"""the fields of a row before its extra ones: name, password, uid, gid, gecos, home, shell (passwd-file of Dovecot)"""
+
+_KNOWN = re.compile(
+    r"(userdb_quota_rule=\*:bytes|userdb_quota_storage_size|allow_nets|userdb_namespace/.*autoexpunge)=.*"
+)
+
+
+def fields(was: str, will: str) -> tuple[rows.FieldChange, ...]:
+    """What differs between two rows of one account. No password is shown, nor what is in no field that we know."""
+    old, new = ((row.split(":", _EXTRA) + [""] * _EXTRA)[: _EXTRA + 1] for row in (was, will))
+    extras = [[word for word in row[_EXTRA].split() if not _KNOWN.fullmatch(word)] for row in (old, new)]
+    pairs = (
+        ("quota", _size(quota(was)), _size(quota(will))),
+        ("networks", _networks(old[_EXTRA]), _networks(new[_EXTRA])),
+        ("messages kept", _days(expire(was)), _days(expire(will))),
+        ("password of", _owner(was), _owner(will)),
+    )
+    found = [rows.FieldChange(name, before, after) for name, before, after in pairs if before != after]
+    if old[1] != new[1] and owns_password(was) == owns_password(will):
+        found.append(rows.FieldChange("password"))
+    # The gecos field says whose the password is, which is told above.
+    if (*old[2:4], *old[5:_EXTRA], extras[0]) != (*new[2:4], *new[5:_EXTRA], extras[1]) or not found:
+        found.append(rows.FieldChange("other fields"))
+    return tuple(found)
+
+
+def _owner(row: str) -> str:
+    return "the user" if owns_password(row) else "the declaration"
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "none"
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count and count % (1 << power) == 0:
+            return f"{count >> power:,} {unit}"
+    return f"{count:,} byte{'' if count == 1 else 's'}"
+
+
+def _days(days: int | None) -> str:
+    return "for good" if days is None else f"{days} day{'' if days == 1 else 's'}"
+
+
+def _networks(extra: str) -> str:
+    """Where an account may log in from; what is no network is not shown: it may be anything."""
+    texts = [word.removeprefix("allow_nets=") for word in extra.split(" ") if word.startswith("allow_nets=")]
+    names = [name for text in texts for name in text.split(",")]
+    return (", ".join(names) if all(map(_NETWORK.fullmatch, names)) else "unreadable") if names else "any"
+
+
+_NETWORK = re.compile(r"[0-9a-fA-F:.]{2,45}(/[0-9]{1,3})?")
 
 
 def read_usage(text: str) -> Mapping[str, int]:

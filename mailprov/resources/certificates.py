@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "certificate"
+FILE = "file"
+"""as what it is kept and put back where mailprov made it"""
 RENEW_DAYS = 30
 """a self-signed certificate with fewer days left is made again"""
 
@@ -102,27 +104,37 @@ def _read_one(path: str, body: str) -> Certificate | None:
     )
 
 
-def same(desired: Certificate, live: Certificate, applied: Certificate | None) -> bool:
+def same(desired: Certificate, live: Certificate, made: str) -> bool:
     """Self-signed: ours, for these names, with days left. On the host: the one that the daemons have loaded."""
     if desired.source == "on_host":
-        return applied is not None and applied.leaf == live.leaf and live.matches
+        return live.leaf == made and live.matches
     days = (live.not_after - desired.now).days if live.not_after and desired.now else 0
     ours = live.issued == "self" and live.names == desired.names and live.matches and live.key_mode == "600"
-    return ours and days >= RENEW_DAYS
+    return ours and days >= RENEW_DAYS and made in ("", live.leaf)
 
 
-def describe(before: Certificate | None, after: Certificate | None) -> tuple[str, tuple[str, ...]]:
+def moved(live: Certificate, asked: str, made: str) -> bool:
+    """Another one is there than was made or taken up."""
+    return live.leaf != made
+
+
+def made(live: Certificate) -> str:
+    """The certificate itself, by its fingerprint."""
+    return live.leaf
+
+
+def delta(before: Certificate | None, after: Certificate | None) -> Words:
     """What is made or taken up, and why."""
     if after is None:
-        return "remove", ()
+        return Words("remove")
     if after.source == "on_host":
         until = f", valid until {before.not_after:%Y-%m-%d}" if before and before.not_after else ""
-        return f"take up the certificate that is there{until}", ()
+        return Words(f"take up the certificate that is there{until}")
     names = ", ".join(after.names)
     if before is None:
-        return f"make a self-signed one for {names}", ()
+        return Words(f"make a self-signed one for {names}")
     until = f", ends {before.not_after:%Y-%m-%d}" if before.not_after else ""
-    return f"make a new self-signed one for {names} (there: {', '.join(before.names)}{until})", ()
+    return Words(f"make a new self-signed one for {names} (there: {', '.join(before.names)}{until})")
 
 
 def effects(before: Certificate | None, after: Certificate | None) -> Mapping[str, Effect]:
@@ -137,8 +149,11 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         after = change.after
         if isinstance(after, Certificate) and after.source == "self_signed":
             put, restore = ("put", "@", after.path, "600", "root", "root"), ("restore", "@", after.path)
-            stage = ("self_signed", "@", *after.names)
-            made.append(Step(Phase.COMMIT, f"make {after.path}", put, restore, stage))
+            stage = ("self_signed", "@", after.path, *after.names)
+            made.append(Step(Phase.COMMIT, f"make {after.path}", put, restore, stage, key=Key(FILE, after.path)))
+        elif isinstance(after, Certificate):
+            note = ("note_certificate", "@", after.path)
+            made.append(Step(Phase.COMMIT, f"note which certificate is at {after.path}", note, ("keep",)))
     return tuple(made)
 
 

@@ -21,8 +21,8 @@ class File:
     """A file or folder: `mode` in octal text ("644"), `sha256` of its content in hex ("" for a folder).
 
     `content` is there when known. `secret` keeps it out of every text. `services` read the file: a change wants them
-    reloaded, or restarted where the value of one of `restart_settings` changes. What is `lasting` stays once it is
-    made, whatever becomes of the apply: it may hold mail by then.
+    reloaded, or restarted where the value of one of `restart_settings` changes. What is `lasting` is made before
+    anything that is served changes. `kept` is where the host has kept the copy from which it is put back.
     """
 
     path: str
@@ -36,6 +36,7 @@ class File:
     services: tuple[str, ...] = field(default=(), compare=False)
     restart_settings: tuple[str, ...] = field(default=(), compare=False)
     lasting: bool = field(default=False, compare=False)
+    kept: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -77,9 +78,19 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, File]:
     return {file.key: file for file in files}
 
 
-def same(desired: File, live: File, applied: File | None) -> bool:
+def same(desired: File, live: File, made: str) -> bool:
     """Equal in everything that is managed."""
     return desired == live
+
+
+def moved(live: File, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: File) -> str:
+    """Nothing: the declaration says all."""
+    return ""
 
 
 def closer(live: File, desired: File | None) -> Question | None:
@@ -95,25 +106,44 @@ def closely(live: File, desired: File | None, text: str) -> File:
         raise HostError("the host's answer is garbled", where=live.path, why=str(error)) from error
 
 
-def describe(before: File | None, after: File | None) -> tuple[str, tuple[str, ...]]:
-    """What changes, and a unified diff where both contents are known."""
-    if after is None:
-        return "remove", ()
-    noun = "folder" if after.type == "directory" else "file"
-    if before is None:
-        return f"create {noun}, mode {after.mode}, {after.owner}:{after.group}", _diff(None, after)
-    parts = [
-        f"{name} {old} → {new}"
-        for name, old, new in (
-            ("type", before.type, after.type),
-            ("mode", before.mode, after.mode),
-            ("owner", f"{before.owner}:{before.group}", f"{after.owner}:{after.group}"),
-        )
-        if old != new
-    ]
-    if before.sha256 != after.sha256 and after.type == "file":
-        parts.append("content")
-    return ", ".join(parts), _diff(before, after)
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """How a file or folder differs: the two themselves."""
+
+    before: File | None
+    after: File | None
+
+    @property
+    def summary(self) -> str:
+        """What changes."""
+        before, after = self.before, self.after
+        if after is None:
+            return "remove"
+        if before is None:
+            noun = "folder" if after.type == "directory" else "file"
+            return f"create {noun}, mode {after.mode}, {after.owner}:{after.group}"
+        parts = [
+            f"{name} {old} → {new}"
+            for name, old, new in (
+                ("type", before.type, after.type),
+                ("mode", before.mode, after.mode),
+                ("owner", f"{before.owner}:{before.group}", f"{after.owner}:{after.group}"),
+            )
+            if old != new
+        ]
+        if before.sha256 != after.sha256 and after.type == "file":
+            parts.append("content")
+        return ", ".join(parts)
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """A unified diff where both contents are known and may be shown."""
+        return () if self.after is None else _diff(self.before, self.after)
+
+
+def delta(before: File | None, after: File | None) -> FileChange:
+    """The two, for people to read what changes between them."""
+    return FileChange(before, after)
 
 
 def _diff(before: File | None, after: File) -> tuple[str, ...]:
@@ -168,15 +198,20 @@ def _order(change: Change) -> tuple[int, int, str]:
 
 def _step(change: Change) -> Step:
     path, before, after = change.key.name, change.before, change.after
+    key, restore = change.key, ("restore", "@", path)
     if not isinstance(after, File):
         if isinstance(before, File) and before.type == "directory":
-            back = ("folder", "@", path, before.mode, before.owner, before.group)
-            return Step(Phase.COMMIT, f"remove {path}", ("former_folder", "@", path), back)
-        return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), ("restore", "@", path))
+            drop, again = ("drop_folder", "@", path), ("folder_again", "@", path)
+            return Step(Phase.COMMIT, f"remove {path}", drop, again, key=key)
+        return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), restore, key=key)
     attributes = (after.mode, after.owner, after.group)
     if after.type == "directory":
-        stays = after.lasting and before is None
-        phase, undo = (Phase.PREPARE, ("keep",)) if stays else (Phase.COMMIT, ("former_folder", "@", path))
-        return Step(phase, f"folder {path}", ("folder", "@", path, *attributes), undo)
-    put, restore = ("put", "@", path, *attributes), ("restore", "@", path)
-    return Step(Phase.COMMIT, f"write {path}", put, restore, ("copy", "@"), after.content)
+        phase = Phase.PREPARE if after.lasting and before is None else Phase.COMMIT
+        make, former = ("folder", "@", path, *attributes), ("former_folder", "@", path)
+        return Step(phase, f"folder {path}", make, former, key=key)
+    if after.kept:
+        take = ("take", "@", after.kept, after.sha256)
+        return Step(Phase.COMMIT, f"put back {path}", ("put_back", "@", path), restore, take, key=key)
+    return Step(
+        Phase.COMMIT, f"write {path}", ("put", "@", path, *attributes), restore, ("copy", "@"), after.content, key
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "firewall"
 SERVICE = "mailprov-firewall"
@@ -19,6 +19,8 @@ class Table:
 
     name: str = "inet mailprov"
     digest: str = ""
+    kept: str = field(default="", compare=False)
+    """the script with which the host has kept it, and from which it is put back"""
 
     @property
     def key(self) -> Key:
@@ -42,16 +44,28 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Table]:
     return {} if digest in ("", _NOTHING) else {Table().key: Table(digest=digest)}
 
 
-def same(desired: Table, live: Table, applied: Table | None) -> bool:
-    """Loaded as the last apply left it; whether its text has changed is the file's question."""
-    return applied is not None and applied.digest == live.digest
+def same(desired: Table, live: Table, made: str) -> bool:
+    """Loaded as it was meant; whether its text has changed is the file's question."""
+    return live.digest == made
 
 
-def describe(before: Table | None, after: Table | None) -> tuple[str, tuple[str, ...]]:
+def moved(live: Table, asked: str, made: str) -> bool:
+    """Something else is loaded than was meant."""
+    return live.digest != made
+
+
+def made(live: Table) -> str:
+    """The digest of its listing, which the kernel alone can tell."""
+    return live.digest
+
+
+def delta(before: Table | None, after: Table | None) -> Words:
     """Whether it is loaded, loaded again or unloaded."""
     if after is None:
-        return "unload", ()
-    return ("load" if before is None else "load again: what is loaded is not what was applied"), ()
+        return Words("unload")
+    if after.kept:
+        return Words("load as it was")
+    return Words("load" if before is None else "load again: what is loaded is not what was applied")
 
 
 def effects(before: Table | None, after: Table | None) -> Mapping[str, Effect]:
@@ -60,9 +74,13 @@ def effects(before: Table | None, after: Table | None) -> Mapping[str, Effect]:
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
-    """Unloading; loading is the service's activation."""
-    return tuple(
-        Step(Phase.ACTIVATE, f"unload table {change.key.name}", ("unload_firewall", "@"), ("former_firewall", "@"))
-        for change in changes
-        if change.after is None
-    )
+    """Unloading, and loading what was kept; otherwise loading is the service's activation."""
+    made: list[Step] = []
+    for change in changes:
+        name, undo = change.key.name, ("former_firewall", "@")
+        if change.after is None:
+            made.append(Step(Phase.ACTIVATE, f"unload table {name}", ("unload_firewall", "@"), undo, key=change.key))
+        elif isinstance(change.after, Table) and change.after.kept:
+            put = ("put_table", "@", change.after.kept)
+            made.append(Step(Phase.ACTIVATE, f"load table {name} as it was", put, undo, key=change.key))
+    return tuple(made)

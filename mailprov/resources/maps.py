@@ -17,7 +17,7 @@ class Map:
     """The table at `path`: `digest` of its sorted rows, `rows` when known.
 
     `database` is the digest of the `.db` beside it, "" while that is missing or older than its text; `beside` is what
-    it is, with mode, owner and group.
+    it is, with mode, owner and group. `kept` is where the host has kept the copy of both from which it is put back.
     """
 
     path: str
@@ -27,6 +27,7 @@ class Map:
     type: listing.Type = "file"
     beside: tuple[listing.Type, str, str, str] | None = ("file", *MODE)
     rows: rows.Table | rows.Seen | None = field(default=None, repr=False, compare=False)
+    kept: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -82,10 +83,19 @@ def _beside(database: listing.Listed | None) -> tuple[listing.Type, str, str, st
     return (database.type, database.mode, database.owner, database.group) if database else None
 
 
-def same(desired: Map, live: Map, applied: Map | None) -> bool:
+def same(desired: Map, live: Map, made: str) -> bool:
     """Equal rows, and a database that is there, fresh, and the one that was compiled."""
-    compiled = bool(live.database) and (applied is None or live.database == applied.database)
-    return compiled and replace(desired, database=live.database) == live
+    return bool(live.database) and live.database == made and replace(desired, database=made) == live
+
+
+def moved(live: Map, asked: str, made: str) -> bool:
+    """Other rows or attributes than were asked for, or another database than was compiled."""
+    return live.database != made or replace(live, database="").fingerprint != asked
+
+
+def made(live: Map) -> str:
+    """Its database's digest: no two runs of postmap give the same bytes."""
+    return live.database
 
 
 def closer(live: Map, desired: Map | None) -> Question | None:
@@ -98,15 +108,13 @@ def closely(live: Map, desired: Map | None, text: str) -> Map:
     return replace(live, rows=rows.answered(text, " ", desired.rows if desired else None))
 
 
-def describe(before: Map | None, after: Map | None) -> tuple[str, tuple[str, ...]]:
-    """How many entries change, and which."""
-    if after is None or after.rows is None:
-        return "remove", ()
-    if before is not None and before.digest == after.digest:
-        attributes = before.attributes == after.attributes and before.beside in (None, after.beside)
-        return "compile again" if attributes else "mode and owner", ()
-    found = rows.difference(before.rows.reveal() if before and before.rows else {}, after.rows.reveal())
-    return found.summary("entries"), found.detail()
+def delta(before: Map | None, after: Map | None) -> rows.RowsChange:
+    """Which entries change."""
+    besides = "remove" if after is None else ""
+    if before is not None and after is not None and before.digest == after.digest:
+        alike = before.attributes == after.attributes and before.beside in (None, after.beside)
+        besides = "compile again" if alike else "mode and owner"
+    return rows.change("entries", before.rows if before else None, after.rows if after else None, besides=besides)
 
 
 def effects(before: Map | None, after: Map | None) -> Mapping[str, Effect]:
@@ -118,11 +126,18 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """One merge a map, compiled where it is staged; text and database are put in place together."""
     made: list[Step] = []
     for change in changes:
-        after = change.after
-        if not isinstance(after, Map) or after.rows is None:
+        after, path, undo = change.after, change.key.name, ("former_map", "@", change.key.name)
+        if not isinstance(after, Map):
+            made.append(Step(Phase.COMMIT, f"remove {path}", ("drop_map", "@", path), undo, key=change.key))
             continue
-        put, undo = ("put_map", "@", after.path, *after.attributes), ("former_map", "@", after.path)
+        if after.kept:
+            take, do = ("take_map", "@", after.kept, after.digest, path), ("put_back_map", "@", path)
+            made.append(Step(Phase.COMMIT, f"put back {path}", do, undo, take, key=change.key))
+            continue
+        if after.rows is None or not isinstance(change.delta, rows.RowsChange):
+            continue
+        put = ("put_map", "@", after.path, *after.attributes)
         stage = ("merge_map", "@", after.path, after.digest)
-        changed = rows.delta(change.detail, after.rows.reveal()) if change.detail else b""
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, changed))
+        changed = rows.payload(change.delta, after.rows.reveal())
+        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, changed, change.key))
     return tuple(made)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mailprov.errors import HostError
-from mailprov.model import Action, Change, Effect, Key, Phase, Question, Reason, Step, fingerprint
+from mailprov.model import Action, Change, Effect, Key, Phase, Question, Reason, Step, Words, fingerprint
 
 KIND = "package"
 
@@ -42,22 +42,36 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Package]:
     return {package.key: package for package in found}
 
 
-def same(desired: Package, live: Package, applied: Package | None) -> bool:
+def same(desired: Package, live: Package, made: str) -> bool:
     """Always: what is installed stays as it is."""
     return desired.name == live.name
 
 
-def describe(before: Package | None, after: Package | None) -> tuple[str, tuple[str, ...]]:
+def moved(live: Package, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: Package) -> str:
+    """Nothing: the declaration says all."""
+    return ""
+
+
+def delta(before: Package | None, after: Package | None) -> Words:
     """What is installed or upgraded, and that this is not undone."""
     version = f" {after.version}" if after and after.version else ""
     if before is None:
-        return f"install{version} (an undo leaves packages installed)", ()
-    return f"upgrade {before.version} →{version} (apt brings it along)", ()
+        return Words(f"install{version} (an undo leaves packages installed)")
+    return Words(f"upgrade {before.version} →{version} (apt brings it along)")
 
 
 def effects(before: Package | None, after: Package | None) -> Mapping[str, Effect]:
-    """A running daemon does not survive its own upgrade; a new one is started when its configuration is in place."""
-    name = daemon(after.name) if before and after else ""
+    """A running daemon does not survive its own upgrade, nor that its files were taken away and come again.
+
+    One that does not run is started when its configuration is in place.
+    """
+    whole = after is not None and (before is not None or after.name in ("dovecot-core", "postfix"))
+    name = daemon(after.name) if after and whole else ""
     return {name: Effect.RESTART} if name else {}
 
 
@@ -72,7 +86,8 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     names = tuple(change.key.name for change in changes if change.action is Action.CREATE)
     if not names:
         return ()
-    return (Step(Phase.PREPARE, f"install {', '.join(names)}", ("install_packages", *names), ("keep",)),)
+    install, undo = ("install_packages", "@", *names), ("former_packages", "@")
+    return (Step(Phase.PREPARE, f"install {', '.join(names)}", install, undo),)
 
 
 # --- what an installation brings along
@@ -100,9 +115,7 @@ def along(text: str, wanted: Sequence[str]) -> tuple[tuple[Change, ...], tuple[s
     told = {name: pair for name, pair in brought(text).items() if name not in wanted}
     upgraded = ((Package(name, old), Package(name, new)) for name, (old, new) in sorted(told.items()) if old)
     changes = tuple(
-        Change(
-            after.key, Action.UPDATE, Reason.PENDING, before, after, *describe(before, after), effects(before, after)
-        )
+        Change(after.key, Action.UPDATE, Reason.PENDING, before, after, delta(before, after), effects(before, after))
         for before, after in upgraded
     )
     return changes, tuple(f"+ {name} {new}" for name, (old, new) in sorted(told.items()) if not old)

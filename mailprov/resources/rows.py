@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailprov.errors import HostError
@@ -24,28 +24,67 @@ def some(names: Sequence[str], most: int = SHOWN) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The keys that come, go, or have another row, each in order."""
+class FieldChange:
+    """One field of a row: what it says and what it will say; neither where that is nobody's business."""
 
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-    total: int
+    name: str
+    before: str = ""
+    after: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before} → {self.after}" if self.before or self.after else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class RowsChange:
+    """How the rows of a table of `noun` differ: the keys that come, have another row, or go, each in order.
+
+    `broken` are the numbers of live lines that are no rows and go, too. A number is no key: nothing that somebody
+    wrote into the table can be taken for one, and no key for a number.
+    """
+
+    noun: str
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    broken: tuple[int, ...] = ()
+    unclear: tuple[int, ...] = ()
+    """those of `broken` that the program which reads the table may take for a row"""
+    fields: Mapping[str, tuple[FieldChange, ...]] = field(default_factory=dict)
+    """by key of a changed row: which fields differ, as far as the kind of table knows fields"""
+    total: int = 0
     """how many rows there are, before or after"""
+    besides: str = ""
+    """what else differs, in words"""
 
-    def summary(self, noun: str) -> str:
+    @property
+    def summary(self) -> str:
         """One line: "2 of 1,204 accounts change (1 added, 1 removed)"."""
-        count = len(self.added) + len(self.removed) + len(self.changed)
+        count = len(self.added) + len(self.changed) + len(self.removed)
         named = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
         parts = ", ".join(f"{len(keys):,} {word}" for word, keys in named if keys)
-        if not parts:
-            return f"no {noun}" if self.total == 0 else "order or comments"
-        return f"{count:,} of {self.total:,} {noun} {'changes' if count == 1 else 'change'} ({parts})"
+        told = []
+        if parts:
+            told.append(f"{count:,} of {self.total:,} {self.noun} {'changes' if count == 1 else 'change'} ({parts})")
+        if self.broken:
+            one = len(self.broken) == 1
+            told.append("1 line that is no row goes" if one else f"{len(self.broken):,} lines that are no rows go")
+        if self.besides:
+            told.append(self.besides)
+        return "; ".join(told) or (f"no {self.noun}" if self.total == 0 else "order or comments")
 
+    @property
     def detail(self) -> tuple[str, ...]:
-        """The keys, marked + ~ -."""
-        marks = (("+", self.added), ("~", self.changed), ("-", self.removed))
-        return tuple(f"{mark} {key}" for mark, keys in marks for key in keys)
+        """The keys, marked + ~ -, each with its fields; then the lines that are no rows."""
+        return (
+            *(f"+ {key}" for key in self.added),
+            *(f"~ {key}{self._fields(key)}" for key in self.changed),
+            *(f"- {key}" for key in self.removed),
+            *(f"- (line {number})" for number in self.broken),
+        )
+
+    def _fields(self, key: str) -> str:
+        return f"  {', '.join(map(str, self.fields[key]))}" if self.fields.get(key) else ""
 
 
 class Table:
@@ -70,7 +109,7 @@ class Table:
     def reveal(self) -> Mapping[str, str]:
         """The rows by key, as `parse` finds them. Call it only where rows are compared or written."""
         if self._rows is None:
-            self._rows = parse(self._text.reveal(), self.separator)
+            self._rows = parse(self._text.reveal(), self.separator).rows
         return self._rows
 
     def parts(self) -> Sequence[Sequence[str]]:
@@ -90,9 +129,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The rows of a live table by key, which never show themselves."""
+    """A live table, which never shows itself: its rows by key, and by number the lines that are no rows."""
 
     rows: Mapping[str, str] = field(repr=False)
+    broken: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     def reveal(self) -> Mapping[str, str]:
         """The rows. Call it only where rows are compared."""
@@ -132,8 +172,8 @@ def answered(text: str, separator: str, desired: Table | Seen | None) -> Seen:
     parts = desired.parts() if isinstance(desired, Table) else ()
     same = (row for number, part in enumerate(parts) if number not in apart for row in part)
     found = {row.partition(separator)[0]: row for row in same}
-    found |= _parse([row for _, _, row in lines], separator, numbers)
-    return Seen(found)
+    there = _parse([row for _, _, row in lines], separator, numbers)
+    return Seen({**found, **there.rows}, there.broken)
 
 
 def _digests(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -143,35 +183,37 @@ def _digests(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
 # --- differences
 
 
-def difference(before: Mapping[str, str], after: Mapping[str, str]) -> Difference:
-    """What differs between two tables of key → row."""
-    added = tuple(sorted(key for key in after if key not in before))
-    return Difference(
+def change(
+    noun: str,
+    before: Table | Seen | None,
+    after: Table | Seen | None,
+    fields: Callable[[str, str], tuple[FieldChange, ...]] | None = None,
+    besides: str = "",
+) -> RowsChange:
+    """What differs between two tables; None is one without rows. `fields` tells two rows of one key apart."""
+    old, new = (side.reveal() if side is not None else {} for side in (before, after))
+    broken = before.broken if isinstance(before, Seen) else {}
+    added = tuple(sorted(key for key in new if key not in old))
+    changed = tuple(sorted(key for key, row in new.items() if old.get(key, row) != row))
+    return RowsChange(
+        noun,
         added,
-        tuple(sorted(key for key in before if key not in after)),
-        tuple(sorted(key for key, row in after.items() if before.get(key, row) != row)),
-        len(before) + len(added),
+        changed,
+        tuple(sorted(key for key in old if key not in new)),
+        tuple(sorted(broken)),
+        fields={key: fields(old[key], new[key]) for key in changed} if fields else {},
+        total=len(old) + len(added),
+        besides=besides,
     )
 
 
-def delta(detail: Iterable[str], after: Mapping[str, str]) -> bytes:
+def payload(delta: RowsChange, after: Mapping[str, str]) -> bytes:
     """What `merge` of acts.sh needs to make `after` of the live table: "S" and a row, or "D" and a key, a line each.
 
-    `detail` is a Difference's: so what travels grows with the change, not with the table, and a plan that was kept
-    needs no second look at the host.
+    So what travels grows with the change, not with the table. Lines that are no rows are dropped by themselves there.
     """
-    lines = (f"D{line[2:]}" if line.startswith("- ") else f"S{after[line[2:]]}" for line in detail)
+    lines = (*(f"S{after[key]}" for key in (*delta.added, *delta.changed)), *(f"D{key}" for key in delta.removed))
     return "".join(line + "\n" for line in lines).encode()
-
-
-def added(detail: Iterable[str]) -> frozenset[str]:
-    """The keys that a Difference's detail marks as new."""
-    return frozenset(line[2:] for line in detail if line.startswith("+ "))
-
-
-def removed(detail: Iterable[str]) -> frozenset[str]:
-    """The keys that a Difference's detail marks as gone; lines that are no rows are left out."""
-    return frozenset(line[2:] for line in detail if line.startswith("- ") and not line.startswith("- (line "))
 
 
 # By the same signs `merged` of acts.sh knows a row: printable ASCII, a key without blanks, a value.
@@ -182,8 +224,8 @@ _PRINTABLE = re.compile(r"[ -~]+")
 _PLAIN = {":": re.compile(r"""[!"$-9;-~]+:(?:[ -~]*[!-~])?"""), " ": re.compile(r"""[!"$-~]+ [ -~]*[!-~]""")}
 
 
-def parse(text: str, separator: str) -> dict[str, str]:
-    """The rows of a live table by key, the first of each; a line that is no row comes under its number.
+def parse(text: str, separator: str) -> Seen:
+    """The rows of a live table by key, the first of each; a line that is no row is kept under its number.
 
     So no text that somebody wrote there is taken for a key, and shown: it may hold a password.
     """
@@ -193,17 +235,18 @@ def parse(text: str, separator: str) -> dict[str, str]:
     return _parse(lines, separator, range(1, len(lines) + 1))
 
 
-def _parse(lines: Sequence[str], separator: str, numbers: Sequence[int]) -> dict[str, str]:
+def _parse(lines: Sequence[str], separator: str, numbers: Sequence[int]) -> Seen:
     if separator in _PLAIN and all(map(_PLAIN[separator].fullmatch, lines)):
         plain = {row.partition(separator)[0]: row for row in lines}
         if len(plain) == len(lines):
-            return plain
+            return Seen(plain)
     found: dict[str, str] = {}
+    broken: dict[int, str] = {}
     for number, line in zip(numbers, lines, strict=True):
         row = line.rstrip(" \t\r")
         key, cut, _ = row.partition(separator)
         if cut and _KEY.fullmatch(key) and _PRINTABLE.fullmatch(row):
             found.setdefault(key, row)
         elif row:
-            found[f"(line {number})"] = row
-    return found
+            broken[number] = row
+    return Seen(found, broken)

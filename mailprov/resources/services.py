@@ -6,17 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "service"
 
 ORDER = ("systemd", "mailprov-recover", "dovecot", "postfix", "mailprov-firewall")
 """systemd's own units, what puts right at boot, who is asked before who asks, and the firewall last"""
 
+FIREWALL = Key("firewall", "inet mailprov")
+"""whose back-up loading the firewall keeps"""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that is enabled and active, and owes no reload.
+    """A service that is enabled and active, and owes no reload; or, `held`, one that may not be started.
 
     Debian 11 and 12 run Postfix as `postfix@-.service`; their `postfix.service` says "active" also when it is dead.
     `ports` and `sockets` are what it listens on; of a live one, `ports` are those that others can reach, `local` those
@@ -35,6 +38,8 @@ class Service:
     sockets: frozenset[str] | None = field(default=None, compare=False)
     outdated: bool = field(default=False, compare=False)
     """its configuration was written after it has read it"""
+    held: tuple[str, str] = field(default=("disabled", "disabled"), compare=False)
+    """how one that shall be off is kept from starting, as systemctl(1), is-enabled, has it; and what is below a mask"""
 
     @property
     def key(self) -> Key:
@@ -55,24 +60,41 @@ def questions(desired: Sequence[Service]) -> tuple[Question, ...]:
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
     """Those whose unit is loaded."""
+    units = _units(sections)
+    debts = (line.split() for line in sections.get("facts", "").splitlines() if line.startswith("owed "))
+    owed = {words[1]: words[2] for words in sorted(debts) if len(words) == 3}
+    found: dict[Key, Service] = {}
+    for name, fields in units.items():
+        if name != "postfix@-":
+            running = _running(name, units)
+            enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
+            active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
+            item = Service(name, enabled, active, owed.get(name, ""), masked)
+            found[Key(KIND, name)] = _looked_into(item, sections) if active else item
+    return found
+
+
+def states(sections: Mapping[str, str]) -> Mapping[str, str]:
+    """What systemd calls each one whose unit is loaded: "active", "failed", "inactive", and so on (systemctl(1))."""
+    units = _units(sections)
+    return {name: _running(name, units).get("ActiveState", "inactive") for name in units if name != "postfix@-"}
+
+
+def _units(sections: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+    """The properties of each unit that is loaded."""
     units: dict[str, dict[str, str]] = {}
     for block in sections.get("services", "").split("\n\n"):
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         # One whose file has been taken away runs on, and starting it would do nothing.
         if fields.get("LoadState") in ("loaded", "masked") or fields.get("ActiveState") == "active":
             units[fields.get("Id", "").removesuffix(".service")] = fields
-    debts = (line.split() for line in sections.get("facts", "").splitlines() if line.startswith("owed "))
-    owed = {words[1]: words[2] for words in sorted(debts) if len(words) == 3}
-    found: dict[Key, Service] = {}
-    for name, fields in units.items():
-        if name != "postfix@-":
-            wrapped = name == "postfix" and fields.get("Type") == "oneshot"
-            running = units.get("postfix@-", {}) if wrapped else fields
-            enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
-            active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
-            item = Service(name, enabled, active, owed.get(name, ""), masked)
-            found[Key(KIND, name)] = _looked_into(item, sections) if active else item
-    return found
+    return units
+
+
+def _running(name: str, units: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """The properties of the unit that really runs it."""
+    wrapped = name == "postfix" and units[name].get("Type") == "oneshot"
+    return units.get("postfix@-", {}) if wrapped else units[name]
 
 
 _LOADED, _WRITTEN = "/run/dovecot/login/login", "/etc/dovecot/dovecot.conf"
@@ -133,28 +155,38 @@ def _some(ports: Sequence[int]) -> str:
     return ", ".join(map(str, ports))
 
 
-def same(desired: Service, live: Service, applied: Service | None) -> bool:
+def same(desired: Service, live: Service, made: str) -> bool:
     """Equal in all of these facts."""
     return desired == live
 
 
-def describe(before: Service | None, after: Service | None) -> tuple[str, tuple[str, ...]]:
+def moved(live: Service, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: Service) -> str:
+    """Nothing: the declaration says all."""
+    return ""
+
+
+def delta(before: Service | None, after: Service | None) -> Words:
     """Which of the facts is wrong."""
-    if after is None:
-        return "stop and disable", ()
+    if after is None or not (after.active or after.enabled):
+        return Words(f"stop and {'mask' if after and after.masked else 'disable'}")
     live = before or Service(after.name, enabled=False, active=False)
     wrong = (
-        ("unmask", live.masked),
-        ("enable", not live.enabled),
-        ("start", not live.active),
+        ("unmask", live.masked and not after.masked),
+        ("enable" if after.enabled else "disable", live.enabled != after.enabled),
+        ("start" if after.active else "stop", live.active != after.active),
         (f"{live.owed}{live.why}", bool(live.owed)),
     )
-    return ", ".join(text for text, needed in wrong if needed), ()
+    return Words(", ".join(text for text, needed in wrong if needed))
 
 
 def effects(before: Service | None, after: Service | None) -> Mapping[str, Effect]:
     """A start for one that is down; a reload for one that owes it."""
-    if after is None:
+    if after is None or not after.active:
         return {}
     if before is None or not before.active:
         return {after.name: Effect.START}
@@ -165,11 +197,13 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     """Enabling and disabling; starts and reloads are `activation`, which also knows what other changes need."""
     made: list[Step] = []
     for change in sorted(changes, key=lambda change: ORDER.index(change.key.name)):
-        name = change.key.name
-        if change.after is None:
-            made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", name), ("stand_up", name)))
-        else:
-            made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), ("former_enabling", "@", name)))
+        name, after = change.key.name, change.after
+        undo = ("former_enabling", "@", name)
+        if not isinstance(after, Service) or not after.active:
+            words = after.held if isinstance(after, Service) else ("disabled", "disabled")
+            made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", "@", name, *words), undo, key=change.key))
+        elif after.enabled:
+            made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), undo, key=change.key))
     return tuple(made)
 
 
@@ -199,5 +233,6 @@ def activation(effects: Mapping[str, Effect]) -> tuple[Step, ...]:
         do: tuple[str, ...] = ("activate", name, act)
         if name == "mailprov-firewall":
             do, undo = ("load_firewall", "@", act), ("former_firewall", "@")
-        made.append(Step(Phase.ACTIVATE, f"{act} {name}", do, undo))
+        key = FIREWALL if do[0] == "load_firewall" else None
+        made.append(Step(Phase.ACTIVATE, f"{act} {name}", do, undo, key=key))
     return tuple(made)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, fingerprint
+from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "user"
 
@@ -54,23 +54,33 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, SystemUser]:
     return {user.key: user for user in found}
 
 
-def same(desired: SystemUser, live: SystemUser, applied: SystemUser | None) -> bool:
+def same(desired: SystemUser, live: SystemUser, made: str) -> bool:
     """Equal in home, shell and group."""
     return desired == live
 
 
-def describe(before: SystemUser | None, after: SystemUser | None) -> tuple[str, tuple[str, ...]]:
+def moved(live: SystemUser, asked: str, made: str) -> bool:
+    """It is not what was asked for."""
+    return live.fingerprint != asked
+
+
+def made(live: SystemUser) -> str:
+    """Nothing: the declaration says all."""
+    return ""
+
+
+def delta(before: SystemUser | None, after: SystemUser | None) -> Words:
     """The home, shell and group that it gets."""
     if after is None:
-        return "stays", ()
+        return Words("remove, unless it owns mail")
     if before is None:
-        return f"create, home {after.home}", ()
+        return Words(f"create, home {after.home}")
     pairs = (
         ("home", before.home, after.home),
         ("shell", before.shell, after.shell),
         ("group", before.group or "none", after.group),
     )
-    return ", ".join(f"{name} {old} → {new}" for name, old, new in pairs if old != new), ()
+    return Words(", ".join(f"{name} {old} → {new}" for name, old, new in pairs if old != new))
 
 
 def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str, Effect]:
@@ -79,15 +89,15 @@ def effects(before: SystemUser | None, after: SystemUser | None) -> Mapping[str,
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
-    """useradd or usermod; the undo of a creation keeps the user, who may own mail by then."""
-    pairs = ((change.before, change.after) for change in changes)
-    return tuple(
-        Step(
-            Phase.PREPARE if before is None else Phase.COMMIT,
-            f"system user {user.name}",
-            ("system_user", "@", user.name, user.home, user.shell),
-            ("former_user", "@", user.name),
-        )
-        for before, user in pairs
-        if isinstance(user, SystemUser)
-    )
+    """useradd or usermod; one that was made goes again, unless it owns mail by then."""
+    made: list[Step] = []
+    for change in changes:
+        name, user = change.key.name, change.after
+        if isinstance(user, SystemUser):
+            phase = Phase.PREPARE if change.before is None else Phase.COMMIT
+            make, former = ("system_user", "@", name, user.home, user.shell), ("former_user", "@", name)
+            made.append(Step(phase, f"system user {name}", make, former, key=change.key))
+        else:
+            what = f"remove the system user {name}, unless it owns mail"
+            made.append(Step(Phase.ACTIVATE, what, ("no_user", "@", name), ("user_again", "@", name), key=change.key))
+    return tuple(made)

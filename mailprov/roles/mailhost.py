@@ -7,6 +7,8 @@ from itertools import chain
 
 from mailprov.model import Command, Facts, HostSpec, Key, Secret, Spec, State, User
 from mailprov.render import Render, render
+from mailprov.resources.files import File
+from mailprov.resources.firewall import SERVICE
 from mailprov.roles import dovecot, firewall, postfix, recovery, tls
 
 
@@ -29,6 +31,21 @@ def desired(
     return {Key(*item.key): item for item in items}
 
 
+def reads(path: str) -> File:
+    """A bare file at this path, with what is known of who reads it: for one that is put back as a host has kept it."""
+    if path.startswith("/etc/systemd/"):
+        return File(path, "", "", "", services=("systemd",))
+    readers: dict[str, tuple[str, ...]] = {
+        "/etc/dovecot/dovecot.conf": ("dovecot",),
+        "/etc/postfix/main.cf": ("postfix",),
+        "/etc/postfix/master.cf": ("postfix",),
+        firewall.PATH: (SERVICE,),
+        tls.PEM: tls.READERS,
+    }
+    restart = postfix.RESTART_SETTINGS if path == "/etc/postfix/main.cf" else ()
+    return File(path, "", "", "", services=readers.get(path, ()), restart_settings=restart, secret=path == tls.PEM)
+
+
 def validators(host: HostSpec) -> tuple[Command, ...]:
     """What must hold of the staged tree, seen by the host's own programs, before anything live changes."""
     where = tls.paths(host)
@@ -45,7 +62,7 @@ def health(spec: Spec, host: HostSpec) -> tuple[Command, ...]:
     where = str(tls.paths(host).certificate)
     starttls = {"pop3": "pop3", "imap": "imap", "submission": "smtp", "smtp": "smtp"}
     served: list[Command] = [
-        ("serves", str(port), "" if mode == "tls" else starttls[name], where)
+        ("serves", str(port), "tls" if mode == "tls" else starttls[name], where)
         for name, mode, port in host.services.ports()
     ]
     users = spec.users_of(host.name)

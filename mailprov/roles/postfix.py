@@ -14,6 +14,8 @@ from mailprov.resources.services import Service
 from mailprov.roles import tls
 
 FOLDER = "/etc/postfix/mailprov"
+RESTART_SETTINGS = ("inet_interfaces", "inet_protocols")
+"""postconf(5): these are read at start only"""
 
 
 def items(
@@ -34,8 +36,7 @@ def items(
             "/etc/postfix/main.cf",
             main_cf(host, facts, render),
             services=("postfix",),
-            # postconf(5): these two are read at start only
-            restart_settings=("inet_interfaces", "inet_protocols"),
+            restart_settings=RESTART_SETTINGS,
         ),
         text_file("/etc/postfix/master.cf", master_cf(host, render), services=("postfix",)),
         *maps(domains, users, aliases),

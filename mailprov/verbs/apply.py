@@ -11,12 +11,14 @@ from mailprov import planfile
 from mailprov.errors import (
     ConsentError,
     Exit,
+    InterruptionError,
+    KeptPlanError,
     MailprovError,
     StalePlanError,
 )
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.plan import prints
+from mailprov.planfile import Claim
 from mailprov.report import effects, text
 from mailprov.report.text import Line
 from mailprov.resources import rows
@@ -25,10 +27,11 @@ from mailprov.survey import Survey, survey
 from mailprov.verbs import console
 from mailprov.verbs import plan as looking
 from mailprov.verbs.handing import Handing, folder, noted, remind
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.runner import THREADS, Runner
 from mailprov.verbs.session import chosen_names, hosts, load, session, share, worst
 from mailprov.verbs.transact import transact
-from mailprov.verbs.work import bound, unmoved, verdict
+from mailprov.verbs.work import Look, looked, verdict, with_passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,66 +55,97 @@ class How:
     handout: Path | None = None
 
 
-def apply(file: Path | None, limit: Sequence[str], kept: Path | None, how: How) -> Exit:
-    """Plan (or take the plan that was kept), ask, and change host by host, batch by batch; exit 7 when some failed.
+def apply(file: Path, limit: Sequence[str], kept: Path | None, how: How) -> Exit:
+    """Plan, ask, and change host by host, batch by batch; exit 7 when some failed.
 
-    `file` is the declaration; None: the one that the kept plan was made from.
+    `kept` is the file of a kept plan: a host whose plan is another one now is not touched.
     """
     size(how.pace.batch, 1)  # an error now, and not when passwords have been made
-    plan = planfile.load(kept.read_bytes(), str(kept)) if kept else None
-    file = file or Path(plan.declaration if plan else "mail.yaml")
+    plan = _kept(kept) if kept else None
     spec = load(file)
     where = folder(file, how.handout)
     handing = Handing(where)
-    parts = _parts(plan, str(kept), spec, limit) if plan else {}
-    chosen = share([spec.hosts[name] for name in sorted(parts)] if plan else hosts(spec, limit), how.shard)
+    claims = _claims(plan, str(kept), spec, limit) if plan else None
+    wanted = hosts(spec, limit) if claims is None else [spec.hosts[name] for name in sorted(claims)]
+    chosen = share(wanted, how.shard)
     remind(where)
     if not chosen:
         console.say("nothing to do: it is for no host", "warn")
     if len(chosen) == 1 and how.executor == THREADS:
-        results = [_alone(spec, chosen[0], parts.get(chosen[0].name), how, handing)]
+        results = [_alone(spec, chosen[0], claims, how, handing)]
     else:
         runner = Runner(file, how.executor, where.path, spec=spec)
-        results = _fleet(runner, chosen, parts, how, handing)
+        with runner.heard.interruptible():
+            results = _fleet(runner, chosen, claims, how, handing)
     handing.settle(results)
     looking.tell_results(results, how.form)
-    return worst([result.error for result in results if result.error], len(chosen))
+    return _exit(results)
 
 
-def _parts(plan: planfile.PlanFile, kept: str, spec: Spec, limit: Sequence[str]) -> Mapping[str, planfile.Kept]:
-    """What a kept plan holds for its own hosts, and for no other. Raises StalePlanError where one is gone."""
+def _kept(file: Path) -> planfile.PlanFile:
+    """The plan in `file`, which is opened once. Raises KeptPlanError where there is none."""
+    from mailprov.spec.desk import Wrong
+    from mailprov.spec.files import contents
+
+    try:
+        data = contents(file, planfile.LIMIT)
+    except Wrong as wrong:
+        raise KeptPlanError(wrong.what, cure=wrong.cure) from None
+    return planfile.load(data, str(file))
+
+
+def _claims(plan: planfile.PlanFile, kept: str, spec: Spec, limit: Sequence[str]) -> Mapping[str, Claim]:
+    """What a kept plan claims of its own hosts, and of no other. Raises StalePlanError where they are others now."""
     wanted = chosen_names(spec, limit)
-    parts = {part.plan.host: part for part in plan.hosts if not limit or part.plan.host in wanted}
-    if wanted - parts.keys():
-        held = ", ".join(part.plan.host for part in plan.hosts) or "no host"
+    claims = {each.host: each for each in plan.hosts}
+    if wanted - claims.keys():
+        held = rows.some([planfile.plain(name) for name in sorted(claims)], 8) or "no host"
         raise MailprovError("the plan is not for all of these hosts", where=kept, why=f"it is for {held}")
-    if gone := parts.keys() - spec.hosts.keys():
-        raise StalePlanError(
-            "the declaration changed since the plan was made; nothing was touched",
-            where=kept,
-            why=f"not declared any more: {rows.some(sorted(gone))}",
-            cure="plan again",
-        )
-    return parts
+    gone, new = claims.keys() - spec.hosts.keys(), spec.hosts.keys() - claims.keys()
+    if gone or plan.partial != bool(new):
+        why = f"declared since: {rows.some(sorted(new))}" if new else "it says that it left hosts out"
+        if gone:
+            why = f"not declared any more: {rows.some([planfile.plain(name) for name in sorted(gone)])}"
+        what = "the declaration changed since the plan was made; nothing was touched"
+        raise StalePlanError(what, where=kept, why=why, cure="plan again")
+    return {name: each for name, each in claims.items() if not limit or name in wanted}
+
+
+def _exit(results: Sequence[Result]) -> Exit:
+    """The worst of what became of the hosts; where none was touched, and only because plans are stale, just that."""
+    failed = [result.error for result in results if result.error]
+    untouched = all(result.verdict in (Verdict.UNCHANGED, Verdict.FAILED, Verdict.WAITING) for result in results)
+    own = [result.error for result in results if result.error and result.verdict is not Verdict.WAITING]
+    if own and untouched and all(isinstance(error, StalePlanError) for error in own):
+        return Exit.STALE
+    return worst(failed, len(results))
 
 
 # --- one host, on one connection
 
 
-def _alone(spec: Spec, declared: HostSpec, part: planfile.Kept | None, how: How, handing: Handing) -> Result:
+def _alone(spec: Spec, declared: HostSpec, claims: Mapping[str, Claim] | None, how: How, handing: Handing) -> Result:
     begun = time.monotonic()
     changes = 0
+    heard = Heard()
     try:
-        with session(declared) as host:
-            if part is not None:
-                found = bound(spec, declared, host.identity, part)
-                if part.plan.empty:
-                    unmoved(spec, declared, host, part)
-            else:
-                with console.doing(f"looking at {declared.name}"):
-                    found = survey(spec, declared, host)
+        with heard.interruptible(), session(declared) as host:
+            with console.doing(f"looking at {declared.name}"):
+                found = survey(spec, declared, host)
             changes = len(found.plan.changes)
-            one(found, spec, declared, host, how.consent, handing, err=how.form != "text")
+            kept, err = claims[declared.name] if claims else None, how.form != "text"
+            try:
+                one(found, spec, declared, host, how.consent, handing, kept=kept, err=err, heard=heard)
+            except StalePlanError as error:
+                if not error.settled:
+                    raise
+                console.say("  an apply that was cut off has been settled there; looking again", "warn")
+                found = survey(spec, declared, host)
+                changes = len(found.plan.changes)
+                one(found, spec, declared, host, how.consent, handing, kept=kept, err=err, heard=heard)
+    except InterruptionError as error:
+        console.say(f"Error: {error}", "bad")
+        return Result(declared.name, heard.verdict(declared.name), changes, time.monotonic() - begun, error)
     except MailprovError as error:
         error.where = error.where or declared.name
         console.say(f"Error: {error}", "bad")
@@ -128,24 +162,27 @@ def one(
     consent: Consent,
     handing: Handing,
     *,
+    kept: Claim | None = None,
     err: bool = False,
+    heard: Heard | None = None,
 ) -> None:
     """Show what was found on one host (on stderr, if wanted), ask, generate passwords, and apply it.
 
-    Raises ConsentError when nobody agreed, MailprovError when passwords cannot be kept, and the errors of
-    mailprov.apply.apply.
+    Raises StalePlanError when that is not what was `kept`, ConsentError when nobody agreed, MailprovError when
+    passwords cannot be kept, and the errors of mailprov.apply.apply.
     """
     shown = noted(spec, [found.plan], handing.where) if handing.where else [found.plan]
     console.show(text.plan(shown[0], details=consent.details), err=err)
+    if kept is not None:
+        planfile.require(kept, looked(found, host).claim)
     if found.plan.empty:
         return
-    _agree([found.plan], consent, f"Apply {len(found.plan.changes)} changes to {declared.name}?")
+    agree_to([found.plan], consent, f"Apply {len(found.plan.changes)} changes to {declared.name}?")
     begun = time.monotonic()
     supplied = handing.supply(spec, [found.plan])
     if supplied is not spec:
-        part = planfile.Kept(found.plan, host.identity, prints(found.plan.desired), found.seen)
-        found = bound(supplied, declared, host.identity, part)
-    transact(found, supplied, declared, host)
+        found = with_passwords(found, supplied, declared)
+    transact(found, supplied, declared, host, console.say, heard)
     console.show([Line(f"  applied in {time.monotonic() - begun:.1f} s; {effects(found.plan)}", "good")], err=err)
 
 
@@ -153,37 +190,32 @@ def one(
 
 
 def _fleet(
-    runner: Runner, chosen: Sequence[HostSpec], parts: Mapping[str, planfile.Kept], how: How, handing: Handing
+    runner: Runner, chosen: Sequence[HostSpec], claims: Mapping[str, Claim] | None, how: How, handing: Handing
 ) -> list[Result]:
-    decided: dict[str, Result] = {}
     declared_by_name = {declared.name: declared for declared in chosen}
-    if parts:
-        # That there is nothing to do for them was true when the plan was made.
-        still = [declared for declared in chosen if parts[declared.name].plan.empty]
-        decided = {result.host: result for result in runner.change(still, parts)} if still else {}
-    else:
-        with console.doing(f"looking at {len(chosen)} hosts"):
-            found = runner.look(chosen)
-        seen = {declared.name: each for declared, each in zip(chosen, found, strict=True)}
-        parts = {name: each for name, each in seen.items() if not isinstance(each, MailprovError)}
-        for name, error in seen.items():
-            if isinstance(error, MailprovError):
-                console.say(f"Error: {error}", "bad")
-                decided[name] = Result(name, Verdict.FAILED, error=error)
-    plans = [parts[declared.name].plan for declared in chosen if declared.name in parts]
+    with console.doing(f"looking at {len(chosen)} hosts"):
+        found = dict(zip(declared_by_name, runner.look(chosen), strict=True))
+    seen = {name: each for name, each in found.items() if not isinstance(each, MailprovError)}
+    plans = [each.plan for each in seen.values()]
     shown = noted(runner.spec, plans, handing.where) if handing.where else plans
     console.show(text.plans(shown, details=how.consent.details), err=how.form != "text")
-    changed = [plan for plan in plans if not plan.empty]
-    unchanged = {plan.host: Result(plan.host, Verdict.UNCHANGED) for plan in plans if plan.empty}
-    decided = unchanged | decided
+    errors = {name: each for name, each in found.items() if isinstance(each, MailprovError)}
+    errors |= _stale(claims, seen) if claims is not None else {}
+    decided = {name: Result(name, Verdict.UNCHANGED) for name, each in seen.items() if each.plan.empty}
+    for name, error in errors.items():
+        console.say(f"Error: {error}", "bad")
+        decided[name] = Result(name, Verdict.FAILED, error=error)
+    changed = [plan for plan in plans if plan.host not in decided]
     if changed and failures(decided.values()) <= how.pace.max_failures:
-        _agree(changed, how.consent, f"Apply {sum(len(p.changes) for p in changed)} changes to {len(changed)} hosts?")
+        agree_to(changed, how.consent, f"Apply {sum(len(p.changes) for p in changed)} changes to {len(changed)} hosts?")
         runner = replace(runner, spec=handing.supply(runner.spec, changed))
 
     def change(batch: tuple[str, ...]) -> list[Result]:
-        console.say(f"now {rows.some(batch, 8)}", "head")
+        if not runner.heard.stopped:
+            console.say(f"now {rows.some(batch, 8)}", "head")
         try:
-            return runner.change([declared_by_name[name] for name in batch], parts)
+            agreed = {name: seen[name].claim for name in batch}
+            return runner.change([declared_by_name[name] for name in batch], agreed)
         except MailprovError as error:  # nobody is there to do it
             console.say(f"Error: {error}", "bad")
             return [Result(name, Verdict.WAITING, error=error) for name in batch]
@@ -192,7 +224,19 @@ def _fleet(
     return [results[declared.name] for declared in chosen]
 
 
-def _agree(plans: Sequence[Plan], consent: Consent, question: str) -> None:
+def _stale(claims: Mapping[str, Claim], seen: Mapping[str, Look]) -> Mapping[str, MailprovError]:
+    """By host, why its plan is not the one that was kept."""
+    found: dict[str, MailprovError] = {}
+    for name, each in seen.items():
+        try:
+            planfile.require(claims[name], each.claim)
+        except StalePlanError as error:
+            found[name] = error
+    return found
+
+
+def agree_to(plans: Sequence[Plan], consent: Consent, question: str, act: str = "applied") -> None:
+    """Ask before plans are carried out, as far as that was not agreed to beforehand. Raises ConsentError."""
     missing = [(plan.host, danger) for plan in plans for danger in plan.dangers if danger.flag not in consent.flags]
     where = plans[0].host if len(plans) == 1 else f"{len(plans)} hosts"
     if missing:
@@ -205,4 +249,4 @@ def _agree(plans: Sequence[Plan], consent: Consent, question: str) -> None:
             cure=f"if it is meant, add {' '.join(f'--allow-{flag}' for flag in flags)}",
         )
     if not consent.yes:
-        console.agree(question, where, act="applied", cure="look at `mailprov plan`, then add --yes")
+        console.agree(question, where, act=act, cure="look at what is shown, then add --yes")

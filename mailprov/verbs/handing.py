@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -15,7 +15,7 @@ from mailprov.handout.entries import Entry
 from mailprov.handout.folder import Folder
 from mailprov.model import Plan, Secret, Spec
 from mailprov.passwords import generated
-from mailprov.resources import accounts, rows
+from mailprov.resources import accounts
 from mailprov.rollout import Result, Verdict
 from mailprov.verbs import console
 
@@ -38,13 +38,9 @@ def created(spec: Spec, plans: Iterable[Plan]) -> Mapping[str, tuple[str, ...]]:
     names = {user.address for user in spec.users if user.password.generated}
     found: dict[str, list[str]] = {}
     for plan in plans if names else ():
-        for name in rows.added(_accounts_of(plan)) & names:
+        for name in names.intersection(chain.from_iterable(delta.added for delta in accounts.deltas(plan.changes))):
             found.setdefault(name, []).append(plan.host)
     return {name: tuple(sorted(hosts)) for name, hosts in sorted(found.items())}
-
-
-def _accounts_of(plan: Plan) -> Iterator[str]:
-    return (line for change in plan.changes if change.key.kind == accounts.KIND for line in change.detail)
 
 
 def noted(spec: Spec, plans: Sequence[Plan], where: Folder) -> list[Plan]:
@@ -109,7 +105,7 @@ class Handing:
         Raises MailprovError where the folder cannot be written: then no host may be touched.
         """
         asked = created(spec, plans)
-        self.closed = {plan.host: rows.removed(_accounts_of(plan)) for plan in plans}
+        self.closed = _closed(plans)
         if not asked:
             return spec
         if self.where is None:
@@ -124,6 +120,11 @@ class Handing:
         found = self.where.change(supplied)
         self.asked = asked
         return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
+
+    def take_back(self, plan: Plan) -> None:
+        """Take out of the folder what a roll-back has closed."""
+        self.closed = _closed([plan])
+        self.settle([Result(plan.host, Verdict.APPLIED)])
 
     def settle(self, results: Iterable[Result]) -> None:
         """Take out of the folder what no host took, once it is known how each one ended, and say what is to do."""
@@ -147,3 +148,10 @@ class Handing:
             console.say(f"  {count} to hand out in {self.where}; next: `mailprov handout list`", "head")
         if unsure:
             console.say(f"  of {unsure:,} of them it is not known whether a host took them", "warn")
+
+
+def _closed(plans: Iterable[Plan]) -> Mapping[str, frozenset[str]]:
+    return {
+        plan.host: frozenset(chain.from_iterable(delta.removed for delta in accounts.deltas(plan.changes)))
+        for plan in plans
+    }

@@ -11,7 +11,7 @@ import click
 
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import Plan
-from mailprov.planfile import Kept, dump
+from mailprov.planfile import Claim, bearable, dump
 from mailprov.report import text
 from mailprov.rollout import Result
 from mailprov.verbs import console, handing
@@ -53,7 +53,7 @@ def plan(file: Path, limit: Sequence[str], how: How) -> Exit:
             console.say(f"not kept in {how.out}: not every host could be looked at", "bad")
         return worst(failures, len(chosen))
     if how.out is not None:
-        keep(how.out, file, len(chosen) < len(spec.hosts), looked)
+        keep(how.out, file, len(chosen) < len(spec.hosts), [each.claim for each in looked])
     return Exit.CHANGES if how.detailed_exitcode and any(not made.empty for made in plans) else Exit.DONE
 
 
@@ -67,9 +67,12 @@ def writable(out: Path) -> None:
         raise MailprovError("this is no plain file: a plan would replace it", where=str(out), cure="name another file")
 
 
-def keep(out: Path, file: Path, partial: bool, looked: Sequence[Kept]) -> None:
+def keep(out: Path, file: Path, partial: bool, claims: Sequence[Claim]) -> None:
     """Write the plan for a later `mailprov apply PLAN`, readable by its owner only: it names accounts."""
-    text = dump(str(file.resolve()), partial, looked)
+    text = dump(partial, claims)
+    if not bearable(text.encode()):
+        what = "the plan is too large to be kept"
+        raise MailprovError(what, where=str(out), cure="keep it in parts, with --shard or --limit")
     new = out.with_name(out.name + ".new")
     new.unlink(missing_ok=True)
     try:
@@ -80,7 +83,8 @@ def keep(out: Path, file: Path, partial: bool, looked: Sequence[Kept]) -> None:
         new.unlink(missing_ok=True)
         raise
     said = " (partial: some hosts were left out)" if partial else ""
-    console.say(f"kept in {out}{said}; next: `mailprov apply {out}`", "good")
+    where = "" if file == Path("mail.yaml") else f" -f {file}"
+    console.say(f"kept in {out}{said}; next: `mailprov apply {out}{where}`", "good")
 
 
 def report(plans: Sequence[Plan], form: str, details: bool, failures: Sequence[MailprovError] = ()) -> None:

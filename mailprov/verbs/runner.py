@@ -14,17 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mailprov import planfile
 from mailprov.errors import HostError, MailprovError, UndecidedError
 from mailprov.handout.folder import Folder
-from mailprov.model import HostSpec, Spec
-from mailprov.planfile import Kept
+from mailprov.model import HostSpec, Plan, Spec
+from mailprov.plan import told
+from mailprov.planfile import Claim
 from mailprov.report import place
 from mailprov.resources.rows import some
 from mailprov.rollout import Result, Verdict
 from mailprov.survey import prepare
 from mailprov.verbs import console, handing, work
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.session import host, load
+from mailprov.verbs.work import Look
 
 T = TypeVar("T")
 
@@ -44,8 +46,10 @@ class Runner:
     handout: Path = Path("handout")
     """where generated passwords are: a worker elsewhere finds them at the same path"""
     spec: Spec = field(repr=False, kw_only=True)
+    heard: Heard = field(default_factory=Heard, repr=False, kw_only=True)
+    """what the hosts say that are changed from here; of those that a worker elsewhere changes, nothing"""
 
-    def look(self, chosen: Sequence[HostSpec]) -> list[Kept | MailprovError]:
+    def look(self, chosen: Sequence[HostSpec]) -> list[Look | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
         with self._begun(_look_there, work.look, [(declared,) for declared in chosen], LOOKS) as futures:
             if self.where == THREADS:
@@ -53,20 +57,35 @@ class Runner:
             pairs = zip(chosen, futures, strict=True)
             return told_apart([_looked(declared.name, future) for declared, future in pairs])
 
-    def change(self, chosen: Sequence[HostSpec], parts: Mapping[str, Kept]) -> list[Result]:
-        """Carry out each host's plan; whoever interrupts that waits for the hosts that are at work, and for no other.
+    def change(self, chosen: Sequence[HostSpec], claims: Mapping[str, Claim]) -> list[Result]:
+        """Carry out the plan that each host's claim tells of.
 
+        Whoever interrupts that waits for the hosts that are at work, and for no other.
         Raises MailprovError for `where`.
         """
+        if self.heard.stopped:
+            return [_interrupted(declared.name) for declared in chosen]
         there = partial(_change_there, str(self.handout.resolve()))
-        calls = [(declared, parts[declared.name]) for declared in chosen]
-        with self._begun(there, work.change, calls, CHANGES) as futures:
+        here = partial(work.change, heard=self.heard)
+        calls = [(declared, claims[declared.name]) for declared in chosen]
+        with self._begun(there, here, calls, CHANGES) as futures:
             try:
                 wait(futures)
             except KeyboardInterrupt:
-                left = sum(future.cancel() for future in futures)
-                at_work = len(futures) - left - sum(future.done() and not future.cancelled() for future in futures)
-                console.say(f"interrupted: nothing more is begun; waiting for {at_work} at work", "warn")
+                self.heard.stopped = True
+                for future in futures:
+                    future.cancel()
+                pairs = zip(chosen, futures, strict=True)
+                at_work = [declared.name for declared, future in pairs if not future.done()]
+                console.say(f"interrupted: nothing more is begun; waiting for {len(at_work)} at work", "warn")
+                for line in self.heard.at_work(at_work):
+                    console.say(f"  {line}", "warn")
+                console.say("interrupt again to leave them: what is not confirmed then, its host puts back", "warn")
+                try:
+                    wait(futures)
+                except KeyboardInterrupt:
+                    self.heard.leave()
+                    raise
             pairs = zip(chosen, futures, strict=True)
             return [_changed(declared.name, future) for declared, future in pairs]
 
@@ -83,7 +102,7 @@ class Runner:
                     if self.where == THREADS:
                         futures.append(pool.submit(here, self.spec, *words))
                     else:
-                        futures.append(pool.submit(there, path, words[0].name, *map(_light, words[1:])))
+                        futures.append(pool.submit(there, path, words[0].name, *words[1:]))
                 yield futures
             except BaseException:
                 for future in futures:
@@ -91,7 +110,7 @@ class Runner:
                 raise
 
 
-def _looked(name: str, future: Future[Kept | MailprovError]) -> Kept | MailprovError:
+def _looked(name: str, future: Future[Look | MailprovError]) -> Look | MailprovError:
     try:
         return future.result()
     except MailprovError as error:
@@ -101,9 +120,14 @@ def _looked(name: str, future: Future[Kept | MailprovError]) -> Kept | MailprovE
         return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), cure=_REPORT)
 
 
+def _interrupted(name: str) -> Result:
+    """Of a host that is not begun because somebody interrupted before."""
+    return Result(name, Verdict.WAITING, error=MailprovError("not begun: interrupted", where=name))
+
+
 def _changed(name: str, future: Future[Result]) -> Result:
     if future.cancelled():
-        return Result(name, Verdict.WAITING, error=MailprovError("interrupted before it was begun", where=name))
+        return _interrupted(name)
     try:
         return future.result()
     except MailprovError as error:  # a worker elsewhere could not even begin
@@ -121,14 +145,14 @@ _MISTAKE = "a mistake of mailprov's, or the end of the worker, ended the work: {
 _REPORT = "please report this line"
 
 
-def told_apart(found: Sequence[Kept | MailprovError]) -> list[Kept | MailprovError]:
+def told_apart(found: Sequence[Look | MailprovError]) -> list[Look | MailprovError]:
     """What was found, with an error in place of each plan for a machine that other hosts are, too."""
     names: dict[str, list[str]] = {}
     for one in found:
         if not isinstance(one, MailprovError):
             names.setdefault(one.plan.facts.machine_id, []).append(one.plan.host)
 
-    def checked(one: Kept | MailprovError) -> Kept | MailprovError:
+    def checked(one: Look | MailprovError) -> Look | MailprovError:
         if isinstance(one, MailprovError) or len(same := names[one.plan.facts.machine_id]) == 1:
             return one
         return HostError(
@@ -145,8 +169,15 @@ def told_apart(found: Sequence[Kept | MailprovError]) -> list[Kept | MailprovErr
 def executor(where: str, most: int) -> Iterator[Executor]:
     """The executor that `where` names. Raises MailprovError where there is none."""
     if where == THREADS:
-        with ThreadPoolExecutor(max_workers=max(1, most)) as pool:
+        pool = ThreadPoolExecutor(max_workers=max(1, most))
+        patient = True
+        try:
             yield pool
+        except KeyboardInterrupt:
+            patient = False  # whoever interrupts is told at once what is still at work
+            raise
+        finally:
+            pool.shutdown(wait=patient, cancel_futures=not patient)
         return
     kind, _, address = where.partition("://")
     if kind != "dask" or not address:
@@ -163,26 +194,22 @@ def executor(where: str, most: int) -> Iterator[Executor]:
         yield client.get_executor(pure=False, retries=0)
 
 
-def _light(part: Kept) -> Kept:
-    """Without what the declaration and the host hold: a worker takes that from them again."""
-    return planfile.load(planfile.dump("", False, [part]).encode(), "").hosts[0]
-
-
 def _read(file: str, name: str) -> tuple[Spec, HostSpec]:
     spec = load(Path(file))
     return spec, host(spec, name)
 
 
-def _look_there(file: str, name: str) -> Kept | MailprovError:
+def _look_there(file: str, name: str) -> Look | MailprovError:
     try:
         found = work.look(*_read(file, name))
     except MailprovError as error:
         return error
-    return found if isinstance(found, MailprovError) else _light(found)
+    return found if isinstance(found, MailprovError) else Look(told(found.plan), found.claim)
 
 
-def _change_there(handout: str, file: str, name: str, part: Kept) -> Result:
-    spec, declared = _read(file, name)
-    if handing.created(spec, [part.plan]):
-        spec = handing.known(spec, handing.kept(Folder(Path(handout))))
-    return work.change(spec, declared, part)
+def _change_there(handout: str, file: str, name: str, claim: Claim) -> Result:
+    return work.change(*_read(file, name), claim, partial(_supplied, Folder(Path(handout))))
+
+
+def _supplied(folder: Folder, spec: Spec, plan: Plan) -> Spec:
+    return handing.known(spec, handing.kept(folder)) if handing.created(spec, [plan]) else spec

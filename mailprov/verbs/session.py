@@ -95,11 +95,16 @@ def session(declared: HostSpec) -> Iterator[Host]:
         opened.close()
 
 
-def each(file: Path, limit: Sequence[str], verb: Callable[[Spec, HostSpec, Host], None]) -> Exit:
-    """Do `verb` with each host, one after another; an error is said and the next one has its turn."""
+def each(
+    file: Path,
+    limit: Sequence[str],
+    verb: Callable[[Spec, HostSpec, Host], None],
+    failures: list[MailprovError] | None = None,
+) -> Exit:
+    """Do `verb` with each host, one after another; an error is said, added to `failures`, and the next has its turn."""
     spec = load(file)
     chosen = hosts(spec, limit)
-    failures: list[MailprovError] = []
+    failures = [] if failures is None else failures
     for declared in chosen:
         try:
             with session(declared) as opened:

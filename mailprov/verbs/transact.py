@@ -10,20 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mailprov import testaccount
+from mailprov import manifest, testaccount
 from mailprov.apply import answer
 from mailprov.apply import apply as carry_out
 from mailprov.errors import MailprovError
 from mailprov.host import Host
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.plan import steps
+from mailprov.plan import prints, steps
 from mailprov.report import text
-from mailprov.resources import accounts, rows
+from mailprov.resources import accounts
 from mailprov.roles import mailhost
 from mailprov.roles.tls import paths
 from mailprov.survey import Survey
 from mailprov.transaction import Event, OnEvent, Tester, Work
 from mailprov.verbs import console, outside
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.session import session
 from mailprov.verify import Account
 
@@ -31,25 +32,33 @@ Tell = Callable[[str, str], None]
 """shows a line in a style: what is being done"""
 
 
-def transact(found: Survey, spec: Spec, declared: HostSpec, host: Host, tell: Tell = console.say) -> None:
-    """Have a host carry out a plan. Raises the errors of mailprov.apply.apply."""
-    acts = steps(found.plan)
-    name = transaction_name()
+def transact(
+    found: Survey,
+    spec: Spec,
+    declared: HostSpec,
+    host: Host,
+    tell: Tell = console.say,
+    heard: Heard | None = None,
+) -> None:
+    """Have a host carry out a plan; `heard` gets to know what it says. Raises the errors of mailprov.apply.apply."""
+    name, plan = transaction_name(), found.plan
     domains = spec.domains_of(declared.name)
-    account, row = testaccount.new(domains[0].name) if found.plan.effects and domains else (None, b"")
+    account, row = testaccount.new(domains[0].name) if plan.effects and domains else (None, b"")
     work = Work(
-        found.plan,
-        acts,
+        plan,
+        steps(plan),
         found.ask,
         name,
-        who(f"{len(found.plan.changes)} changes"),
+        who(f"{len(plan.changes)} changes"),
+        manifest.head(name, prints(plan.desired), plan.made),
         mailhost.validators(declared),
         mailhost.health(spec, declared),
         str(paths(declared).certificate),
         Tester(account.address, row) if account else None,
     )
-    confirm = Confirmation(name, declared, found.plan, spec, account, tell)
-    carry_out(found.seen, work, host, on_event=progress(work, tell), confirm=confirm.give)
+    confirm = Confirmation(name, declared, plan, spec, account, tell)
+    follow = (heard or Heard()).follow(work, progress(work, tell))
+    carry_out(found.seen, work, host, on_event=follow, confirm=confirm.give)
 
 
 def transaction_name() -> str:
@@ -93,6 +102,15 @@ LOGINS = 3
 """how many new accounts are logged in to before an apply is confirmed"""
 
 
+def answer_anew(transaction: str, declared: HostSpec, complaint: Callable[[], str], tell: Tell) -> None:
+    """Over a new connection, confirm what a waiting host has done, or refuse it for a complaint that is not ""."""
+    try:
+        with session(declared) as fresh:
+            answer(fresh, transaction, complaint())
+    except MailprovError as error:
+        tell(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """Looks at a host as a client and over a new connection, and tells it what was found."""
@@ -109,11 +127,7 @@ class Confirmation:
 
         Where no new connection can be had the host is left to put everything back by itself.
         """
-        try:
-            with session(self.declared) as fresh:
-                answer(fresh, self.transaction, self._complaint(leaf))
-        except MailprovError as error:
-            self.tell(f"  not confirmed ({error.what}); the host puts everything back by itself", "warn")
+        answer_anew(self.transaction, self.declared, lambda: self._complaint(leaf), self.tell)
 
     def _complaint(self, leaf: str) -> str:
         """What a client would complain of; "" where all is well."""
@@ -129,8 +143,7 @@ class Confirmation:
 
     def _new_accounts(self) -> list[Account]:
         """Accounts that are made now and whose password is known here; those narrowed to other networks left out."""
-        changed = [change.detail for change in self.plan.changes if change.key.kind == accounts.KIND]
-        added = rows.added(line for detail in changed for line in detail)
+        added = {name for delta in accounts.deltas(self.plan.changes) for name in delta.added}
         return [
             Account(user.address, user.password.plaintext, user.protocols)
             for user in self.spec.users_of(self.declared.name)

@@ -4,58 +4,79 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from mailprov import planfile
-from mailprov.apply import stale
 from mailprov.errors import ConnectError, MailprovError, RevertedError, StalePlanError, UndecidedError
 from mailprov.host import Host
-from mailprov.model import HostSpec, Spec
+from mailprov.model import HostSpec, Plan, Spec
 from mailprov.passwords import initial_hash
-from mailprov.plan import prints
-from mailprov.planfile import Kept
+from mailprov.plan import supplied
+from mailprov.planfile import Claim, claim, require
 from mailprov.roles import mailhost
 from mailprov.rollout import Result, Verdict
-from mailprov.survey import Survey, script, survey
+from mailprov.survey import Survey, survey
 from mailprov.verbs import console
+from mailprov.verbs.heard import Heard
 from mailprov.verbs.session import session
 
+Supply = Callable[[Spec, Plan], Spec]
+"""the declaration with the passwords that a plan needs: those that are generated are kept elsewhere"""
 
-def look(spec: Spec, declared: HostSpec) -> Kept | MailprovError:
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One host's plan, and what it claims: by that it is known again when it is carried out."""
+
+    plan: Plan
+    claim: Claim
+
+
+def look(spec: Spec, declared: HostSpec) -> Look | MailprovError:
     """The plan for one host, or why there is none."""
     try:
         with session(declared) as host:
-            found = survey(spec, declared, host)
-            return Kept(found.plan, host.identity, prints(found.plan.desired), found.seen)
+            return looked(survey(spec, declared, host), host)
     except MailprovError as error:
         error.where = error.where or declared.name
         return error
 
 
-def change(spec: Spec, declared: HostSpec, part: Kept) -> Result:
-    """Carry out one host's plan, and say what became of it.
+def looked(found: Survey, host: Host) -> Look:
+    """What was found on `host`, as it is told."""
+    return Look(found.plan, claim(found.plan, host.identity, found.seen))
 
-    A host for which the plan holds nothing, or that is as declared by now, must be seen to be so: what was cut off
+
+def change(
+    spec: Spec, declared: HostSpec, kept: Claim, supply: Supply | None = None, heard: Heard | None = None
+) -> Result:
+    """Look at one host again, carry out its plan if that is the one that was agreed to, and say what became of it.
+
+    `heard` gets to know what the host says meanwhile. A host that is as declared by now is unchanged: what was cut off
     elsewhere can be run again.
     """
     from mailprov.verbs.transact import transact
 
-    begun, changes, handed = time.monotonic(), len(part.plan.changes), False
+    begun, changes, handed = time.monotonic(), len(kept.changes), False
     try:
         with session(declared) as host:
-            found = bound(spec, declared, host.identity, part)
-            if part.plan.empty:
-                unmoved(spec, declared, host, part)
-                return Result(declared.name, Verdict.UNCHANGED, 0, time.monotonic() - begun)
-            handed = True
+            found = survey(spec, declared, host)
+            require(kept, looked(found, host).claim)
+            if found.plan.empty:
+                return _unchanged(declared.name, begun, told=changes > 0)
+            if supply is not None:
+                spec = supply(spec, found.plan)
+                found = with_passwords(found, spec, declared)
+            handed, tell = True, _quietly(declared.name)
             try:
-                transact(found, spec, declared, host, _quietly(declared.name))
-            except StalePlanError as moved:
-                try:
-                    unmoved(spec, declared, host, part)
-                except StalePlanError:
-                    raise moved from None
-                console.say(f"  {declared.name}: unchanged, it is as declared already", "good")
-                return Result(declared.name, Verdict.UNCHANGED, 0, time.monotonic() - begun)
+                transact(found, spec, declared, host, tell, heard)
+            except StalePlanError as error:
+                again = survey(spec, declared, host)
+                if again.plan.empty:
+                    return _unchanged(declared.name, begun, told=True)
+                # What was cut off there has been settled: nothing is done now that was not agreed to.
+                if not error.settled or not {*again.plan.dangers} <= {*found.plan.dangers}:
+                    raise
+                transact(again, spec, declared, host, tell, heard)
     except MailprovError as error:
         error.where = error.where or declared.name
         made = verdict(error, handed=handed)
@@ -66,23 +87,16 @@ def change(spec: Spec, declared: HostSpec, part: Kept) -> Result:
     return Result(declared.name, Verdict.APPLIED, changes, seconds)
 
 
-def bound(spec: Spec, declared: HostSpec, identity: str, part: Kept) -> Survey:
-    """A kept plan as a survey, without a look: the host itself refuses it when it is stale.
-
-    Raises StalePlanError where the declaration or the host's key is not the plan's.
-    """
-    if identity != part.identity:
-        why = f"it shows the key {identity or '(none)'}, the plan is for {part.identity or '(none)'}"
-        raise StalePlanError("this is not the host that the plan was made for", where=declared.name, why=why)
-    desired = mailhost.desired(spec, declared, part.plan.facts, initial_hash)
-    return Survey(planfile.bind(part, desired), script(spec, declared), part.seen)
+def _unchanged(name: str, begun: float, *, told: bool) -> Result:
+    if told:
+        console.say(f"  {name}: unchanged, it is as declared already", "good")
+    return Result(name, Verdict.UNCHANGED, 0, time.monotonic() - begun)
 
 
-def unmoved(spec: Spec, declared: HostSpec, host: Host, part: Kept) -> None:
-    """Look at a host for which a kept plan holds nothing to do. Raises StalePlanError where there is something now."""
-    now = survey(spec, declared, host)
-    if not now.plan.empty or now.plan.facts.machine_id != part.plan.facts.machine_id:
-        raise stale(part.seen, now.seen, declared.name)
+def with_passwords(found: Survey, spec: Spec, declared: HostSpec) -> Survey:
+    """What was found, with the passwords that `spec` holds by now. Raises StalePlanError where it asks for more."""
+    desired = mailhost.desired(spec, declared, found.plan.facts, initial_hash)
+    return replace(found, plan=supplied(found.plan, desired))
 
 
 def verdict(error: MailprovError, *, handed: bool) -> Verdict:

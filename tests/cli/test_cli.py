@@ -98,10 +98,13 @@ def all_errors() -> Iterator[type[MailprovError]]:
 CODES = {
     "MailprovError": 1,
     "SpecError": 3,
+    "KeptPlanError": Exit.INVALID,
     "ConnectError": 1,
     "HostError": 1,
     "UndecidedError": 1,
+    "InterruptionError": 1,
     "StalePlanError": 4,
+    "MovedError": 9,
     "ConsentError": 5,
     "RevertedError": 6,
     "LockedError": 8,
@@ -539,7 +542,7 @@ def test_a_kept_plan_is_for_its_own_hosts_only(tmp_path: Path) -> None:
         "domains: [example.com]\ntls: {self_signed: {}}\nservices: {smtp: true}\n",
         encoding="utf-8",
     )
-    (tmp_path / "plan").write_text(planfile.dump(str(tmp_path / "mail.yaml"), False, ()), encoding="utf-8")
+    (tmp_path / "plan").write_text(planfile.dump(True, ()), encoding="utf-8")
     for more, status, said in (
         ([], 0, "nothing to do: it is for no host"),
         (["--limit", "a"], 1, "the plan is not for all of these hosts"),
@@ -552,6 +555,8 @@ def test_a_kept_plan_is_for_its_own_hosts_only(tmp_path: Path) -> None:
                 "apply",
                 str(tmp_path / "plan"),
                 "--yes",
+                "-f",
+                str(tmp_path / "mail.yaml"),
                 *more,
             ],
             capture_output=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "mail"))
 
-from faults_host import Certificates, Patient
-from faults_scenarios import HOSTNAME, PACKAGES, SCENARIOS, Scenario, base
-from faults_table import Row, page, read
-from faults_trial import Known, Ward, learn
+from faults_host import Certificates
+from faults_scenarios import HOSTNAME, SCENARIOS, Scenario
+from faults_table import Row, page, random_page, read, read_trials
+from faults_trial import Known, Ward, layer, learn
 from mail_certificates import certificate
 
 from mailprov.lab import Lab
@@ -37,30 +37,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 @pytest.fixture(scope="session")
 def layers(ward: Ward) -> Callable[[Scenario], Layer]:
     """What a scenario's hosts are booted from."""
-
-    @cache
-    def bare() -> Layer:
-        host = ward.lab.boot("bare", RELEASE)
-        host.stop()
-        return host.snapshot()
-
-    @cache
-    def installed() -> Layer:
-        host = ward.lab.boot("installed", RELEASE, packages=PACKAGES)
-        host.run(("systemctl", "disable", "--now", "--quiet", "dovecot.service", "postfix.service"))
-        host.stop()
-        return host.snapshot()
-
-    @cache
-    def converged() -> Layer:
-        host = ward.lab.boot("converged", layer=installed())
-        patient = Patient(host, ward.folder / "converged", ward.certificates)
-        status, said = patient.mailprov(base(), "apply", "--yes")
-        assert status == 0, said
-        host.stop()
-        return host.snapshot()
-
-    return lambda scenario: bare() if scenario.bare else converged() if scenario.before else installed()
+    return partial(layer, ward, RELEASE)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +53,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """The process that started the others writes the page."""
     whole = os.environ.get("MAILPROV_FAULTS") in ("all", "every")
     if whole and not hasattr(session.config, "workerinput") and (rows := read()):
-        (_DOCS / "fault-matrix.md").write_text(page(sorted(rows, key=_place), RELEASE), encoding="utf-8")
+        seed = os.environ.get("MAILPROV_FAULTS_SEED", "16")
+        (_DOCS / "fault-matrix.md").write_text(page(sorted(rows, key=_place), RELEASE, seed), encoding="utf-8")
+    count, seed = int(os.environ.get("MAILPROV_FAULTS_TRIALS", "0")), os.environ.get("MAILPROV_FAULTS_SEED", "16")
+    if count >= 100 and not hasattr(session.config, "workerinput") and len(trials := read_trials(seed)) >= count:
+        (_DOCS / "faults-random.md").write_text(random_page(trials, seed), encoding="utf-8")
 
 
 def _place(row: Row) -> Any:

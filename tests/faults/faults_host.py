@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import imaplib
 import io
 import json
 import os
 import poplib
+import re
 import smtplib
-import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 from faults_runner import patch
-from faults_scenarios import ALICE, BOB, HOSTNAME, PASSWORDS, Declared
+from faults_scenarios import BOB, HASHES, LIVE, PASSWORDS, PAST, Declared, base
 from mail_certificates import Certificate
+from newer_archive import newer_archive
 
 from mailprov import cli, probe, spec, survey
 from mailprov.lab import LabHost
@@ -36,7 +39,8 @@ RUNNER = Path(__file__).with_name("faults_runner.py")
 PATIENCE = 180.0
 """seconds after which something that should have happened counts as never happening"""
 
-# What no item of ours tells: who listens, what failed, which units are linked or masked, and what was left behind.
+# What no item of ours tells: who listens, what failed, which units are linked or masked, whose folders are, what maps
+# answer (no two runs of postmap give the same bytes), and what was left behind.
 _MORE = r"""
 ss -Hltnp | awk '/"(dovecot|master)"/ { print "listens", $4 }' | sort -u
 systemctl --failed --plain --no-legend | awk '{ print "failed", $1 }'
@@ -45,8 +49,20 @@ find /etc/systemd/system /run/systemd/system \( -name 'dovecot*' -o -name 'postf
 find /etc -name '.*.mailprov' -printf 'left behind %p\n'
 find /var/lib/mailprov/txn -mindepth 2 -maxdepth 2 -name new -printf 'left behind %p\n' 2>/dev/null
 nft list tables | sort
+find /etc/dovecot /etc/postfix /etc/mailprov /etc/systemd/system -type d -printf 'folder %p %m %u:%g\n' 2>/dev/null
+stat -c 'store %n %F %a %U:%G' /var/vmail 2>/dev/null
+getent passwd vmail | cut -d: -f 1,6,7 | sed 's/^/user /'
+for map in /etc/postfix/mailprov/*.db; do
+    [ -e "$map" ] || continue
+    echo "map ${map%.db} $(stat -c '%F %a %U:%G' "$map") $(postmap -s "hash:${map%.db}" | sort | sha256sum)"
+done
+for user in postfix dovecot; do
+    systemctl -q is-active "$user" && echo "active $user"
+done
 :
 """
+LASTING = r"(store|user) .*"
+"""lines of what stays where it was made: mail may be in there, and belong to it by now"""
 
 
 @dataclass(frozen=True)
@@ -65,20 +81,32 @@ class Certificates:
             (folder / f"{name}.key").touch(0o600)
             (folder / f"{name}.key").write_text(shown.key_pem)
 
-    def declared(self, declared: Declared) -> Certificate:
-        """The one that a declaration names."""
-        return self.a if declared["tls"]["certificate"]["file"] == "a.pem" else self.b
+    def declared(self, declared: Declared) -> Certificate | None:
+        """The one that a declaration brings."""
+        file = declared["tls"].get("certificate", {}).get("file")
+        return {"a.pem": self.a, "b.pem": self.b}.get(file)  # None: the host has its own
 
 
 @dataclass(frozen=True)
 class State:
-    """A host's state, item by item. Packages, system users and the mail store stay: they are not compared."""
+    """A host's state, item by item. Packages stay; so do a mail store and its user, where there were none before."""
 
     items: Mapping[str, str]
     more: frozenset[str]
 
+    def without(self, *patterns: str) -> State:
+        """The same, but for what these are about: the names of items, and whole lines."""
+        if not patterns:
+            return self
+        theirs = re.compile("|".join(f"(?:{pattern})" for pattern in patterns)).fullmatch
+        items = {name: value for name, value in self.items.items() if not theirs(name)}
+        return State(items, frozenset(line for line in self.more if not theirs(line)))
+
     def unlike(self, other: State) -> list[str]:
-        """What differs."""
+        """What differs from a known state."""
+        stays = {line.split()[0] for line in other.more if re.fullmatch(LASTING, line)}
+        made = [f"{word} .*" for word in ("store", "user") if word not in stays]
+        self = self.without(*made)
         names = {*self.items, *other.items}
         found = [name for name in sorted(names) if self.items.get(name) != other.items.get(name)]
         return (
@@ -139,28 +167,97 @@ class Patient:
             status = cli.run([arguments[0], "-f", str(path), *arguments[1:]])
         return status, _end_of(said.getvalue())
 
+    def arguments(self, verb: str, to: int | None = None) -> tuple[str, ...]:
+        """A verb that changes the host, with every consent that it knows; back to before the apply number `to`."""
+        options = [option for each in cli.cli.commands[verb].params for option in each.opts]
+        consents = [option for option in options if option.startswith("--allow-")]
+        target = () if to is None else ("--to", self.transactions()[to])
+        return (verb, "--yes", *consents, *target)
+
+    # --- what led here
+
+    def lead(self, past: Sequence[str]) -> None:
+        """Do what a scenario's past tells, one after the other."""
+        for word in past:
+            if word in PAST:
+                self.converge(PAST[word]())
+            elif word == "rollback":
+                status, said = self.mailprov(base(), *self.arguments("rollback"))
+                assert status == 0, said
+            elif word == "acme_client":
+                self.acme(self.certificates.a)
+            elif word == "update":
+                newer_archive(self.host)
+            else:
+                self.sh(_ADMIN)
+
+    def converge(self, declared: Declared) -> None:
+        """Apply without a fault."""
+        status, said = self.mailprov(declared, *self.arguments("apply"))
+        assert status == 0, said
+
+    def acme(self, shown: Certificate) -> None:
+        """An ACME client puts its certificate where it keeps it."""
+        self.host.run(("mkdir", "-p", "-m", "700", LIVE))
+        self.host.write(f"{LIVE}/privkey.pem", shown.key_pem.encode(), 0o600)
+        self.host.write(f"{LIVE}/fullchain.pem", shown.pem.encode())
+
     # --- where the journal stops
 
     def stop_at(self, event: str) -> None:
-        """Make the next transaction's journal wait at this event."""
-        self.sh('rm -rf /run/fault; mkdir -m 700 /run/fault; printf %s "$1" >/run/fault/event', event)
+        """Make the next journal that comes to this event (a pattern of the shell) wait there."""
+        arm = 'mkdir -p -m 700 /run/fault; cd /run/fault; rm -f at go; printf %s "$1" >new; mv new event'
+        self.sh(arm, event)
 
-    def stopped(self, controller: subprocess.Popen[str]) -> tuple[int, str] | None:
-        """The process that waits and its transaction, once it does; None when the controller ended before."""
-        deadline = time.monotonic() + PATIENCE
+    def stopped(self, controller: subprocess.Popen[str] | None, seconds: float = PATIENCE) -> tuple[int, str] | None:
+        """The process that waits and its transaction, once it does; None when it will not come.
+
+        That is when the controller has ended before; without one, when nothing is open any more, or the time is over.
+        """
+        deadline = time.monotonic() + seconds
         wait = "timeout 2 sh -c 'until [ -e /run/fault/at ]; do sleep 0.02; done'; cat /run/fault/at 2>/dev/null || :"
         while time.monotonic() < deadline:
-            over = controller.poll() is not None
+            over = not self.open() if controller is None else controller.poll() is not None
             found = self.sh(wait).split()
             if found:
                 return int(found[0]), found[1]
             if over:
                 return None
-        raise AssertionError("the journal never came to the event")
+        assert controller is None, "the journal never came to the event"
+        return None
 
-    def go_on(self) -> None:
-        """Let it go on."""
-        self.sh("touch /run/fault/go")
+    def go_on(self, keep: bool = False) -> None:
+        """Let it go on, past everything, or to the next stop that is wanted by now (`keep`)."""
+        self.sh(f"mkdir -p /run/fault; {'' if keep else 'rm -f /run/fault/event;'} touch /run/fault/go")
+
+    def open(self) -> bool:
+        """Whether a transaction has begun and not come to its end."""
+        return self.host.run(("test", "-e", "/var/lib/mailprov/open"), check=False).returncode == 0
+
+    def alive(self, pid: int) -> bool:
+        """Whether a process that waited does so still, a moment later."""
+        look = "for _ in 1 2 3 4 5 6; do grep -q '^State:.[^ZX]' /proc/$1/status || exit 1; sleep 0.05; done"
+        return bool(pid) and self.host.run(("sh", "-c", look, "sh", str(pid)), check=False).returncode == 0
+
+    # --- what is kept
+
+    def transactions(self) -> list[str]:
+        """The applies and rollbacks that were not taken back, oldest first."""
+        return self.sh("cut -d ' ' -f 3,4 /var/lib/mailprov/history | sed -n 's/ applied$//p'").split()
+
+    def steps(self, transaction: str) -> dict[str, str]:
+        """What a transaction's steps do: function and words, by number."""
+        folder = f"/var/lib/mailprov/txn/{transaction}"
+        read = f"""
+            if [ -f {folder}/steps ]; then sed -n 's/\\t/ /g; s/^\\([0-9]*\\) do /\\1 /p' {folder}/steps
+            else sed -n 's/^do_\\([0-9]*\\)() {{ \\(.*\\); }}$/\\1 \\2/p' {folder}/plan.sh; fi"""
+        return {number: words for number, _, words in (line.partition(" ") for line in self.sh(read).splitlines())}
+
+    def journal(self, transaction: str) -> tuple[str, ...]:
+        """The events of a transaction's journal."""
+        lines = self.sh(f"cut -d ' ' -f 2- /var/lib/mailprov/txn/{transaction}/journal").splitlines()
+        lines = [line.partition(" ")[0] if line.startswith("await") else line for line in lines]
+        return tuple(line for line in lines if not line.startswith("says "))
 
     # --- what it is now
 
@@ -178,7 +275,7 @@ class Patient:
             for key, item in live(answer.sections).items():
                 if isinstance(item, Map):  # no two runs of postmap give the same bytes
                     item = replace(item, database="there" if item.database else "")
-                if key.kind not in ("package", "user") and key.name != "/var/vmail":
+                if key.kind not in ("package", "user") and key.name != "/var/vmail":  # `_MORE` tells of them
                     items[str(key)] = item.fingerprint
         return State(items, frozenset(self.sh(_MORE).splitlines()))
 
@@ -189,6 +286,7 @@ class Patient:
             [ ! -e /var/lib/mailprov/lock ] || flock -n /var/lib/mailprov/lock true || echo "locked"
             systemctl list-units --all --plain --no-legend 'mailprov-2*' | cut -d ' ' -f 1
             systemctl list-jobs --plain --no-legend
+            pgrep -l -x 'apt-get|dpkg' | sed 's/^/at work: /'
             pgrep -f 'UNIT=mailprov[-]' | sed 's/^/taken in by /'
         """
         deadline = time.monotonic() + seconds
@@ -204,60 +302,94 @@ class Patient:
 
     # --- what it serves
 
-    def serves(self, declared: Declared) -> list[str]:
-        """What is wrong with POP3, SMTP and each TLS listener, seen from outside."""
+    def serves(self, declared: Declared, certificate: Certificate | Literal["any"] | None = None) -> list[str]:
+        """What is wrong with each listener, seen from outside: TLS, its certificate, each user's login, recipients.
+
+        `certificate`: the one to be shown, if it is not the declared one; or any that clients trust.
+        """
         wrong: list[str] = []
-        want = self.certificates.declared(declared).fingerprint
-        services = declared["services"]
-        for name, listener in services.items():
-            if port := listener.get("tls"):
-                _try(wrong, f"{name} on {port}", lambda port=port: _same(self._shown(port), want))
-        _try(wrong, "POP3", self._pop3)
-        _try(wrong, "SMTP", self._smtp)
+        shown = None if certificate == "any" else certificate or self.certificates.declared(declared)
+        want = shown.fingerprint if shown else ""
+        passwords = _passwords(declared)
+        for name, listener in declared["services"].items():
+            ways = {how: port for how, port in listener.items() if how in ("tls", "starttls", "port")}
+            for how, port in ways.items():
+                _try(wrong, f"{name} on {port}", partial(self._look, name, how, port, want, passwords))
         return wrong
 
-    def _context(self) -> ssl.SSLContext:
+    def _look(self, name: str, how: str, port: int, want: str, passwords: Mapping[str, str]) -> None:
+        """Meet one listener; everybody logs in where that is a login's port."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         context.check_hostname = False
-        return context
+        for address, password in passwords.items() or [("", "")]:
+            client = _client(self.host.address, name, how, port, context)
+            shown = client.sock.getpeercert(binary_form=True)
+            if want and hashlib.sha256(shown or b"").hexdigest() != want:
+                raise OSError("another certificate is served")
+            if isinstance(client, poplib.POP3):
+                client.user(address)
+                client.pass_(password)
+                client.stat()
+            elif isinstance(client, imaplib.IMAP4):
+                client.login(address, password)
+                client.select()
+            elif name == "submission":
+                client.login(address, password)
+            else:
+                client.mail("")
+                for recipient in PASSWORDS:
+                    code, said = client.rcpt(recipient)
+                    if code != (250 if recipient in passwords else 550):
+                        raise OSError(f"RCPT {recipient}: {code} {said!r}")
+            if isinstance(client, imaplib.IMAP4):
+                client.logout()
+            else:
+                client.quit()
 
-    def _shown(self, port: int) -> str:
-        with (
-            socket.create_connection((self.host.address, port), timeout=20) as connection,
-            self._context().wrap_socket(connection, server_hostname=HOSTNAME) as tls,
-        ):
-            der = tls.getpeercert(binary_form=True)
-        return hashlib.sha256(der or b"").hexdigest()
 
-    def _pop3(self) -> None:
-        client = poplib.POP3_SSL(self.host.address, 995, timeout=20, context=self._context())
-        client.user(BOB)
-        client.pass_(PASSWORDS[BOB])
-        client.stat()
-        client.quit()
-
-    def _smtp(self) -> None:
-        with smtplib.SMTP(self.host.address, 25, local_hostname="mx.elsewhere.test", timeout=20) as client:
-            client.starttls(context=self._context())
-            client.ehlo()
-            client.mail("")
-            code, said = client.rcpt(ALICE)
-            if code != 250:
-                raise OSError(f"RCPT: {code} {said!r}")
+def _client(host: str, name: str, how: str, port: int, context: ssl.SSLContext) -> Any:
+    """A session with a listener, encrypted."""
+    if name == "pop3":
+        if how == "tls":
+            return poplib.POP3_SSL(host, port, timeout=20, context=context)
+        plain = poplib.POP3(host, port, timeout=20)
+        plain.stls(context)
+        return plain
+    if name == "imap":
+        if how == "tls":
+            return imaplib.IMAP4_SSL(host, port, ssl_context=context, timeout=20)
+        imap = imaplib.IMAP4(host, port, timeout=20)
+        imap.starttls(context)
+        return imap
+    if how == "tls":
+        return smtplib.SMTP_SSL(host, port, local_hostname="mx.elsewhere.test", timeout=20, context=context)
+    smtp = smtplib.SMTP(host, port, local_hostname="mx.elsewhere.test", timeout=20)
+    smtp.starttls(context=context)
+    smtp.ehlo()
+    return smtp
 
 
+def _passwords(declared: Declared) -> dict[str, str]:
+    """Who can log in, and with what."""
+    known = {value: PASSWORDS[address] for address, value in HASHES.items()}
+    return {user["address"]: known.get(user["password"].get("hash"), PASSWORDS[BOB]) for user in declared["users"]}
+
+
+# A host that somebody has used: a user and a folder of our names, a mask, an empty folder where we make one.
+_ADMIN = r"""
+set -e
+groupadd --system vmail && useradd --system --gid vmail --home-dir /srv/mail --shell /bin/sh vmail
+mkdir -m 711 /var/vmail && chown vmail:root /var/vmail
+systemctl mask --quiet dovecot.service
+mkdir -m 777 /etc/dovecot/mailprov
+"""
 _ENVIRONMENT = {"BOB_INITIAL": PASSWORDS[BOB]}
-
-
-def _same(shown: str, wanted: str) -> None:
-    if shown != wanted:
-        raise OSError("another certificate is served")
 
 
 def _try(wrong: list[str], what: str, act: Callable[[], None]) -> None:
     try:
         act()
-    except (OSError, poplib.error_proto, smtplib.SMTPException) as error:
+    except (OSError, EOFError, poplib.error_proto, imaplib.IMAP4.error, smtplib.SMTPException) as error:
         wrong.append(f"{what}: {error!r}")
 
 

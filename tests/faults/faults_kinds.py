@@ -2,89 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import random
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from faults_host import Patient, ended
+from faults_bystanders import BYSTANDERS
+from faults_case import SHORT, Act, Case, Fault
 from faults_scenarios import Scenario
 
 from mailprov.lab.errors import LabError
-
-EVERY = os.environ.get("MAILPROV_FAULTS") == "every"
-SHORT = 3
-"""seconds that a host waits for a confirmation that will not come"""
-
-
-@dataclass
-class Case:
-    """One apply at its stop: who waits there, in which transaction, at which event; `said` is for the report."""
-
-    scenario: Scenario
-    patient: Patient
-    event: str = ""
-    pid: int = 0
-    transaction: str = ""
-    controller: subprocess.Popen[str] | None = None
-    problems: list[str] = field(default_factory=list)
-
-
-def nothing(case: Case) -> None:
-    """No act."""
-
-
-Act = Callable[[Case], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`prepare` is done before the apply, `strike` at the stop, `mend` when the controller has ended.
-
-    `at` says where: at each "event" of the journal, at each "step" (each act's beginning, and each station), or at
-    each station and the first act of each "kind" (as `put`, `activate dovecot`), since it is the act's kind that
-    decides what such a fault does to it. `before` tells the events from which on the fault can do nothing any more: it
-    is tried up to the first of them. `patience`: seconds that the host waits for the confirmation.
-    """
-
-    name: str
-    title: str
-    strike: Act
-    prepare: Act = nothing
-    mend: Act = nothing
-    before: Callable[[Scenario, str, str], bool] = lambda scenario, event, words: False
-    fits: Callable[[Scenario], bool] = lambda scenario: True
-    at: Literal["event", "step", "kind"] = "kind"
-    patience: int = 60
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def events(self, scenario: Scenario, journal: Sequence[str], words: Callable[[str], str]) -> list[str]:
-        """The events of a journal at which it is tried."""
-        if not self.fits(scenario):
-            return []
-        found: list[str] = []
-        at = "step" if EVERY and self.at == "kind" else self.at
-        kinds: set[str] = set()
-        # Of an apply that is refused, what comes before has been tried with the one that is not.
-        start = journal.index("failed confirm") if "failed confirm" in journal else 0
-        for event in journal[start:]:
-            if self.before(scenario, event, words(event)):
-                break
-            kind = kind_of(words(event)) if event.startswith("do ") else ""
-            if at == "event" or not (event.startswith(("done ", "undone ")) or (at == "kind" and kind in kinds)):
-                found.append(event)
-            kinds |= {kind} - {""}
-        return found
-
-
-def kind_of(words: str) -> str:
-    """What sort of act it is: the verb, and what it is given where that is not a path."""
-    verb, _, more = words.partition(" ")
-    return verb if "/" in more else f"{verb} {more}"
-
 
 # --- whoever is at work dies
 
@@ -95,12 +23,23 @@ def _kill_controller(case: Case) -> None:
     case.controller.wait()
 
 
+_KILL = r"""
+for unit in $(systemctl list-units --plain --no-legend 'mailprov-2*.service' | cut -d ' ' -f 1); do
+    systemctl kill --kill-who="$1" --signal=KILL "$unit"
+done
+:
+"""
+
+
 def _kill_transaction(case: Case) -> None:
-    case.patient.sh('kill -9 "$1"', str(case.pid))
+    if case.pid:
+        case.patient.sh('kill -9 "$1" || :', str(case.pid))
+    else:
+        case.patient.sh(_KILL, "main")
 
 
 def _kill_unit(case: Case) -> None:
-    case.patient.sh('systemctl kill --kill-who=all --signal=KILL "mailprov-$1"', case.transaction)
+    case.patient.sh(_KILL, "all")
 
 
 def _kill_sshd(case: Case) -> None:
@@ -110,6 +49,18 @@ def _kill_sshd(case: Case) -> None:
 def _power(case: Case) -> None:
     case.patient.host.kill()
     case.patient.host.start()
+
+
+def _power_twice(case: Case) -> None:
+    """The second time while it boots, as far as it comes in a moment that chance has drawn."""
+    case.patient.host.kill()
+    timer = threading.Timer(random.Random(case.event).uniform(0.1, 1.5), case.patient.host.kill)  # noqa: S311
+    timer.start()
+    with suppress(LabError):  # it is off
+        case.patient.host.start()
+    timer.join()
+    if not case.patient.host.running:
+        case.patient.host.start()
 
 
 _BOOT = "stat -c %Y /proc/1"
@@ -240,17 +191,19 @@ _PEM = "/etc/mailprov/tls/default.pem"
 
 def _wrong_key(case: Case) -> None:
     """The key that is staged, or in place by now, becomes another one."""
+    steps = case.patient.steps(case.transaction).items()
+    number = next(number for number, words in steps if words.split()[0].startswith("put") and _PEM in words.split())
     case.patient.sh(
         r"""
-        number=$(sed -n "s#^do_\([0-9]*\)() { put [0-9]* $2 .*#\1#p" "/var/lib/mailprov/txn/$1/plan.sh")
-        pem=/var/lib/mailprov/txn/$1/new/$number
-        ! grep -q "^[0-9]* done $number\$" "/var/lib/mailprov/txn/$1/journal" || pem=$2
+        pem=/var/lib/mailprov/txn/$1/new/$3
+        ! grep -q "^[0-9]* done $3\$" "/var/lib/mailprov/txn/$1/journal" || pem=$2
         openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt >/run/fault/pem
         openssl x509 -in "$pem" >>/run/fault/pem
         cat /run/fault/pem >"$pem"
         """,
         case.transaction,
         _PEM,
+        number,
     )
 
 
@@ -284,18 +237,6 @@ def _after_health(scenario: Scenario, event: str, words: str) -> bool:
 # --- others
 
 
-def _second_apply(case: Case) -> None:
-    declared = case.scenario.declared("new")
-    declared["users"][0]["quota"] = "7GiB"
-    looked = case.patient.here(case.scenario.declared("new"), "status")[1]
-    if "  at work: " not in looked:
-        case.problems.append(f"status says {looked}")
-    status, said = case.patient.mailprov(declared, "apply", "--yes", *case.scenario.consents)
-    case.patient.declare(case.scenario.declared("new"))
-    if status != 8 or "another apply is at work" not in said or "changes" not in said:
-        case.problems.append(f"the second apply ends with {status}: {said}")
-
-
 def _wrong_clock(case: Case) -> None:
     """Guests share this machine's clock, so what the transaction and the daemons know of it is set: the date that it
     reads, and the times of files, which lie a year ahead, as after a clock that was put back."""
@@ -315,9 +256,9 @@ FAULTS = {
         Fault("reboot", "machine told to reboot", _reboot, mend=_gone),
         Fault("sshd", "sshd killed, connections dropped", _kill_sshd, patience=SHORT),
         Fault("link", "link cut, back later", _cut, mend=_restored, patience=SHORT),
-        Fault("full-state", "/var/lib/mailprov full", _fill_state, _small_state, _make_room),
-        Fault("full-etc", "/etc full", _fill_etc, _small_etc, _make_room),
-        Fault("read-only", "/etc read-only", _read_only, mend=_writable),
+        Fault("full-state", "/var/lib/mailprov full", _fill_state, _small_state, _make_room, leaves=True),
+        Fault("full-etc", "/etc full", _fill_etc, _small_etc, _make_room, leaves=True),
+        Fault("read-only", "/etc read-only", _read_only, mend=_writable, leaves=True),
         Fault(
             "refuses",
             "services refuse to start and reload",
@@ -330,7 +271,7 @@ FAULTS = {
             _drop_in("ExecReload=", "ExecReload=/bin/true"),
             mend=_no_drop_in,
         ),
-        Fault("checker", "a validator fails", _lying_checker, mend=_honest_checker),
+        Fault("checker", "a validator fails", _lying_checker, mend=_honest_checker, leaves=True),
         Fault(
             "key",
             "key of another certificate",
@@ -345,11 +286,24 @@ FAULTS = {
             mend=_give_port,
             before=_starts_daemons,
             # Where the apply is refused, Dovecot has the port already.
-            fits=lambda scenario: scenario.taken > 0 and not scenario.options.get("refuse"),
+            fits=lambda scenario: scenario.taken > 0 and not scenario.refused,
         ),
-        Fault("second", "a second apply at once", _second_apply),
-        Fault("clock", "clock a year ahead, file times too", _wrong_clock),
+        Fault("clock", "clock a year ahead, file times too", _wrong_clock, leaves=True),
+        Fault(
+            "twice",
+            "the transaction killed, then its settling",
+            _kill_transaction,
+            again=("settle*",),
+        ),
+        Fault(
+            "thrice",
+            "the same, and the next settling too, halfway",
+            _kill_transaction,
+            again=("settle*", "und*"),
+        ),
+        Fault("power-twice", "machine killed, and again while it boots", _power_twice, mend=_gone),
+        *BYSTANDERS,
     )
 }
 
-__all__ = ["FAULTS", "Case", "Fault", "ended"]
+__all__ = ["FAULTS"]

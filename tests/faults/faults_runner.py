@@ -9,12 +9,13 @@ import functools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from mailprov import cli, transaction
 from mailprov.roles import firewall
-from mailprov.verbs import past, transact
+from mailprov.verbs import rollback, transact
 
 _STOP = r"""
 journal() {
@@ -24,11 +25,13 @@ journal() {
 
 stop_at() { # EVENT: where a test wants to act, wait until it has
     case $1 in await*) set -- await ;; esac # its seconds do not matter
-    [ "$1" = "$(cat /run/fault/event)" ] || return 0
+    # shellcheck disable=SC2254 # a pattern
+    case $1 in $(cat /run/fault/event)) ;; *) return 0 ;; esac
     mv /run/fault/event /run/fault/was
     echo "$$ ${T##*/}" >/run/fault/at.new
     mv /run/fault/at.new /run/fault/at
     until [ -e /run/fault/go ]; do sleep 0.02; done
+    rm -f /run/fault/at /run/fault/go
     [ ! -e /run/fault/then ] || . /run/fault/then
 }
 
@@ -52,13 +55,15 @@ def patch(options: dict[str, Any], set_: Set = setattr) -> None:
     """Change this process as a test asks."""
     script, work, ruleset = transaction.script, transaction.Work, firewall.ruleset
     set_(transaction, "script", lambda: stopping(script(), options.get("canary", True)))
-    for module in (transact, past):
+    for module in (transact, rollback):
         set_(module, "Work", functools.partial(work, confirm_seconds=options.get("confirm", 60)))
     set_(transaction, "APT_PATIENCE_SECONDS", options.get("apt", 60))
     if options.get("cut_ssh"):
         set_(firewall, "ruleset", lambda *words: ruleset(*words).replace("tcp dport 22 accept", "tcp dport 22 drop"))
     if options.get("refuse"):
         set_(transact.Confirmation, "give", _refuse)
+    if options.get("silent"):
+        set_(transact.Confirmation, "give", lambda *_: time.sleep(600))
 
 
 def _refuse(confirmation: transact.Confirmation, _leaf: str) -> None:

@@ -1,19 +1,22 @@
-"""The representative applies: what is declared before and after each."""
+"""What is tried: applies and rollbacks, each with the declarations before and after it, and what led there."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mailprov.model import Secret
 from mailprov.passwords import sha512_crypt
 
 HOSTNAME = "mail.example.test"
-ALICE, BOB, CAROL, DAVE = (f"{name}@example.test" for name in ("alice", "bob", "carol", "dave"))
-PASSWORDS = {address: f"secret of {address.partition('@')[0]}" for address in (ALICE, BOB, CAROL, DAVE)}
+ALICE, BOB, CAROL, DAVE, ERIN = (f"{name}@example.test" for name in ("alice", "bob", "carol", "dave", "erin"))
+PASSWORDS = {address: f"secret of {address.partition('@')[0]}" for address in (ALICE, BOB, CAROL, DAVE, ERIN)}
 HASHES = {address: sha512_crypt(Secret(password)).reveal() for address, password in PASSWORDS.items()}
 PACKAGES = ("ca-certificates", "dovecot-imapd", "dovecot-lmtpd", "dovecot-pop3d", "nftables", "openssl", "postfix")
+LIVE = f"/etc/letsencrypt/live/{HOSTNAME}"
+"""where an ACME client keeps its certificate"""
 
 Declared = dict[str, Any]
 
@@ -41,6 +44,30 @@ def base() -> Declared:
     }
 
 
+def accounts() -> Declared:
+    """Accounts only: a password, a new one, one closed."""
+    declared = base()
+    del declared["users"][1]
+    declared["users"][1]["password"] = {"hash": HASHES[DAVE]}
+    declared["users"].append({"address": DAVE, "password": {"hash": HASHES[DAVE]}, "aliases": ["d@example.test"]})
+    return declared
+
+
+def settings() -> Declared:
+    """Configuration only: a listener closed."""
+    declared = base()
+    del declared["services"]["pop3"]["starttls"]
+    return declared
+
+
+def renewed() -> Declared:
+    """Another certificate, another hole in the firewall."""
+    declared = base()
+    declared["tls"] = {"certificate": {"file": "b.pem"}, "key": {"file": "b.key"}}
+    declared["firewall"]["allow"] = [{"port": 9100, "from": ["192.0.2.5/32"]}]
+    return declared
+
+
 def changed() -> Declared:
     """Configuration, accounts, certificate and firewall, all at once."""
     declared = base()
@@ -61,38 +88,136 @@ def reduced() -> Declared:
     return declared
 
 
+def acme() -> Declared:
+    """A certificate that the host has from elsewhere, and renews."""
+    declared = base()
+    declared["tls"] = {"on_host": {"certificate": f"{LIVE}/fullchain.pem", "key": f"{LIVE}/privkey.pem"}}
+    return declared
+
+
+def acme_changed() -> Declared:
+    """The same, with other settings and accounts."""
+    declared = acme()
+    declared["tls"]["min_version"] = "TLSv1.3"
+    declared["users"][0]["quota"] = "2GiB"
+    return declared
+
+
+def imap_only() -> Declared:
+    """Without POP3, and so without its package."""
+    declared = base()
+    del declared["services"]["pop3"]
+    return declared
+
+
+PAST: Mapping[str, Callable[[], Declared]] = {
+    make.__name__: make for make in (base, accounts, settings, renewed, changed, reduced, acme, acme_changed, imap_only)
+}
+"""What a scenario's past may have applied, by name."""
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """One apply.
+    """One apply, or one rollback.
 
-    `before` is None where nothing of ours is there. `taken` is a port that the apply opens; `renews`: whether it
-    brings a certificate. `bare`: the packages are installed by the apply itself. `options` go to the controller.
+    `before` is what was declared last, `after` what the new state is declared as; None where nothing of ours is there.
+    `past` is what led to the old state, in order: applies (names of PAST), "rollback", and what others did ("admin",
+    "acme_client", "update"). A rollback with `to` goes back to before the apply of that number. `taken` is a port that
+    the apply opens; `renews`: whether it brings a certificate. `bare`: the packages were not there at the beginning;
+    `installs`: the apply itself brings some. `alike`: most of what it does, another scenario does too. `options` go to
+    the controller.
     """
 
     name: str
     title: str
     before: Declared | None
-    after: Declared
-    consents: tuple[str, ...] = ()
+    after: Declared | None
+    past: tuple[str, ...] = ()
+    verb: Literal["apply", "rollback"] = "apply"
+    to: int | None = None
     taken: int = 0
     renews: bool = False
     bare: bool = False
+    installs: bool = False
+    alike: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
+    def stated(self, known: str) -> Declared | None:
+        """What is declared in the "old" or the "new" state; None for nothing of ours."""
+        return copy.deepcopy(self.before if known == "old" else self.after)
+
     def declared(self, known: str) -> Declared:
-        """What is declared in the "old" or the "new" state."""
-        return copy.deepcopy(self.before if known == "old" and self.before is not None else self.after)
+        """The same, or what the other state is declared as, where this one has nothing of ours."""
+        declared = self.stated(known) or copy.deepcopy(self.after or self.before)
+        assert declared is not None
+        return declared
+
+    @property
+    def refused(self) -> bool:
+        """Whether the controller does not confirm it."""
+        return bool(self.options.get("refuse"))
 
 
-_CONSENTS = ("--allow-removals", "--allow-closing")
-_CHANGE = {"before": base(), "after": changed(), "taken": 143, "renews": True}
+def _back(name: str, title: str, before: Declared, after: Declared | None, *past: str, **more: Any) -> Scenario:
+    return Scenario(name, f"rollback {title}", before, after, past, "rollback", **more)
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("first", "first install (packages are there)", None, base(), taken=993, renews=True),
-        Scenario("change", "configuration, accounts, certificate and firewall", **_CHANGE),
-        Scenario("removal", "an account and listeners removed, the firewall off", base(), reduced(), _CONSENTS),
-        Scenario("revert", "the change again, refused by the controller", **_CHANGE, options={"refuse": True}),
-        Scenario("bare", "first install, with its packages", None, base(), bare=True),
+        Scenario(
+            "change",
+            "configuration, accounts, certificate and firewall",
+            base(),
+            changed(),
+            ("base",),
+            taken=143,
+            renews=True,
+        ),
+        Scenario("removal", "an account and listeners removed, the firewall off", base(), reduced(), ("base",)),
+        Scenario(
+            "revert",
+            "the change again, refused by the controller",
+            base(),
+            changed(),
+            ("base",),
+            options={"refuse": True},
+        ),
+        Scenario(
+            "acme", "the host renews its own certificate", acme(), acme_changed(), ("acme_client", "acme"), alike=True
+        ),
+        Scenario("lived-in", "first install where an admin has lived", None, base(), ("admin",), alike=True),
+        Scenario("bare", "first install, with its packages", None, base(), bare=True, installs=True, alike=True),
+        Scenario(
+            "protocol",
+            "a protocol more, an update of Dovecot waiting",
+            imap_only(),
+            base(),
+            ("imap_only", "update"),
+            bare=True,
+            installs=True,
+            alike=True,
+        ),
+        _back("back-first", "of a first install (packages were there)", base(), None, "base"),
+        _back(
+            "back-lived-in", "of a first install where an admin has lived", base(), None, "admin", "base", alike=True
+        ),
+        _back("back-bare", "of a first install, with its packages", base(), None, "base", bare=True, alike=True),
+        _back("back-settings", "of configuration", settings(), base(), "base", "settings"),
+        _back("back-accounts", "of accounts", accounts(), base(), "base", "accounts"),
+        _back("back-renewed", "of certificate and firewall", renewed(), base(), "base", "renewed"),
+        _back(
+            "back-further",
+            "once more, further back",
+            settings(),
+            base(),
+            "base",
+            "settings",
+            "renewed",
+            "rollback",
+            to=1,
+        ),
+        _back("back-again", "of a rollback", base(), changed(), "base", "changed", "rollback"),
     )
 }

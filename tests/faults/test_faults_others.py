@@ -91,8 +91,8 @@ def test_half_a_bundle_leaves_nothing(patient: Patient) -> None:
         "echo 'what is this' >>journal",
         "sed -i '2d;$s/.*/1/' journal",
         ": >journal",
-        "echo 'rm -rf /etc' >>plan.sh",
-        "rm plan.sh",
+        "echo 'rm -rf /etc' >>$steps",
+        "rm $steps",
         "rm sums",
     ],
 )
@@ -102,7 +102,11 @@ def test_what_was_damaged_is_not_settled(patient: Patient, known: Known, damage:
     stopped = patient.stopped(controller)
     assert stopped is not None
     _, name = stopped
-    patient.sh('cd "/var/lib/mailprov/txn/$1" && eval "$2"', name, damage)
+    patient.sh(
+        'cd "/var/lib/mailprov/txn/$1" && steps=$(ls -d steps plan.sh 2>/dev/null | tail -n 1) && eval "$2"',
+        name,
+        damage,
+    )
     patient.sh('systemctl kill --kill-who=all --signal=KILL "mailprov-$1"', name)
     controller.wait(60)
     assert controller.returncode == 1

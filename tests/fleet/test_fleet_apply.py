@@ -8,80 +8,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from simulated_host import BASE, HASH, SimulatedHost
+from fleet_in_memory import Fleet
 
 from mailprov import cli
-from mailprov.apply import stale
-from mailprov.errors import ConnectError, Exit, MailprovError, StalePlanError
-from mailprov.host.fake import FakeHost
-from mailprov.model import HostSpec, Spec
-from mailprov.survey import Survey
-from mailprov.verbs import runner, work
+from mailprov.errors import Exit, MailprovError, StalePlanError
+from mailprov.planfile import stale
+from mailprov.verbs import runner
 from mailprov.verbs import session as sessions
-
-
-class Fleet:
-    """`hosts` by name; `opened` are the connections made, `begun` the changes; `gone` cannot be reached."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.document: dict[str, Any] = yaml.safe_load(BASE.replace("$HASH", HASH))
-        self.hosts: dict[str, SimulatedHost] = {}
-        self.opened: list[str] = []
-        self.begun: list[str] = []
-        self.gone: set[str] = set()
-        self.before: Callable[[str], None] = lambda name: None
-
-    def declare(self, count: int) -> None:
-        names = [f"h{number}" for number in range(1, count + 1)]
-        self.document["hosts"] = {
-            name: {"address": f"192.0.2.{at}", "hostname": f"{name}.example.com"} for at, name in enumerate(names, 1)
-        }
-        for at, name in enumerate(names, 1):
-            self.hosts.setdefault(name, SimulatedHost(machine=f"{at:032}"))
-
-    def run(self, *words: str) -> int:
-        self.opened, self.begun = [], []
-        (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.document), encoding="utf-8")
-        return cli.run(list(words))
-
-    def open(self, declared: HostSpec, *, ask: object = None) -> FakeHost:
-        self.opened.append(declared.name)
-        if declared.name in self.gone:
-            raise ConnectError("no answer", where=declared.name)
-        return FakeHost(declared.name, self.hosts[declared.name].respond)
-
-    def transact(self, found: Survey, spec: Spec, declared: HostSpec, *_: object) -> None:
-        self.begun.append(declared.name)
-        self.before(declared.name)
-        host = self.hosts[declared.name]
-        now = host_sees(host, spec, declared)
-        if now.plan.digest != found.plan.digest:
-            raise stale(found.seen, now.seen, declared.name)
-        host.become(spec, declared.name)
-
-
-def host_sees(host: SimulatedHost, spec: Spec, declared: HostSpec) -> Survey:
-    return work.survey(spec, declared, host.host())
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    made = Fleet(tmp_path)
-    made.declare(5)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BOB_INITIAL", "correct horse")
-    monkeypatch.setattr("mailprov.host.door.open_host", made.open)
-    monkeypatch.setattr("mailprov.verbs.transact.transact", made.transact)
-    monkeypatch.setattr("mailprov.verbs.apply.transact", made.transact)
-    return made
 
 
 def verdicts(out: str) -> dict[str, str]:
@@ -103,18 +42,23 @@ def test_a_plan_without_changes_is_no_word_about_hosts_that_nobody_looked_at(
     assert fleet.run("apply", "kept.json", "--yes", *limit) == 0
     assert fleet.opened == (["h1"] if limit else sorted(fleet.hosts))
     fleet.hosts["h1"].entries.clear()
-    assert fleet.run("apply", "kept.json", "--yes", *limit) == (Exit.STALE if limit else Exit.PARTIAL)
+    assert fleet.run("apply", "kept.json", "--yes", *limit) == Exit.STALE
     assert "h1: the host changed after it was looked at" in capsys.readouterr().err
+    assert fleet.begun == []
     fleet.gone = set(fleet.hosts)
     assert fleet.run("apply", "kept.json", "--yes", *limit) != 0
 
 
 def test_what_was_cut_off_goes_on_with_the_same_plan(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     assert fleet.run("plan", "--out", "kept.json") == 0
-    fleet.gone = {"h3"}
+    fleet.before = lambda name: fleet.gone.add("h3")
     capsys.readouterr()
     assert fleet.run("apply", "kept.json", "--yes", *JSON) == Exit.PARTIAL
     assert [*verdicts(capsys.readouterr().out).values()] == ["applied", "applied", "failed", "waiting", "waiting"]
+    fleet.before = lambda name: None
+    assert fleet.run("apply", "kept.json", "--yes", *JSON) == Exit.PARTIAL, "who cannot be reached has failed"
+    assert fleet.begun == []
+    capsys.readouterr()
     fleet.gone = set()
     assert fleet.run("apply", "kept.json", "--yes", *JSON) == 0
     assert [*verdicts(capsys.readouterr().out).values()] == ["unchanged", "unchanged", "applied", "applied", "applied"]
@@ -125,10 +69,13 @@ def test_what_moved_since_is_no_host_that_is_done(fleet: Fleet, capsys: pytest.C
     fleet.hosts["h1"].users["somebody"] = "vmail:x:1:1::/:/bin/sh\n"
     fleet.hosts["h1"].packages_["postfix"] = "1.0"
     capsys.readouterr()
-    assert fleet.run("apply", "kept.json", "--yes", *JSON) == Exit.PARTIAL
+    assert fleet.run("apply", "kept.json", "--yes", *JSON) == Exit.STALE
     said = capsys.readouterr()
-    assert verdicts(said.out)["h1"] == "failed"
-    assert "moved: " in said.err
+    assert [*verdicts(said.out).values()] == ["failed", "waiting", "waiting", "waiting", "waiting"]
+    assert "moved: package postfix" in said.err
+    assert fleet.begun == []
+    assert fleet.run("apply", "kept.json", "--yes", "--max-failures", "1", *JSON) == Exit.PARTIAL
+    assert fleet.begun == ["h2", "h3", "h4", "h5"], "the others are what they were"
 
 
 def test_a_plan_is_for_its_own_hosts(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,14 +95,19 @@ def test_the_declaration_may_be_elsewhere_now(fleet: Fleet, tmp_path: Path) -> N
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "mail.yaml").rename(tmp_path / "elsewhere/mail.yaml")
     words = ["apply", "kept.json", "--yes", "-f"]
+    assert cli.run(words[:-1]) == Exit.INVALID, "the plan names no file: it is -f, or mail.yaml here"
     assert cli.run([*words, "absent.yaml"]) == Exit.INVALID
     assert cli.run([*words, "elsewhere/mail.yaml"]) == 0
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 200_000, b"[1]", b"mailprov: 1\n", b"", b'{"format": "mail'])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff\xfe", b"[" * 200_000, b"[1]", b"mailprov: 1\n", b"", b'{"format": "mail'],
+    ids=["no-text", "deep", "list", "yaml", "empty", "cut"],
+)
 def test_what_is_no_plan(fleet: Fleet, tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "kept.json").write_bytes(data)
-    assert fleet.run("apply", "kept.json", "--yes") == Exit.ERROR
+    assert fleet.run("apply", "kept.json", "--yes") == Exit.INVALID
     said = capsys.readouterr().err
     assert "kept.json: this is not a plan" in said
     assert "mailprov apply -f mail.yaml" in said

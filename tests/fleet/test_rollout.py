@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json as reader
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailprov.errors import HostError, MailprovError
-from mailprov.report import json, text
+from mailprov.report import json, markdown, text
 from mailprov.rollout import FAILURES, Pace, Result, Verdict, batches, roll_out, size
 
 
@@ -58,6 +60,42 @@ def test_nothing_is_begun_after_too_many_failures(hosts: list[str], pace: Pace, 
     assert [host for batch in begun for host in batch] == [
         host for host in hosts if results[host].verdict is not Verdict.WAITING
     ]
+
+
+ROUTE = MailprovError("no route")
+
+
+@pytest.mark.parametrize(
+    ("pace", "before", "ends", "why"),
+    [
+        (Pace(), {}, {"m1": Verdict.FAILED}, "canary m1 failed (no route)"),
+        (Pace(), {}, {"m1": Verdict.REVERTED}, "canary m1 was put back (no route)"),
+        (Pace(), {}, {"m1": Verdict.UNKNOWN}, "canary m1 has not said how it ended (no route)"),
+        (Pace(), {"m0": Verdict.FAILED}, {}, "canary m0 failed (no route)"),
+        (Pace(), {"m9": Verdict.FAILED}, {}, "m9 failed (no route)"),
+        (Pace(0, "1"), {}, {"m2": Verdict.FAILED}, "m2 failed (no route)"),
+        (Pace(2, "1", 1), {}, {"m1": Verdict.FAILED, "m2": Verdict.FAILED}, "canary m1 failed (no route), and 1 more"),
+        (Pace(1, "1", 0), {}, {"m1": Verdict.WAITING}, "no route"),
+    ],
+)
+def test_who_waits_says_why(pace: Pace, before: dict[str, Verdict], ends: dict[str, Verdict], why: str) -> None:
+    def change(batch: tuple[str, ...]) -> list[Result]:
+        return [Result(host, ends.get(host, Verdict.APPLIED), error=ROUTE if host in ends else None) for host in batch]
+
+    decided = {host: Result(host, verdict, error=ROUTE) for host, verdict in before.items()}
+    results = roll_out(["m1", "m2", "m3", "m4"], pace, decided, change)
+    waiting = [result for result in results.values() if result.verdict is Verdict.WAITING and result.error is not ROUTE]
+    assert waiting
+    reasons = {result.error.what for result in waiting if result.error}
+    assert len(reasons) == 1
+    said = reasons.pop()
+    assert said.startswith(f"not begun: {why}")
+    names = {result.host for result in waiting}
+    assert [line.text for line in text.rollout(waiting)][1].endswith(f": {said}")
+    assert {
+        each["host"] for each in reader.loads(json.rollout(waiting))["hosts"] if each["error"]["what"] == said
+    } == names
+    assert markdown.rollout(waiting).count("not begun") == len(names)
 
 
 def test_the_report_names_each_failure_and_counts_the_rest() -> None:

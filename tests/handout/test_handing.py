@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from passlib.hash import sha512_crypt
-from simulated_host import SimulatedHost, declare
+from simulated_host import HASH, SimulatedHost, declare
 
 from mailprov import planfile
 from mailprov.dangers import FLAGS
-from mailprov.errors import Exit, MailprovError, RevertedError
+from mailprov.errors import Exit, MailprovError, RevertedError, StalePlanError
 from mailprov.handout.folder import Folder
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.plan import prints, steps
+from mailprov.plan import steps
 from mailprov.report import json as as_json
 from mailprov.report import text
 from mailprov.rollout import Pace, Result, Verdict
-from mailprov.survey import survey
+from mailprov.survey import Survey, survey
 from mailprov.verbs import apply as applying
 from mailprov.verbs import runner, work
 from mailprov.verbs.handing import Handing, created, known, noted, remind
@@ -34,8 +35,8 @@ def planned(folder: Path, *names: str, host: SimulatedHost | None = None) -> tup
 
 def bundled(spec: Spec, plan: Plan) -> bytes:
     """All that travels to the host."""
-    part = planfile.Kept(plan, "", prints(plan.desired), {})
-    return b"".join(step.payload or b"" for step in steps(work.bound(spec, spec.hosts["mail1"], "", part).plan))
+    found = work.with_passwords(Survey(plan, b"", {}), spec, spec.hosts["mail1"])
+    return b"".join(step.payload or b"" for step in steps(found.plan))
 
 
 def test_a_new_account_gets_a_generated_password(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_new_account_gets_a_generated_password(tmp_path: Path) -> None:
     # Nowhere but there.
     shown = [*text.plan(plan, details=True), *text.plan(noted(spec, [plan], folder)[0], details=True)]
     everything = "\n".join(line.text for line in shown) + as_json.plans([plan])
-    everything += planfile.dump("", False, [planfile.Kept(plan, "", prints(plan.desired), {})])
+    everything += planfile.dump(False, [planfile.claim(plan, "", {})])
     everything += repr(supplied.users) + data.decode("latin-1")
     assert not any(entry.password.reveal() in everything for entry in entries.values())
 
@@ -67,6 +68,16 @@ def test_without_the_folder_no_bundle_is_made(tmp_path: Path) -> None:
     (tmp_path / "handout").write_text("in the way")
     with pytest.raises(MailprovError, match="this is no folder"):
         Handing(Folder(tmp_path / "handout")).supply(spec, [plan])
+
+
+def test_passwords_are_all_that_is_put_into_a_plan(tmp_path: Path) -> None:
+    """A declaration that asks for anything else by then is another one."""
+    spec, plan = planned(tmp_path, ANN)
+    other, _ = planned(tmp_path, ANN, BEN)
+    with pytest.raises(StalePlanError, match="the declaration changed"):
+        work.with_passwords(Survey(plan, b"", {}), other, other.hosts["mail1"])
+    made = work.with_passwords(Survey(plan, b"", {}), spec, spec.hosts["mail1"]).plan
+    assert planfile.claim(made, "", {}) == planfile.claim(plan, "", {})
 
 
 @pytest.mark.parametrize(
@@ -164,19 +175,38 @@ def test_a_worker_elsewhere_finds_the_passwords_in_the_folder(tmp_path: Path, mo
     spec, plan = planned(tmp_path, ANN)
     folder = Folder(tmp_path / "handout")
     made = Handing(folder).supply(spec, [plan]).users[0].password.plaintext
-    part = planfile.load(
-        planfile.dump("", False, [planfile.Kept(plan, "", prints(plan.desired), {})]).encode(), ""
-    ).hosts[0]
     seen: list[Spec] = []
 
-    def change(spec: Spec, *_: object) -> Result:
-        seen.append(spec)
+    def change(spec: Spec, declared: HostSpec, kept: planfile.Claim, supply: work.Supply) -> Result:
+        seen.append(supply(spec, plan))
         return Result("mail1", Verdict.APPLIED)
 
     monkeypatch.setattr(work, "change", change)
     monkeypatch.setenv("BOB_INITIAL", "x")
-    runner._change_there(str(folder.path), str(tmp_path / "mail.yaml"), "mail1", part)
+    runner._change_there(str(folder.path), str(tmp_path / "mail.yaml"), "mail1", planfile.claim(plan, "", {}))
     assert seen[0].users[0].password.plaintext == made is not None
+
+
+def test_what_travels_between_workers_is_whole_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOB_INITIAL", "correct horse")
+    host = SimulatedHost()
+    host.become(known(*_supplied(tmp_path, OLD)))
+    host.entries["/etc/postfix/main.cf"].content += "# by hand\n"
+    declare(tmp_path, {"users": [{"address": ANN}, {"address": BEN, "password": {"hash": HASH}}]})
+    monkeypatch.setattr("mailprov.host.door.open_host", lambda *_, **__: host.host())
+    words = (str(tmp_path / "mail.yaml"), "mail1")
+    there = runner._look_there(*words)
+    assert isinstance(there, work.Look)
+    travelled = pickle.dumps(there)
+    assert HASH.encode() not in travelled and b"PRIVATE KEY" not in travelled
+    looked = pickle.loads(travelled)  # noqa: S301
+    spec, declared = runner._read(*words)
+    here = work.look(spec, declared)
+    assert isinstance(here, work.Look)
+    assert looked.claim == here.claim
+    assert text.plan(looked.plan, details=True) == text.plan(here.plan, details=True)
+    assert as_json.plans([looked.plan]) == as_json.plans([here.plan])
+    assert created(spec, [looked.plan]) == created(spec, [here.plan]) == {ANN: ("mail1",)}
 
 
 def test_a_rehearsal_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,14 +262,14 @@ def test_a_fleet_gets_one_password_for_a_person(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("BOB_INITIAL", "x")
     given: dict[str, str] = {}
 
-    def look(spec: Spec, declared: HostSpec) -> planfile.Kept:
-        host = SimulatedHost(machine=f"{declared.name[-1]:0>32}")
-        made = survey(spec, declared, host.host())
-        return planfile.Kept(made.plan, "", prints(made.plan.desired), made.seen)
+    def look(spec: Spec, declared: HostSpec) -> work.Look:
+        host = SimulatedHost(machine=f"{declared.name[-1]:0>32}").host()
+        return work.looked(survey(spec, declared, host), host)
 
-    def change(spec: Spec, declared: HostSpec, part: planfile.Kept) -> Result:
+    def change(spec: Spec, declared: HostSpec, kept: planfile.Claim, **_: object) -> Result:
         assert len(Folder(tmp_path / "handout").entries()) == 2, "on disk before any host is touched"
-        found = work.bound(spec, declared, "", part)
+        found = look(spec, declared)
+        planfile.require(kept, found.claim)
         payload = b"".join(step.payload or b"" for step in steps(found.plan)).decode("latin-1")
         given[declared.name] = next(line for line in payload.splitlines() if line.startswith(("Sann@", "Scy@")))
         if declared.name == "mail3":

@@ -19,11 +19,12 @@ from mailprov import render
 from mailprov.encode import Encoded, EncodeError
 from mailprov.manifest import head
 from mailprov.model import Password, Secret, Tls, User
-from mailprov.plan import steps
+from mailprov.plan import prints, steps
 from mailprov.resources.accounts import accounts
 from mailprov.resources.files import text_file
 from mailprov.survey import survey
-from mailprov.transaction import Work, functions
+from mailprov.transaction import Work, checks, settings
+from mailprov.transaction import steps as records
 from mailprov.verify import Account
 
 CANARY = "canary-5ecret"
@@ -80,9 +81,10 @@ def test_a_plan_and_its_steps_do_not_show_it(tmp_path: Path) -> None:
     surveyed = survey(spec, spec.hosts["mail1"], SimulatedHost().host())
     acts = steps(surveyed.plan)
     assert any(HASH.encode() in (step.payload or b"") for step in acts)
-    script = functions(Work(surveyed.plan, acts, surveyed.ask, "id", "meta"))
-    shown = [repr(spec), repr(surveyed), repr(acts), str(surveyed.plan), pformat(surveyed), script]
-    shown += [head(surveyed.plan.desired, "id"), repr(surveyed.plan.desired), surveyed.ask.decode()]
+    manifest = head("id", prints(surveyed.plan.desired), {})
+    work = Work(surveyed.plan, acts, surveyed.ask, "id", "meta", manifest)
+    shown = [repr(spec), repr(surveyed), repr(acts), str(surveyed.plan), pformat(surveyed), manifest]
+    shown += [records(work), checks(work), settings(work), repr(surveyed.plan.desired), surveyed.ask.decode()]
     for text in shown:
         assert CANARY not in text
         assert "saltsalt" not in text

@@ -16,7 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from simulated_host import NOW, SimulatedHost, declare, self_signed
 
-from mailprov.errors import HostError, MailprovError
+from mailprov import planfile, transaction
+from mailprov.errors import HostError, MailprovError, StalePlanError
 from mailprov.host.fake import Call
 from mailprov.model import Effect, Facts, HostSpec, Plan, Reason, Secret, Spec
 from mailprov.plan import Sight, differences, live, questions, steps
@@ -110,7 +111,37 @@ def test_a_plan_is_well_formed(first: dict[str, Any], second: dict[str, Any]) ->
         assert act.do
         assert act.undo
         assert act.what
-        assert all(isinstance(word, str) and "\0" not in word for word in (*act.do, *act.undo, *act.stage))
+    work = Work(made, acts, b"", "id", "meta", "mailprov-manifest 3\n")
+    read = transaction.steps(work).splitlines()
+    assert [line.split("\t")[3:] for line in read if line.split("\t")[1] == "do"] == [
+        [str(n) if word == "@" else word for word in act.do[1:]] for n, act in enumerate(acts, 1)
+    ]
+
+
+@settings(max_examples=EXAMPLES)
+@given(DECLARATIONS, DECLARATIONS, st.sampled_from([0, 1, 40]))
+def test_a_plan_that_is_kept_is_known_again(first: dict[str, Any], second: dict[str, Any], days: int) -> None:
+    """To the letter, also some days later; and where the host is what was asked for, that is no other plan."""
+    host, spec = fresh(), loaded(second)
+    host.become(loaded(first))
+    claims = []
+    for passing in (0, days):
+        host.clock += timedelta(days=passing)
+        found = survey(spec, spec.hosts["mail1"], host.host())
+        claims.append(planfile.claim(found.plan, "SHA256:x", found.seen))
+    kept, now = claims
+    text = planfile.dump(False, [kept])
+    assert planfile.load(text.encode(), "plan").hosts == (kept,)
+    assert kept == now
+    planfile.require(kept, now)
+    host.become(spec)
+    found = survey(spec, spec.hosts["mail1"], host.host())
+    done = planfile.claim(found.plan, "SHA256:x", found.seen)
+    planfile.require(kept, done)
+    if kept.changes:
+        assert done != kept
+        with pytest.raises(StalePlanError):
+            planfile.require(done, kept)
 
 
 def shuffled(spec: Spec, chance: random.Random) -> Spec:
@@ -155,7 +186,7 @@ def test_the_same_plan_makes_the_same_bundle(tmp_path: Path) -> None:
 
 def _work(spec: Spec) -> Work:
     found = survey(spec, spec.hosts["mail1"], SimulatedHost().host())
-    return Work(found.plan, steps(found.plan), found.ask, "id", "meta")
+    return Work(found.plan, steps(found.plan), found.ask, "id", "meta", "mailprov-manifest 3\n")
 
 
 def test_what_is_asked_does_not_depend_on_what_is_there(tmp_path: Path) -> None:

@@ -208,15 +208,21 @@ def test_facts_of_any_host_are_usable(text: str, name: str) -> None:
     st.dictionaries(st.sampled_from(probe.STABLE), st.text(st.characters(codec="utf-8"), max_size=40)),
 )
 def test_a_manifest_is_read_as_it_was_written(paths: list[str], sections: dict[str, str]) -> None:
-    desired = {item.key: item for item in (text_file(path, "x") for path in paths)}
-    kept = manifest.head(desired, "id") + formatted(sections).decode()
-    found = manifest.parse(kept)
+    desired = {item.key: item.fingerprint for item in (text_file(path, "x") for path in paths)}
+    made = {Key("map", path): "0" * 64 for path in paths}
+    found = manifest.parse(manifest.head("id", desired, made) + f"made firewall {'1' * 64} inet mailprov\n")
     assert found is not None
-    assert (found.transaction, found.sections) == ("id", {name: read(text) for name, text in sections.items() if text})
-    assert found.desired == {key: item.fingerprint for key, item in desired.items()}
+    assert (found.transaction, found.desired, found.sections) == ("id", desired, {})
+    assert found.made == made | {Key("firewall", "inet mailprov"): "1" * 64}
+    # As hosts have it that were managed by the form before: with the host's whole answer.
+    rows = "".join(f"desired {key.kind} {value} {key.name}\n" for key, value in desired.items())
+    found = manifest.parse(f"{manifest.BEFORE}\ntransaction id\n{rows}" + formatted(sections).decode())
+    assert found is not None
+    assert (found.transaction, found.desired, found.made) == ("id", desired, {})
+    assert found.sections == {name: read(text) for name, text in sections.items() if text}
 
 
-@pytest.mark.parametrize("text", ["", "\n", "mailprov-manifest 1\ntransaction x\n", "x", "mailprov-manifest 2"])
+@pytest.mark.parametrize("text", ["", "\n", "mailprov-manifest 1\ntransaction x\n", "x", "mailprov-manifest 3"])
 def test_what_is_no_manifest_is_none(text: str) -> None:
     assert manifest.parse(text) is None
 

@@ -74,8 +74,9 @@ def test_the_live_rows_whatever_differs(
     live = "".join(f"{line}\n" for line in [*odd, *sorted(f"{key} {value}" for key, value in (there | common).items())])
     path = tmp_path / "map"
     path.write_text(live, encoding="utf-8")
-    found, _ = seen(path, " ", desired)
-    assert found == rows.parse(live, " ")
+    found, text = seen(path, " ", desired)
+    assert found == rows.parse(live, " ").rows
+    assert rows.answered(text, " ", desired) == rows.parse(live, " ")
 
 
 def test_what_travels_grows_with_the_change(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulated_host import HASH, NOW, self_signed, sha256
 
-from mailprov import onhost, probe
+from mailprov import onhost, probe, transaction
 from mailprov.errors import HostError
+from mailprov.history import transactions
 from mailprov.model import Question
 from mailprov.resources import accounts, certificates, files, mail_tree, maps, rows, system_users
+from mailprov.station import Station, place
 
 OWN = f"bob@example.com:{HASH}:::initial:::\n"
 MANAGED = f"alice@example.com:{HASH}:::managed:::\n"
@@ -264,3 +266,28 @@ def test_the_host_computes_the_same_digest(folder: Path) -> None:
         ["dash", "-c", f"grep -aE '^({stable}) ' | sha256sum"], input=said, capture_output=True, check=True
     )
     assert seen.stdout.decode().split()[0] == probe.parse(said).digest
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_an_open_transaction_tells_the_last_event_of_each_name(folder: Path, active: bool) -> None:
+    name = "20300318T170459Z-abcdef"
+    journal = [
+        f"{1_900_083_900 + at} {line}"
+        for at, line in enumerate(
+            ["begin", "do 1", "done 1", "do 2", "says one", "says two  words", "failed 2", "revert", "verdict mixed"]
+        )
+    ]
+    (folder / "state" / "txn" / name).mkdir(parents=True)
+    (folder / "state" / "txn" / name / "journal").write_text("".join(f"{line}\n" for line in (*journal, " torn")))
+    (folder / "state" / "open").write_text(f"{name}\n")
+    (folder / "state" / "holder").write_text("anna@desk 3 changes\n")
+    systemctl = f"systemctl() {{ echo {'active' if active else 'inactive'}; }}"
+    script = f'{onhost.text("probe.sh")}\nSTATE="{folder}/state"\n{systemctl}\ntransactions\n'
+    said = subprocess.run(["dash", "-c", script], capture_output=True, check=False).stdout.decode()
+    found = transactions({"transactions": said})
+    assert (found.open, found.holder) == (name, "anna@desk 3 changes" if active else "")
+    kept = [journal[0], *journal[2:4], *journal[5:]]
+    assert [line for line in found.events if line != " torn"] == kept
+    where = place([event for line in found.events if (event := transaction.event(line))])
+    assert where.station is Station.INCOMPLETE
+    assert where.reason == "two  words"

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from simulated_host import SimulatedHost, declare
 
-from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason
+from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason, Words
 from mailprov.report import json, markdown, printable, text
 from mailprov.report.text import Line
 from mailprov.verify import Check, Endpoint
@@ -92,7 +92,7 @@ def steers(written: str) -> list[str]:
 def hostile_plan(said: str) -> Plan:
     kinds = ("file", "accounts", "map", "certificate", said)
     changes = tuple(
-        Change(Key(kind, said), action, Reason.DRIFT, None, None, said, (f"+{said}", said), {})
+        Change(Key(kind, said), action, Reason.DRIFT, None, None, Words(said, (f"+{said}", said)))
         for kind in kinds
         for action in Action
     )
@@ -176,8 +176,8 @@ def test_printable_is_printable_and_keeps_what_was(said: str) -> None:
 
 
 def test_counts_and_plurals() -> None:
-    change = Change(Key("file", "/x"), Action.UPDATE, Reason.BOTH, None, None, "content", (), {})
-    removed = Change(Key("file", "/y"), Action.REMOVE, Reason.PENDING, None, None, "remove", (), {})
+    change = Change(Key("file", "/x"), Action.UPDATE, Reason.BOTH, None, None, Words("content"))
+    removed = Change(Key("file", "/y"), Action.REMOVE, Reason.PENDING, None, None, Words("remove"))
     one = plan_of((change,))
     assert text.total([]).text == "No changes on 0 hosts."
     assert text.total([plan_of(())]).text == "No changes on 1 host."
@@ -187,7 +187,7 @@ def test_counts_and_plurals() -> None:
 
 
 def test_what_is_said_about_sessions() -> None:
-    change = Change(Key("file", "/x"), Action.UPDATE, Reason.DRIFT, None, None, "content", (), {})
+    change = Change(Key("file", "/x"), Action.UPDATE, Reason.DRIFT, None, None, Words("content"))
     last = text.plan(plan_of((change,)))[-1].text
     assert last == (
         "  effect on services: dovecot: reload (live sessions stay), postfix: RESTART (live sessions are cut)"

@@ -40,7 +40,7 @@ def test_content_that_is_none_is_refused(text: str) -> None:
 def test_content_of_any_bytes_is_shown() -> None:
     before = files.closely(text_file(PATH, "a\n"), None, base64.b64encode(b"\xff\0\n").decode())
     assert before.content == b"\xff\0\n"
-    assert files.describe(before, text_file(PATH, "b\n"))[1]
+    assert files.delta(before, text_file(PATH, "b\n")).detail
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_content_of_any_bytes_is_shown() -> None:
 def test_a_password_that_somebody_wrote_is_not_shown(line: str) -> None:
     after = text_file(PATH, "one = 1\n")
     before = shown(replace(after, sha256="0" * 64), f"one = 1\n{line}\n")
-    _, detail = files.describe(before, after)
+    detail = files.delta(before, after).detail
     assert any(row.startswith("-") and "<secret>" in row for row in detail)
     assert "hunter2" not in "".join(detail)
 
@@ -71,7 +71,7 @@ def test_a_password_that_somebody_wrote_is_not_shown(line: str) -> None:
 def test_lines_of_ours_are_shown_as_they_are() -> None:
     ours = "passwd_file_path = /etc/dovecot/mailprov/accounts\n"
     before = shown(text_file(PATH, ""), f"{ours}one = 1\n")
-    _, detail = files.describe(before, text_file(PATH, f"{ours}two = 2\n"))
+    detail = files.delta(before, text_file(PATH, f"{ours}two = 2\n")).detail
     assert f" {ours.rstrip()}" in detail
 
 
@@ -79,7 +79,7 @@ def test_lines_of_ours_are_shown_as_they_are() -> None:
 def test_a_secret_file_has_no_diff(secret: str) -> None:
     before = replace(shown(text_file(PATH, ""), "hunter2\n"), secret=secret == "before")
     after = replace(text_file(PATH, "KEY\n"), secret=secret == "after")
-    assert files.describe(before, after)[1] == ()
+    assert files.delta(before, after).detail == ()
     assert files.closer(replace(before, secret=True), None) is None
 
 
@@ -124,7 +124,7 @@ def test_a_unit_that_goes_is_told_to_systemd() -> None:
     ],
 )
 def test_counts(before: dict[str, str], after: dict[str, str], summary: str) -> None:
-    assert rows.difference(before, after).summary("rows") == summary
+    assert rows.change("rows", rows.Seen(before), rows.Seen(after)).summary == summary
 
 
 def found(names: tuple[str, ...], **more: datetime) -> Certificate:
@@ -173,12 +173,12 @@ def test_renewal_has_a_month() -> None:
     live = replace(found(("mail.example.com",), until=NOW + timedelta(days=397)), issued="self")
     for days, same in ((367, True), (368, False)):
         wanted = Certificate("/x", "/x", "self_signed", ("mail.example.com",), now=NOW + timedelta(days=days))
-        assert certificates.same(wanted, live, None) is same
+        assert certificates.same(wanted, live, live.leaf) is same
     wanted = replace(wanted, now=NOW)
-    assert not certificates.same(wanted, replace(live, key_mode="644"), None)
-    assert not certificates.same(wanted, replace(live, issued="CN=ca"), None)
-    assert not certificates.same(wanted, replace(live, names=("other.example",)), None)
-    assert not certificates.same(wanted, replace(live, matches=False), None)
+    assert not certificates.same(wanted, replace(live, key_mode="644"), "")
+    assert not certificates.same(wanted, replace(live, issued="CN=ca"), "")
+    assert not certificates.same(wanted, replace(live, names=("other.example",)), "")
+    assert not certificates.same(wanted, replace(live, matches=False), "")
 
 
 @pytest.mark.parametrize(
@@ -309,10 +309,10 @@ def test_a_user_line_that_is_none_is_no_user() -> None:
 def test_a_map_wants_the_database_that_was_compiled() -> None:
     wanted = maps.table("/m", ["a@example.com OK"])
     live = replace(wanted, database="1" * 64)
-    assert maps.same(wanted, live, live)
-    assert maps.same(wanted, live, None)
-    assert not maps.same(wanted, live, replace(live, database="2" * 64))
-    assert not maps.same(wanted, replace(live, database=""), None)
+    assert maps.same(wanted, live, "1" * 64)
+    assert not maps.same(wanted, live, "")
+    assert not maps.same(wanted, live, "2" * 64)
+    assert not maps.same(wanted, replace(live, database=""), "")
     odd = [
         ("file", "666", *maps.MODE[1:]),
         ("file", "640", "nobody", "postfix"),
@@ -321,7 +321,7 @@ def test_a_map_wants_the_database_that_was_compiled() -> None:
     ]
     for beside in odd:
         other = replace(live, beside=beside)  # type: ignore[arg-type]
-        assert not maps.same(wanted, other, live)
+        assert not maps.same(wanted, other, "1" * 64)
         assert other.fingerprint != live.fingerprint
         assert not other.obstacles
 
@@ -344,8 +344,8 @@ LINES = st.lists(
 def test_a_plain_table_is_read_as_any_other(lines: list[str], separator: str, ending: str) -> None:
     text = "\n".join(lines) + ending
     # An empty line is no row and has no other effect than that no short cut is taken.
-    assert list(rows.parse(text, separator).values()) == list(rows.parse(f"{text}\n\n", separator).values())
-    assert dict(rows.Table(text, separator).reveal()) == rows.parse(text, separator)
+    assert rows.parse(text, separator) == rows.parse(f"{text}\n\n", separator)
+    assert rows.Table(text, separator).reveal() == rows.parse(text, separator).rows
 
 
 @given(st.dictionaries(st.text("ab@x.-", min_size=1, max_size=4), st.sampled_from(["OK", "b@x"])))
@@ -378,8 +378,8 @@ def test_where_nothing_differs_no_row_is_asked_for(monkeypatch: pytest.MonkeyPat
     wanted = accounts.accounts("/a", ["a@example.com::::initial:::"], lambda _: Secret(""))
     table = maps.table("/m", ["a@example.com OK"])
     monkeypatch.setattr(rows.Table, "reveal", asked)
-    assert accounts.same(wanted, accounts.Accounts("/a", wanted.digest), None)
-    assert maps.same(table, maps.Map("/m", table.digest, database="1" * 64), None)
+    assert accounts.same(wanted, accounts.Accounts("/a", wanted.digest), "")
+    assert maps.same(table, maps.Map("/m", table.digest, database="1" * 64), "1" * 64)
     assert wanted.fingerprint == accounts.Accounts("/a", wanted.digest).fingerprint
 
 

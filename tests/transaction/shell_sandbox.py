@@ -40,9 +40,12 @@ class Sandbox:
     def etc(self) -> Path:
         return self.root / "etc"
 
-    def call(self, *command: str, before: str = ":", library: str = "acts.sh") -> subprocess.CompletedProcess[str]:
-        """Run one function of a library, after `before`."""
-        script = f'set -u; umask 077; LC_ALL=C; export LC_ALL; . "{ONHOST / library}"; {before}; "$@"'
+    def call(
+        self, *command: str, before: str = ":", libraries: tuple[str, ...] = ("acts.sh", "services.sh", "undo.sh")
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one function of the libraries, after `before`."""
+        loaded = "; ".join(f'. "{ONHOST / name}"' for name in libraries)
+        script = f'set -u; umask 077; LC_ALL=C; export LC_ALL; {loaded}; {before}; "$@"'
         variables = {"T": str(self.transaction), "STATE": str(self.state), "BOOT": "", "REHEARSAL": ""}
         return subprocess.run(
             ["dash", "-c", script, "sandbox", *command],

@@ -15,8 +15,8 @@ SAYS = 'systemctl() { echo "$*"; }'
 @pytest.mark.parametrize(
     ("former", "below", "boot", "told"),
     [
-        ("enabled", "enabled", "", []),
-        ("enabled", "enabled", "boot", []),
+        ("enabled", "enabled", "", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
+        ("enabled", "enabled", "boot", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
         ("disabled", "disabled", "", [DISABLE]),
         ("masked", "disabled", "", [DISABLE, MASK]),
         ("masked", "enabled", "", [MASK]),

@@ -96,7 +96,7 @@ def account_rows(wanted: dict[str, tuple[bool, tuple[tuple[str, str], ...]]]) ->
 
 def delta(before: dict[str, str], after: dict[str, str]) -> bytes:
     """What is sent to make the one of the other."""
-    return rows.delta(rows.difference(before, after).detail(), after)
+    return rows.payload(rows.change("rows", rows.Seen(before), rows.Seen(after)), after)
 
 
 def digest(table: dict[str, str]) -> str:
@@ -125,7 +125,7 @@ def merge(folder: Path, live: bytes | None, payload: bytes, *command: str) -> tu
     if live is not None:
         path.write_bytes(live)
     (sandbox.transaction / "new" / "1").write_bytes(payload)
-    done = sandbox.call(command[0], "1", str(path), *command[1:], before="postmap() { :; }")
+    done = sandbox.call(command[0], "1", str(path), *command[1:], before='postmap() { : >"${1#hash:}.db"; }')
     assert live is None or path.read_bytes() == live, "merging only stages"
     assert not (sandbox.transaction / "new" / "1.merged").exists() or done.returncode
     return done.returncode, done.stdout, (sandbox.transaction / "new" / "1").read_bytes()
@@ -144,7 +144,7 @@ def test_a_map_becomes_what_is_declared(
         chance.shuffle(lines)  # type: ignore[attr-defined]
     live = live_file(lines, ending)
     desired = {name: map_row(name, values) for name, values in after.items()}
-    payload = delta(rows.parse(seen(live, passwords=False), " "), desired)
+    payload = delta(rows.parse(seen(live, passwords=False), " ").rows, desired)
     with tempfile.TemporaryDirectory() as folder:
         status, said, made = merge(Path(folder), live, payload, "merge_map", digest(desired))
     assert (status, said) == (0, "")
@@ -171,7 +171,7 @@ def test_a_passwd_file_becomes_what_is_declared(
         chance.shuffle(lines)  # type: ignore[attr-defined]
     live = live_file(lines, ending)
     desired = account_rows(after)
-    old = rows.parse(seen(live, passwords=True), ":")
+    old = rows.parse(seen(live, passwords=True), ":").rows
     sent = {
         name: with_password(row, Secret(INITIAL)) if name not in old and owns_password(row) else row
         for name, row in desired.items()
@@ -180,7 +180,7 @@ def test_a_passwd_file_becomes_what_is_declared(
         status, said, made = merge(Path(folder), live, delta(old, sent), "merge", ":", digest(desired))
     assert (status, said) == (0, "")
     # What the host holds now: every row as declared, and a password in every one.
-    made_rows = rows.parse(made.decode("ascii"), ":")
+    made_rows = rows.parse(made.decode("ascii"), ":").rows
     blanked = {name: without_own_passwords(row + "\n").rstrip("\n") for name, row in made_rows.items()}
     assert blanked == desired
     assert made.decode("ascii").splitlines() == sorted(made_rows.values())
@@ -211,7 +211,7 @@ def test_passwords_hold_every_character_of_their_alphabet(tmp_path: Path) -> Non
     own = "{BLF-CRYPT}$2y$05$./+,=-AZaz09"
     live = f"a@example.com:{own}:::initial:::\n".encode()
     desired = account_rows({"a@example.com": (False, (("allow_nets", "::/0"),))})
-    payload = delta(rows.parse(seen(live, passwords=True), ":"), desired)
+    payload = delta(rows.parse(seen(live, passwords=True), ":").rows, desired)
     status, _, made = merge(tmp_path, live, payload, "merge", ":", digest(desired))
     assert (status, made.decode()) == (0, f"a@example.com:{own}:::initial:::allow_nets=::/0\n")
 
@@ -243,7 +243,8 @@ def test_an_undo_where_nothing_was(tmp_path: Path) -> None:
 def test_sessions_of_closed_accounts_end_however_many_are_closed(tmp_path: Path) -> None:
     gone = accounts.Accounts("/a", "", rows=rows.table([], ":"))
     names = [f"account-{n}.of-a-large-place@example.com" for n in range(20_000)]
-    change = Change(gone.key, Action.UPDATE, Reason.PENDING, gone, gone, "", tuple(f"- {name}" for name in names))
+    closed = rows.RowsChange("accounts", removed=tuple(names))
+    change = Change(gone.key, Action.UPDATE, Reason.PENDING, gone, gone, closed)
     [_, step] = accounts.steps([change])
     sandbox = Sandbox(tmp_path)
     (sandbox.transaction / "new" / "2").write_bytes(step.payload or b"")
@@ -258,6 +259,6 @@ def test_sessions_of_closed_accounts_end_however_many_are_closed(tmp_path: Path)
 @pytest.mark.parametrize("separator", [":", " "])
 @pytest.mark.parametrize("line", ["alice@example.com{PLAIN}hunter2", "# hunter2", " hunter2: x", "hunter2\t:"])
 def test_what_is_no_row_is_not_shown(separator: str, line: str) -> None:
-    found = rows.difference(rows.parse(f"{line}\n", separator), {})
-    assert "hunter2" not in "".join(found.detail())
-    assert found.detail() == ("- (line 1)",)
+    found = rows.change("rows", rows.parse(f"{line}\n", separator), None)
+    assert "hunter2" not in f"{found}{found.summary}{found.detail}"
+    assert (found.broken, found.removed, found.detail) == ((1,), (), ("- (line 1)",))

@@ -22,9 +22,9 @@ def journal(tmp_path: Path) -> Journal:
     """The journal that the host's script has written after running `commands` of its own functions."""
 
     def after(commands: str) -> list[str]:
-        (tmp_path / "run").write_text(script())
-        (tmp_path / "plan.sh").write_text(commands)
-        sums = subprocess.run(["sha256sum", "plan.sh"], cwd=tmp_path, check=True, capture_output=True).stdout
+        (tmp_path / "run").write_text(f"{script()}\n{commands}\n:\n")
+        (tmp_path / "settings").write_text("KEPT 10\n")
+        sums = subprocess.run(["sha256sum", "settings"], cwd=tmp_path, check=True, capture_output=True).stdout
         (tmp_path / "sums").write_bytes(sums)
         subprocess.run(["dash", tmp_path / "run", tmp_path, "nothing"], check=True, capture_output=True)
         path = tmp_path / "journal"
@@ -86,7 +86,7 @@ def test_commands_read_nothing_and_hold_no_lock(journal: Journal, tmp_path: Path
 
 
 def test_a_failure_in_a_function_is_told(journal: Journal) -> None:
-    found = events(journal("do_1() { echo broken; return 1; }; journal do 1; run do_1 || journal failed 1"))
+    found = events(journal("broken() { echo broken; return 1; }; journal do 1; run broken || journal failed 1"))
     assert [(each.name, each.text) for each in found] == [("do", "1"), ("says", "broken"), ("failed", "1")]
     assert outcome(found, [_step("write /etc/x")]).failed == "write /etc/x"
     assert outcome(found, [_step("write /etc/x")]).says == ("broken",)

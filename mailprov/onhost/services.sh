@@ -1,0 +1,303 @@
+# What a step can do with packages, system users, services and the kernel's firewall, and how that is taken back.
+# POSIX sh; a part of the transaction's script, as acts.sh is.
+# shellcheck disable=SC2013,SC2015,SC2034,SC2154
+
+# --- packages
+
+# Debian starts a daemon as soon as it is unpacked, with a configuration that nobody declared, and restarts one that
+# runs, which cuts its sessions. A masked unit is not started: not by apt, not at the next boot. A new one stays masked
+# until a later step enables it, configured; one that runs is masked only while apt works. The masks outlive whoever is
+# at work here; so does apt, which is waited for before one is lifted.
+install_packages() { # N NAME...
+    n=$1
+    shift
+    versions >"$T/old/$n.versions" && sync -- "$T/old/$n.versions" || return 1
+    for name in dovecot postfix; do
+        # One may run whose unit was taken away.
+        if running "$name"; then
+            systemctl mask -q --runtime "$name.service"
+        elif ! systemctl cat "$name.service" >/dev/null 2>&1; then
+            systemctl mask -q "$name.service"
+        fi
+    done
+    exec 8>>"$T/apt"
+    flock 8
+    apt_install "$@"
+    status=$?
+    exec 8>&-
+    unmask
+    refresh "$n" && return $status
+}
+
+apt_install() {
+    set -- -y -q --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$APT_PATIENCE" \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold install "$@"
+    # What may be in the way: missing or old lists, and a dpkg that was cut off.
+    apt-get "$@" || {
+        dpkg --configure -a
+        apt-get -q -o DPkg::Lock::Timeout="$APT_PATIENCE" update && apt-get "$@"
+    }
+}
+
+# Packages stay, whole: what apt was killed in is finished, behind the masks.
+former_packages() { # N
+    [ -f "$T/old/$1.versions" ] || return 0 # it died before that: nothing was touched
+    exec 8>>"$T/apt"
+    flock -w 600 8 || { echo 'apt is still at work'; return 1; }
+    exec 8>&-
+    [ -n "$BOOT" ] || ! dpkg --audit 2>/dev/null | grep -q . || dpkg --configure -a || echo 'packages are half installed'
+    unmask
+    [ -n "$BOOT" ] || refresh "$1"
+}
+
+# The mask of one that ran has served its time; what apt did not bring needs none.
+unmask() {
+    for name in dovecot postfix; do
+        [ ! -L "/run/systemd/system/$name.service" ] || systemctl unmask -q --runtime "$name.service"
+        [ -e "/lib/systemd/system/$name.service" ] || systemctl unmask -q "$name.service"
+    done
+}
+
+versions() { # a daemon's name, and the versions of its packages
+    for name in dovecot postfix; do
+        # shellcheck disable=SC2016 # dpkg's own words
+        echo "$name $(dpkg-query -W -f '${Package}=${Version} ' "$name" "$name-core" "$name-imapd" "$name-pop3d" "$name-lmtpd" 2>/dev/null)"
+    done
+}
+
+# A daemon that ran and whose programs are others by now runs them, with the configuration that it had.
+refresh() { # N
+    versions >"$T/old/$1.versions.now"
+    while read -r name; do
+        [ "$name" != mailprov-firewall ] || continue
+        old=$(grep "^$name " "$T/old/$1.versions") new=$(grep "^$name " "$T/old/$1.versions.now")
+        running "$name" && ! upgraded "$old" "$new" || again "$name" || { echo "$name does not start again"; return 1; }
+    done <"$T/up"
+    cp -- "$T/old/$1.versions.now" "$T/old/$1.versions"
+}
+
+upgraded() { # OLD NEW: whether a package that was there has another version
+    for package in $1; do
+        case " $2 " in *" $package "*) ;; *) return 0 ;; esac
+    done
+    return 1
+}
+
+again() { # NAME
+    systemctl reset-failed "$(unit "$1")" 2>/dev/null
+    if running "$1"; then activate "$1" restart; else activate "$1" start; fi
+}
+
+# --- system users
+
+system_user() { # N NAME HOME SHELL; in a rehearsal, only what others need: a new group would be given to files at home
+    [ -z "$REHEARSAL" ] || { own_group "$2" "$(getent passwd "$2" | cut -d: -f4)"; return; }
+    getent group "$2" >"$T/old/$1.own"
+    getent group "$(getent passwd "$2" | cut -d: -f4)" >"$T/old/$1.group"
+    sync -- "$T/old/$1.own" "$T/old/$1.group" "$T/old"
+    if getent passwd "$2" >"$T/old/$1"; then
+        own_group "$2" "$(cut -d: -f4 "$T/old/$1")" && usermod --gid "$2" --home "$3" --shell "$4" "$2"
+    else
+        # Mail that is there belongs to a number: the new user gets it, where nobody else has it.
+        owner=$(stat -c %u -- "$3" 2>/dev/null)
+        [ -z "$owner" ] || ! getent passwd "$owner" >/dev/null || owner=
+        own_group "$2" "$(stat -c %g -- "$3" 2>/dev/null)" &&
+            useradd --system --gid "$2" ${owner:+--uid "$owner"} --no-create-home --home-dir "$3" --shell "$4" "$2"
+    fi
+}
+
+own_group() { # NAME NUMBER: a user's own group, by that number where nobody else has it
+    ! getent group "$1" >/dev/null || return 0
+    if [ -z "$2" ] || getent group "$2" >/dev/null; then groupadd --system "$1"; else groupadd --system --gid "$2" "$1"; fi
+}
+
+former_user() { # N NAME; one that was made goes again
+    [ -f "$T/old/$1" ] || return 0 # it died before that: nothing was touched
+    [ -s "$T/old/$1" ] || { unmake_user "$2"; return; }
+    n=$1 name=$2
+    set -- --home "$(cut -d: -f6 "$T/old/$n")" --shell "$(cut -d: -f7 "$T/old/$n")"
+    [ ! -s "$T/old/$n.group" ] || set -- "$@" --gid "$(cut -d: -f4 "$T/old/$n")"
+    usermod "$@" "$name" || return 1
+    [ -s "$T/old/$n.own" ] || ! getent group "$name" >/dev/null || groupdel -f "$name"
+}
+
+unmake_user() { # NAME; one that owns mail by now stays
+    home=$(getent passwd "$1" | cut -d: -f6)
+    [ -n "$home" ] && [ -z "$(ls -A -- "$home" 2>/dev/null)" ] || return 0
+    userdel -- "$1" && { ! getent group "$1" >/dev/null || groupdel -- "$1"; }
+}
+
+no_user() { # N NAME: in a roll-back, one that the apply had made
+    getent passwd "$2" >"$T/old/$1"
+    unmake_user "$2"
+}
+
+user_again() { # N NAME
+    ! [ -s "$T/old/$1" ] || getent passwd "$2" >/dev/null || {
+        IFS=: read -r _ _ uid gid _ home shell <"$T/old/$1"
+        { getent group "$2" >/dev/null || groupadd --system --gid "$gid" "$2"; } &&
+            useradd --system --uid "$uid" --gid "$gid" --no-create-home --home-dir "$home" --shell "$shell" "$2"
+    }
+}
+
+# --- services
+
+# On Debian 11 and 12 postfix.service is a oneshot around postfix@-.service, and "active" whatever happens there.
+wrapped() { [ "$1" = postfix ] && [ "$(systemctl show -p Type --value postfix.service)" = oneshot ]; }
+
+unit() { # NAME: the unit that really runs
+    if wrapped "$1"; then echo postfix@-.service; else echo "$1.service"; fi
+}
+
+running() { # NAME
+    systemctl -q is-active "$(unit "$1")"
+}
+
+# Those that run before anything is touched, packages included: what is taken back has them run again.
+note_running() {
+    for name in mailprov-firewall dovecot postfix; do ! running "$name" || echo "$name"; done >"$T/up" && sync -- "$T/up"
+}
+
+wake() {
+    [ -f "$T/up" ] || return 0
+    while read -r name; do
+        running "$name" || again "$name" || { echo "$name does not start again"; return 1; }
+    done <"$T/up"
+}
+
+# What is owed is written down before the files change and struck out when it has happened, so that no reload is
+# ever forgotten: not by a failure, a kill or a power cut.
+owe() { # NAME reload|restart
+    [ -n "$BOOT" ] || [ "$1" = systemd ] || echo "$1 $2" >>"$STATE/owed"
+    [ ! -f "$STATE/owed" ] || sync -- "$STATE/owed"
+}
+
+paid() { # NAME
+    [ -f "$STATE/owed" ] || return 0
+    grep -v "^$1 " "$STATE/owed" >"$STATE/owed.new"
+    # 1: no line is left; 2: they could not be written
+    [ $? -lt 2 ] && sync -- "$STATE/owed.new" && mv -f -- "$STATE/owed.new" "$STATE/owed"
+}
+
+pay() { # every debt, restarts first
+    for name in $(cut -d' ' -f1 "$STATE/owed" 2>/dev/null | sort -u); do
+        action=reload
+        ! grep -qx "$name restart" "$STATE/owed" || action=restart
+        # One that is down has nothing to reload: it reads everything when it starts.
+        running "$name" || { paid "$name"; continue; }
+        activate "$name" $action || return 1
+    done
+}
+
+activate() { # NAME start|reload|restart
+    if [ "$1" = systemd ]; then
+        systemctl daemon-reload
+    else
+        [ "$2" != start ] || ! wrapped "$1" || systemctl stop "$1.service"
+        # Dovecot has sockets in Postfix's folders, which a Postfix that never ran may not have made yet.
+        [ "$1" != dovecot ] || [ ! -x /usr/sbin/postfix ] || [ -d /var/spool/postfix/private ] || postfix check
+        case "$1 $2" in 'dovecot reload') reload_dovecot ;; *) systemctl "$2" "$1.service" ;; esac && running "$1"
+    fi && paid "$1"
+}
+
+stop() { # NAME
+    systemctl stop ${BOOT:+--no-block} "$1.service"
+    systemctl reset-failed "$1.service" "$(unit "$1")" 2>/dev/null
+    [ -n "$BOOT" ] || ! running "$1"
+}
+
+# What is under a mask, too: a unit may be enabled there.
+enable() { # N NAME
+    note_enabling "$1" "$2" && systemctl unmask -q "$2.service" && systemctl unmask -q --runtime "$2.service" &&
+        noted "$1.below" systemctl is-enabled "$2.service" && systemctl enable -q "$2.service"
+}
+
+note_enabling() { # N NAME
+    noted "$1" systemctl is-enabled "$2.service"
+}
+
+former_enabling() { # N NAME
+    [ -f "$T/old/$1" ] || return 0 # it died before it was noted: nothing was touched
+    was=$(cat "$T/old/$1") below=$(cat "$T/old/$1.below" 2>/dev/null) # "": nothing was enabled yet
+    [ "$(systemctl is-enabled "$2.service" 2>/dev/null)" = "$was" ] || set_enabling "$2" "$was" "$below" || return 1
+    # A boot has among its jobs by now what was enabled when it began, and has forgotten a mask that was to end with the
+    # last one.
+    case "$BOOT $was $below" in
+        ' '* | 'boot masked-runtime enabled') : ;;
+        'boot enabled'*) ! grep -qsx "$2" "$T/up" || systemctl start --no-block "$2.service" ;;
+        *) stop "$2" ;;
+    esac
+}
+
+set_enabling() { # NAME WORD BELOW: as systemctl is-enabled has it, of itself and of what is under its mask
+    case "$2" in
+        enabled*) systemctl unmask -q "$1.service" && systemctl enable -q "$1.service" ;;
+        masked*)
+            case $3 in enabled | '') ;; *) systemctl disable -q "$1.service" ;; esac || return 1
+            if [ "$2" = masked ]; then systemctl mask -q "$1.service"; elif [ -z "$BOOT" ]; then systemctl mask -q --runtime "$1.service"; fi
+            ;;
+        '' | not-found) : ;;
+        *) systemctl disable -q "$1.service" ;;
+    esac
+}
+
+# Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.
+stand_down() { # N NAME WORD BELOW
+    note_enabling "$1" "$2" && noted "$1.below" systemctl is-enabled "$2.service" &&
+        systemctl stop "$2.service" && set_enabling "$2" "$3" "$4" &&
+        { systemctl reset-failed "$2.service" "$(unit "$2")" 2>/dev/null; :; }
+}
+
+# Dovecot looks at a passwd-file once in each second of the clock. Where the clock stands still, time passes anyway.
+outlast() { # SECOND
+    for _ in $(seq 22); do
+        [ "$(date +%s)" = "$1" ] || return 0
+        sleep 0.05
+    done
+}
+
+# Their names are in a file: thousands of them are more than a program takes as words.
+dismiss() { # N: end the sessions of the closed accounts that new/N names
+    names=$(doveadm who -1 2>/dev/null | awk -v "CLOSED=$T/new/$1" '
+        BEGIN { while ((getline name <CLOSED) > 0) closed[name] = 1 }
+        NR > 1 && $1 in closed { print $1 }
+    ' | sort -u)
+    [ -n "$names" ] || return 0
+    outlast "$(date +%s)" # until then they would be let in again
+    for name in $names; do doveadm kick "$name"; done
+    return 0
+}
+
+# --- the kernel's firewall: its table is kept as a script that puts it back, or that removes ours where there was none
+
+keep_table() { # N
+    noted "$1" table_script
+}
+
+table_script() {
+    printf 'table inet mailprov\ndelete table inet mailprov\n'
+    nft list table inet mailprov
+}
+
+load_firewall() { # N start|reload
+    keep_table "$1" && meant_table && activate mailprov-firewall "$2"
+}
+
+# What is meant is told by the kernel itself, in a network of its own where nobody else adds a rule.
+meant_table() {
+    made firewall "$(unshare --net sh -c 'nft -f /etc/mailprov/mailprov.nft && nft -s list table inet mailprov | sha256sum' | cut -c 1-64)" 'inet mailprov'
+}
+
+unload_firewall() { # N
+    keep_table "$1" && { ! nft list table inet mailprov >/dev/null 2>&1 || nft delete table inet mailprov; }
+}
+
+put_table() { # N KEPT: in a roll-back, the table as it was
+    keep_table "$1" && nft -f "$2"
+}
+
+former_firewall() { # N
+    [ -s "$T/old/$1" ] || return 0 # it died before it was kept: nothing was touched
+    grep -q '{' "$T/old/$1" || stop mailprov-firewall || return 1 # there was none; a boot may be about to load one
+    [ -n "$BOOT" ] || nft -f "$T/old/$1"
+}

@@ -1,0 +1,109 @@
+# How what was begun is taken back. POSIX sh; a part of the transaction's script.
+# An undo owes what the transaction's own steps replaced, and the services that ran before: nothing else is its business.
+# What somebody else has changed meanwhile is for the next plan to tell.
+# shellcheck disable=SC2013,SC2015,SC2154
+
+# Again and again, until COMMAND succeeds: what is in the way now (a full disk, a service that does not start) may go.
+# The controller is told soon, by VERDICT. Others get the lock between two tries, and may settle it themselves; a boot
+# and another apply, which holds the lock itself, are not kept waiting.
+patiently() { # VERDICT COMMAND...
+    word=$1 attempts=0 pause=1 # names that no COMMAND uses
+    shift
+    until "$@"; do
+        attempts=$((attempts + 1))
+        [ $attempts != 2 ] || happened "verdict $word" || journal "verdict $word"
+        [ $attempts -lt 3 ] || [ -z "$BOOT${MAILPROV_LOCKED-}" ] || { [ -z "$BOOT" ] || watch; return 1; }
+        ! shutting_down || return 1
+        unlock
+        sleep $pause
+        relock
+        [ $pause -ge 15 ] || pause=$((2 * pause))
+    done
+}
+
+unlock() {
+    [ -n "$BOOT${MAILPROV_LOCKED-}" ] || { : >"$STATE/holder"; flock -u 9; }
+}
+
+relock() {
+    [ -z "$BOOT${MAILPROV_LOCKED-}" ] || return 0
+    flock 9
+    # Somebody else has settled it.
+    is_open || exit 0
+    cat "$T/meta" >"$STATE/holder"
+}
+
+shutting_down() { [ "$(systemctl is-system-running)" = stopping ]; }
+
+# The steps in reverse order, then every reload that is owed.
+revert() {
+    journal revert
+    rm -f "$T/spare"
+    patiently mixed taken_back && verdict reverted
+}
+
+abandon() { # before anything that is served was touched
+    rm -f "$T/spare"
+    patiently mixed given_up && verdict failed
+}
+
+given_up() {
+    undone && { [ -n "$BOOT" ] || run wake || { journal 'says a service does not start again'; return 1; }; }
+}
+
+undone() {
+    whole=yes
+    for n in $(awk 'NF == 3 && $2 == "do" { n = $3 " " n } END { print n }' "$T/journal"); do
+        happened "undone $n" && continue
+        run undo_step "$n" && journal "undone $n" || { journal "stuck $n"; whole=; }
+    done
+    [ -n "$whole" ]
+}
+
+# Believed only when what ran runs again, and serves what it did.
+taken_back() {
+    run no_test_account || { journal 'says the test account cannot be removed'; return 1; }
+    # While something new is still there, a reload would have it served.
+    undone || return 1
+    ! grep -q "${TAB}do${TAB}activate${TAB}systemd" "$T/steps" || systemctl daemon-reload
+    run pay || { journal 'says a reload is still owed'; return 1; }
+    [ -n "$BOOT" ] || run wake || { journal 'says a service does not start again'; return 1; }
+    serves_again || { owe_again; return 1; }
+}
+
+# A reload that was given may have done nothing.
+owe_again() {
+    for n in $(awk -F '\t' '$2 == "do" && $3 == "owe" { print $1 }' "$T/steps"); do do_step "$n"; done
+}
+
+serves_again() {
+    [ -z "$BOOT" ] || return 0
+    tries=0
+    until listens_again && shows_again; do
+        tries=$((tries + 1))
+        [ $tries -lt 15 ] || { journal "says $missing"; return 1; }
+        sleep 0.2
+    done
+}
+
+# What listened before listens, and of what this transaction opened nothing does.
+listens_again() {
+    ports >"$T/ports.now"
+    while read -r place; do
+        grep -qxF "$place" "$T/ports.now" || { missing="nobody listens on $place"; return 1; }
+    done <"$T/ports"
+    for listener in $LISTENERS; do
+        port=${listener%:*}
+        grep -q ":$port\$" "$T/ports" || ! grep -q ":$port\$" "$T/ports.now" || { missing="$port is still open"; return 1; }
+    done
+}
+
+# The certificate of before; or the one that is in its place by now, where something else has renewed it.
+shows_again() {
+    while read -r listener before; do
+        [ -n "$before" ] || continue
+        now=$(shown "${listener%:*}" "${listener#*:}")
+        [ "$now" = "$before" ] || { [ -n "$now" ] && [ "$now" = "$(leaf "$CERTIFICATE")" ]; } ||
+            { missing="port ${listener%:*} does not serve what it did"; return 1; }
+    done <"$T/served"
+}

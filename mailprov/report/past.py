@@ -1,0 +1,106 @@
+"""What hosts are in and what was done to them: for a terminal, and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from mailprov.errors import MailprovError
+from mailprov.history import Entry, History
+from mailprov.report import printable
+from mailprov.report.json import document
+from mailprov.report.text import Line
+from mailprov.station import Station, words
+from mailprov.status import Status
+
+
+def status(found: Status) -> list[Line]:
+    """What one host is in, what matters most first."""
+    lines = [Line(found.host, "head")]
+    where = printable(words(found.where, trying=bool(found.holder)))
+    if found.open and found.holder:
+        since = f" since {found.begun:%Y-%m-%d %H:%M:%S}Z" if found.begun else ""
+        bad = found.where.station is Station.INCOMPLETE
+        lines.append(Line(f"  at work{since}: {printable(found.holder)}", "warn"))
+        lines.append(Line(f"    {found.open}: {where}", "bad" if bad else "warn"))
+    elif found.open:
+        lines.append(
+            Line(f"  cut off: {found.open}: {where}; nobody is at work; the next apply settles it first", "bad")
+        )
+    lines.extend(Line(f"  {name} is down ({printable(state)})", "bad") for name, state in found.down)
+    if found.silent:
+        ports = ", ".join(f"{port} ({protocol})" for protocol, port in found.silent)
+        lines.append(Line(f"  declared, but no mail service listens there: {ports}", "warn"))
+    lines.extend(
+        Line(f"  reload pending: {printable(debt)}; the next apply gives it", "warn") for debt in found.pending
+    )
+    if found.last is None:
+        lines.append(Line("  nothing has been applied yet"))
+    else:
+        lines.append(Line(f"  last: {_entry(found.last)}"))
+    if not (found.open or found.down or found.pending):
+        lines.append(Line("  idle: no apply running, no reload pending", "good"))
+    return lines
+
+
+def history(host: str, found: History) -> list[Line]:
+    """Who applied what to one host, when, and how it ended."""
+    style = {"applied": "good", "reverted": "warn", "failed": "warn"}
+    entries = (Line(f"  {_entry(entry)}", style.get(entry.verdict, "bad")) for entry in found.entries)
+    return [Line(host, "head"), *entries]
+
+
+def _entry(entry: Entry) -> str:
+    return f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.transaction}  {entry.verdict:<9} {printable(entry.meta)}".rstrip()
+
+
+def statuses(found: Sequence[Status], failures: Sequence[MailprovError] = ()) -> str:
+    """Every host's status as JSON, and why others have none."""
+    return document(hosts=[_status(each) for each in found], failures=failures)
+
+
+def _status(found: Status) -> dict[str, object]:
+    where = found.where
+    return {
+        "host": found.host,
+        "state": found.state.value,
+        "at_work": found.holder or None,
+        "transaction": {
+            "name": found.open,
+            "station": where.station.value,
+            "begun": _time(found.begun),
+            "since": _time(where.since),
+            "step": where.step or None,
+            "until": _time(where.until),
+            "reason": where.reason,
+            "text": words(where, trying=bool(found.holder)),
+        }
+        if found.open
+        else None,
+        "services_down": [{"service": name, "state": state} for name, state in found.down],
+        "not_listening": [{"protocol": protocol, "port": port} for protocol, port in found.silent],
+        "reloads_pending": list(found.pending),
+        "last": _dated(found.last) if found.last else None,
+    }
+
+
+def histories(found: Sequence[tuple[str, History]], failures: Sequence[MailprovError] = ()) -> str:
+    """Every host's history as JSON; "gap" is the first line that does not follow from the one before it, or null."""
+    hosts = [
+        {"host": name, "gap": past.gap or None, "entries": [_dated(entry) for entry in past.entries]}
+        for name, past in found
+    ]
+    return document(hosts=hosts, failures=failures)
+
+
+def _dated(entry: Entry) -> dict[str, object]:
+    return {
+        "at": _time(entry.at),
+        "transaction": entry.transaction,
+        "verdict": entry.verdict,
+        "by": entry.meta,
+    }
+
+
+def _time(when: datetime | None) -> str | None:
+    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if when else None

@@ -1,0 +1,96 @@
+"""What a host is in, from its answer: an apply at work or cut off, services that are down, a reload pending (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from mailprov import manifest, probe
+from mailprov.history import Entry, transactions
+from mailprov.model import Question
+from mailprov.resources import services
+from mailprov.station import Place, Station, place
+from mailprov.transaction import event
+
+DAEMONS = ("dovecot", "master")
+"""the programs that listen for mail; Postfix's is called master"""
+
+
+class State(StrEnum):
+    """The one word for a host: what matters most of all that is so."""
+
+    AT_WORK = "at_work"
+    WAITING = "waiting_for_confirmation"
+    INCOMPLETE = "revert_incomplete"
+    CUT_OFF = "cut_off"
+    DOWN = "services_down"
+    RELOAD_PENDING = "reload_pending"
+    NOTHING_APPLIED = "nothing_applied"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What one host is in.
+
+    `holder` says who is at work there, "" for nobody; `open` the transaction that has not ended, `where` it is,
+    and when it was `begun`; `pending` reloads that are owed ("dovecot reload"); `down` services and what systemd calls
+    them; `silent` the declared listeners (protocol, port) on which no mail service listens.
+    """
+
+    host: str
+    holder: str = ""
+    open: str = ""
+    where: Place = field(default_factory=Place)
+    begun: datetime | None = None
+    pending: tuple[str, ...] = ()
+    down: tuple[tuple[str, str], ...] = ()
+    silent: tuple[tuple[str, int], ...] = ()
+    last: Entry | None = None
+
+    @property
+    def state(self) -> State:
+        """What matters most."""
+        if self.open:
+            if self.where.station is Station.INCOMPLETE:
+                return State.INCOMPLETE
+            if not self.holder:
+                return State.CUT_OFF
+            return State.WAITING if self.where.station is Station.WAITING else State.AT_WORK
+        if self.down:
+            return State.DOWN
+        if self.pending:
+            return State.RELOAD_PENDING
+        return State.IDLE if self.last else State.NOTHING_APPLIED
+
+
+def questions() -> tuple[Question, ...]:
+    """What must be asked for it, all in one answer."""
+    names = ("facts", "listeners", "transactions", "manifest")
+    return (*(Question(name, name) for name in names), *services.questions(()))
+
+
+def status(host: str, ports: Sequence[tuple[str, int]], sections: Mapping[str, str]) -> Status:
+    """What `host` is in, whose declared listeners are `ports`. Raises HostError for a host that is none of ours."""
+    facts, past = probe.facts(sections), transactions(sections)
+    events = [found for line in past.events if (found := event(line))]
+    heard = {port for _, port in probe.listening(sections.get("listeners", ""), *DAEMONS)}
+    silent = tuple((protocol, port) for protocol, port in ports if port not in heard) if past.last else ()
+    down = _down(sections)
+    begun = datetime.fromtimestamp(events[0].seconds, UTC) if events else None
+    return Status(host, past.holder, past.open, place(events), begun, facts.owed, down, silent, past.last)
+
+
+def _down(sections: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The services that are enabled, or that the last apply wanted, and do not run."""
+    kept = manifest.parse(sections.get("manifest", ""))
+    wanted = {key.name for key in (kept.desired if kept else ()) if key.kind == services.KIND}
+    found, states = services.read(sections), services.states(sections)
+    wanted |= {item.name for item in found.values() if item.enabled}
+    return tuple(
+        (name, states.get(name, "not installed"))
+        for name in services.ORDER
+        if name in wanted and states.get(name) not in ("active", "reloading")
+    )

@@ -1,0 +1,159 @@
+"""mailprov rollback: a state that the host has kept is planned for, agreed to and applied, as a declared one is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mailprov import kept, manifest, probe, rollback
+from mailprov.apply import apply as carry_out
+from mailprov.dangers import dangers
+from mailprov.errors import Exit
+from mailprov.history import history
+from mailprov.host import Host
+from mailprov.model import Command, HostSpec, Key, Question, Spec
+from mailprov.plan import Sight, closer_questions, live, made, plan, prints, questions, steps
+from mailprov.report import effects, text
+from mailprov.report.text import Line
+from mailprov.resources import certificates, files, services
+from mailprov.roles import mailhost
+from mailprov.roles.firewall import PATH
+from mailprov.roles.tls import PEM
+from mailprov.rollback import Target
+from mailprov.survey import Survey, ask, usage
+from mailprov.transaction import Work
+from mailprov.verbs import console
+from mailprov.verbs.apply import Consent, agree_to
+from mailprov.verbs.handing import Handing, folder
+from mailprov.verbs.heard import Heard
+from mailprov.verbs.session import each
+from mailprov.verbs.transact import answer_anew, progress, transaction_name, who
+
+DAEMONS = ("dovecot", "postfix")
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """A plan that leads back, and what must hold of the host afterwards."""
+
+    found: Survey
+    target: Target
+    validators: tuple[Command, ...]
+    health: tuple[Command, ...]
+    canary: bool
+
+
+def rollback_hosts(
+    file: Path, limit: Sequence[str], target: str | None, consent: Consent, handout: Path | None = None
+) -> Exit:
+    """Each host as it was before an apply that it keeps. Consents are asked for as an apply asks for them."""
+    where = folder(file, handout)
+
+    def verb(_spec: Spec, declared: HostSpec, host: Host) -> None:
+        _rollback(declared, host, target, consent, Handing(where))
+
+    return each(file, limit, verb)
+
+
+def _rollback(declared: HostSpec, host: Host, target: str | None, consent: Consent, handing: Handing) -> None:
+    with console.doing(f"looking at {declared.name}"):
+        back = look_back(declared.name, host, target)
+    found = back.found.plan
+    head = Line(f"{declared.name}  back to before {back.target.oldest.name}", "head")
+    console.show([head, *text.plan(found, details=consent.details)[1:]])
+    if found.empty:
+        return
+    agree_to([found], consent, f"Roll {declared.name} back, {len(found.changes)} changes?", "rolled back")
+    begun, heard = time.monotonic(), Heard()
+    with heard.interruptible():
+        _carry_out(back, declared, host, heard)
+    handing.take_back(found)
+    console.show([Line(f"  rolled back in {time.monotonic() - begun:.1f} s; {effects(found)}", "good")])
+
+
+# --- what it is now, and what it was
+
+
+def look_back(name: str, host: Host, target: str | None) -> Back:
+    """Look at the host, read-only, and plan for what it was before the apply `target` (None: before the last).
+
+    Raises MailprovError where there is nothing to go back to, HostError and ConnectError as survey does.
+    """
+    asked = (Question("history", "history"), Question("kept", "kept"))
+    past = ask(host, probe.script(asked)).sections
+    back = kept.undone(history(past["history"]).entries, kept.read(past["kept"]), target)
+    script = probe.script(questions(rollback.asked(back)))
+    answer = ask(host, script)
+    then = manifest.parse(answer.sections.get("manifest", ""))
+    sight = Sight(probe.facts(answer.sections), live(answer.sections), then, answer.digest)
+    aim = rollback.target(back, sight.live, mailhost.reads)
+    copies = rollback.questions(aim.things)
+    more = ask(host, probe.script(copies)).sections if copies else {}
+    aim = replace(aim, things=rollback.told(aim.things, more))
+    differing = rollback.differences(aim.things, sight)
+    closer = closer_questions(differing)
+    more = ask(host, probe.script(closer)).sections if closer else {}
+    desired = rollback.desired(aim.things, sight, aim.oldest.up)
+    planned = plan(name, sight, desired, differing, more, _warnings(aim))
+    open_then = {int(place.rpartition(":")[2]) for place in aim.oldest.ports if place.rpartition(":")[2].isdecimal()}
+    wanted = dangers(open_then, planned.changes, answer.sections, usage(host, planned))
+    planned = replace(planned, dangers=wanted, managed=aim.oldest.managed)
+    running = {item.name for item in desired.values() if isinstance(item, services.Service) and item.active}
+    return Back(Survey(planned, script, prints(sight.live)), aim, *_expected(aim, running))
+
+
+def _warnings(aim: Target) -> tuple[str, ...]:
+    found = ["passwords that users have changed since stay theirs; mail that was deleted or has expired stays gone"]
+    if aim.installed:
+        found.append(f"packages stay installed: {', '.join(aim.installed)}")
+    return tuple(found)
+
+
+def _expected(aim: Target, running: set[str]) -> tuple[tuple[Command, ...], tuple[Command, ...], bool]:
+    """What must hold of the staged tree, and of what is served; whether a canary can tell the latter.
+
+    A configuration that mailprov did not make may need what a canary has not: mail stores, sockets, other daemons.
+    """
+    asked = aim.oldest.former.desired if aim.oldest.former else {}
+    ours = Key(files.KIND, "/etc/dovecot/dovecot.conf") in asked
+    validators: list[Command] = [("dovecot_check",)] if "dovecot" in running else []
+    validators += [("postfix_check",)] if ours and "postfix" in running else []
+    validators += [("nft", "-c", "-f", PATH)] if Key(files.KIND, PATH) in asked else []
+    ports, served = aim.oldest.ports, aim.oldest.served
+    health: list[Command] = [("serves_as", *listener) for listener in served]
+    health.append(("listens_as", *ports) if ports else ("listens_nowhere",))
+    return tuple(validators), tuple(health), ours and running.issuperset(DAEMONS)
+
+
+# --- the way back
+
+
+def _carry_out(back: Back, declared: HostSpec, host: Host, heard: Heard) -> None:
+    """Have the host carry it out. Raises the errors of mailprov.apply.apply."""
+    name, former, planned = transaction_name(), back.target.oldest.former, back.found.plan
+    asked: Mapping[Key, str] = former.desired if former else {}
+    work = Work(
+        planned,
+        steps(planned),
+        back.found.ask,
+        name,
+        who(f"rollback to before {back.target.oldest.name}"),
+        manifest.head(name, asked, made(former)),
+        back.validators,
+        back.health,
+        _certificate(asked),
+        canary=back.canary,
+    )
+
+    def confirm(_leaf: str) -> None:
+        answer_anew(name, declared, lambda: "", console.say)
+
+    carry_out(back.found.seen, work, host, on_event=heard.follow(work, progress(work)), confirm=confirm)
+
+
+def _certificate(asked: Mapping[Key, str]) -> str:
+    """Where the certificate is that the former configuration names; "" where that was not ours."""
+    kept = [key.name for key in asked if key.kind == certificates.KIND]
+    return (*kept, *([PEM] if Key(files.KIND, PEM) in asked else []), "")[0]

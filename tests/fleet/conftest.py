@@ -1,0 +1,20 @@
+"""What the tests of fleets share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fleet_in_memory import Fleet
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    made = Fleet(tmp_path)
+    made.declare(5)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOB_INITIAL", "correct horse")
+    monkeypatch.setattr("mailprov.host.door.open_host", made.open)
+    monkeypatch.setattr("mailprov.verbs.transact.transact", made.transact)
+    monkeypatch.setattr("mailprov.verbs.apply.transact", made.transact)
+    return made
