@@ -13,10 +13,11 @@ install_packages() { # N NAME...
     shift
     versions >"$T/old/$n.versions" && sync -- "$T/old/$n.versions" || return 1
     for name in dovecot postfix; do
-        if ! systemctl cat "$name.service" >/dev/null 2>&1; then
-            systemctl mask -q "$name.service"
-        elif running "$name"; then
+        # One may run whose unit was taken away.
+        if running "$name"; then
             systemctl mask -q --runtime "$name.service"
+        elif ! systemctl cat "$name.service" >/dev/null 2>&1; then
+            systemctl mask -q "$name.service"
         fi
     done
     exec 8>>"$T/apt"
