@@ -166,7 +166,7 @@ running() { # NAME
 
 # Those that run before anything is touched, packages included: what is taken back has them run again.
 note_running() {
-    for name in mailprov-firewall dovecot postfix; do ! running "$name" || echo "$name"; done >"$T/up" && sync -- "$T/up"
+    for name in mailprov-recover mailprov-firewall dovecot postfix; do ! running "$name" || echo "$name"; done >"$T/up" && sync -- "$T/up"
 }
 
 wake() {

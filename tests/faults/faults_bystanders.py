@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from faults_case import Act, Case, Fault, nothing
 from faults_scenarios import Scenario
+
+from mailprov.lab.errors import LabError
+
+
+def _act(case: Case, script: str, *words: str) -> None:
+    """What somebody tries, and does not come to where a fault is in the way."""
+    case.patient.sh(script, *words, check=False)
+
 
 # --- our own programs
 
@@ -47,35 +56,39 @@ def _edit(touched: bool) -> Act:
     def edit(case: Case) -> None:
         if path := _managed(case, touched):
             case.theirs.append(re.escape(f"file {path}"))
-            case.patient.sh('[ ! -f "$1" ] || echo "# an admin was here" >>"$1"', path)
+            _act(case, '[ ! -f "$1" ] || echo "# an admin was here" >>"$1"', path)
 
     return edit
 
 
 def _immutable(case: Case) -> None:
+    case.unsure = True  # a file whose attributes were changed may look as if nobody had read it since
     if path := _managed(case, touched=True):
-        case.patient.sh('[ ! -f "$1" ] || chattr +i "$1"', path)
+        _act(case, '[ ! -f "$1" ] || chattr +i "$1"', path)
 
 
 def _mutable(case: Case) -> None:
     if path := _managed(case, touched=True):
-        case.patient.sh('[ ! -f "$1" ] || chattr -i "$1"', path)
+        _act(case, '[ ! -f "$1" ] || chattr -i "$1"', path)
 
 
 def _rule(case: Case) -> None:
     case.theirs.append("firewall .*")
-    case.patient.sh("nft insert rule inet mailprov input tcp dport 3306 accept 2>/dev/null || :")
+    _act(case, "nft insert rule inet mailprov input tcp dport 3306 accept 2>/dev/null || :")
 
 
 def _database(case: Case) -> None:
     """Somebody runs postmap on another table, into ours."""
     case.theirs.append("map /etc/postfix/mailprov/mailboxes.*")
     case.down = True  # who is not in there gets no mail
-    case.patient.sh(r"""
+    _act(
+        case,
+        r"""
         cd /etc/postfix/mailprov 2>/dev/null && [ -f mailboxes.db ] || exit 0
         echo 'nobody@example.test nobody' >/run/fault/mailboxes && postmap hash:/run/fault/mailboxes
         cat /run/fault/mailboxes.db >mailboxes.db
-    """)
+    """,
+    )
 
 
 # --- other programs
@@ -83,34 +96,39 @@ def _database(case: Case) -> None:
 
 def _dpkg(case: Case) -> None:
     """An upgrade that changes nothing but a version."""
-    case.patient.sh(r"""
+    _act(
+        case,
+        r"""
         sed -i '/^Package: dovecot-core$/,/^$/s/^Version: .*/&+b9/' /var/lib/dpkg/status
-    """)
+    """,
+    )
 
 
 def _certbot(case: Case) -> None:
-    case.renewed = case.patient.certificates.b
-    case.theirs.append("certificate .*")
-    case.lasting.append("certificate .*")
-    case.patient.acme(case.renewed)
+    with suppress(LabError):  # where nothing can be written
+        case.patient.acme(case.patient.certificates.b)
+        case.renewed, case.unsure = case.patient.certificates.b, True
+        case.theirs.append("certificate .*")
+        case.lasting.append("certificate .*")
 
 
 def _restart(case: Case) -> None:
-    case.patient.sh("! systemctl -q is-active dovecot.service || systemctl restart dovecot.service")
+    _act(case, "! systemctl -q is-active dovecot.service || systemctl restart dovecot.service")
 
 
 def _stop(case: Case) -> None:
     """A cron job that stops Postfix, and does not come to starting it again."""
     case.down = True
     case.theirs += ["service postfix", r"listens \S+:(25|465|587)", "active postfix"]
-    case.patient.sh("systemctl stop postfix.service 'postfix@*'")
+    _act(case, "systemctl stop postfix.service 'postfix@*'")
 
 
 def _fail(case: Case) -> None:
     """Dovecot is down, since somebody has taken one of its ports."""
     case.down = True
     case.theirs += ["service dovecot", r"listens \S+:(110|143|993|995)", "active dovecot", "failed dovecot.service"]
-    case.patient.sh(
+    _act(
+        case,
         r"""
         systemctl stop dovecot.service
         systemd-run --quiet --unit=fault-port perl -e "$1"
@@ -123,7 +141,7 @@ def _fail(case: Case) -> None:
 
 
 def _give_back(case: Case) -> None:
-    case.patient.sh("systemctl stop fault-port 2>/dev/null || :")
+    _act(case, "systemctl stop fault-port 2>/dev/null || :")
 
 
 def _lives(scenario: Scenario) -> bool:

@@ -40,7 +40,8 @@ class Case:
 
     A bystander adds to `theirs` what is its own business (patterns of items and lines that are then not compared with
     the two good states), to `lasting` what stays so for good; `down`: some service does not serve, which is no fault of
-    ours; `renewed`: the certificate that the host has by now.
+    ours; `renewed`: the certificate that the host has by now; `unsure`: a
+    plan may show something, or not.
     """
 
     scenario: Scenario
@@ -54,6 +55,7 @@ class Case:
     theirs: list[str] = field(default_factory=list)
     lasting: list[str] = field(default_factory=list)
     down: bool = False
+    unsure: bool = False
     renewed: Certificate | None = None
     others: list[subprocess.Popen[str]] = field(default_factory=list)
     """programs of ours that a bystander has started: they end well, or say whose turn it is"""

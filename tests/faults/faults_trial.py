@@ -258,7 +258,7 @@ def _judged(case: Case, known: Known, status: int, said: str, well: bool, last: 
     if declared and not case.down:
         problems.extend(patient.serves(declared, "any" if case.renewed else None))
     _honest(case, state, problems)
-    if declared and state != "mixed" and not case.renewed:
+    if declared and state != "mixed" and not case.unsure:
         # What somebody else has changed is no change of ours: it is shown.
         same = _managed(found) == _managed(known.old if state == "old" else known.new)
         left, what = patient.here(declared, "plan", "--detailed-exitcode")
@@ -276,9 +276,9 @@ def _again(case: Case, state: str, problems: list[str]) -> None:
     """What was wanted is reached at the next try, and nothing is left to do then."""
     patient, scenario = case.patient, case.scenario
     declared = scenario.declared("new")
-    if scenario.verb == "rollback" and state == "new" and scenario.after is None:
+    if scenario.verb == "rollback" and state == "new":
         pass
-    elif scenario.verb == "rollback" and state == "old":
+    elif scenario.verb == "rollback":
         again, what = patient.here(declared, *patient.arguments("rollback", scenario.to), canary=False)
         if again != 0:
             problems.append(f"the next rollback ends with {again}: {what}")
@@ -343,7 +343,12 @@ def _honest(case: Case, state: str, problems: list[str]) -> None:
     """What `status` and `history` say is so."""
     declared = case.scenario.declared("new")
     status, said = case.patient.here(declared, "status")
-    if status != 0 or "idle: " not in said:
+    # Where somebody else has stopped a service, that is what there is to say.
+    if (
+        status != 0
+        or not ("idle: " in said or (case.down and " is down" in said))
+        or re.search("at work|cut off", said)
+    ):
         problems.append(f"status says {said}")
     last = next((line for line in said.splitlines() if "  last: " in line), "")
     words = {"new": ("applied",), "old": ("reverted", "failed")}.get(state, ())

@@ -79,7 +79,7 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "back-lived-in": {"power": ("middle",)},
     "back-bare": {"transaction": ("last",)},
     "back-settings": {"transaction": ("middle",)},
-    "back-accounts": {"transaction": ("middle",), "verify": ("validate",)},
+    "back-accounts": {"transaction": ("middle",), "verify": ("middle",)},
     "back-renewed": {"power": ("middle",)},
     "back-further": {"transaction": ("last",)},
     "back-again": {"twice": ("middle",)},
