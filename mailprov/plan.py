@@ -320,7 +320,7 @@ def _still_owed(plan: Plan) -> Mapping[str, Effect]:
     """What each service needs once packages are installed: one that apt upgraded has been restarted right after it."""
     later: dict[str, Effect] = {}
     for change in plan.changes:
-        if change.key.kind != packages.KIND:
+        if change.key.kind != packages.KIND or change.action is Action.CREATE:
             for name, effect in change.effects.items():
                 later[name] = max(effect, later.get(name, Effect.NONE))
     return {

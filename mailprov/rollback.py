@@ -65,7 +65,7 @@ def _before(act: Act, key: Key, kept: Kept, reads: Reads) -> Item | None:
     if key.kind == system_users.KIND:
         row = note.split(":")
         group = kept.notes.get(f"{number}.group", f"{key.name}:").partition(":")[0]
-        return system_users.SystemUser(key.name, row[5], row[6], group) if len(row) == 7 else None
+        return system_users.SystemUser(key.name, row[5], row[6], group, kept=where) if len(row) == 7 else None
     if key.kind == firewall.KIND:
         digest = made(kept.former).get(key, "")
         return firewall.Table(digest=digest, kept=where) if note == "{" else None

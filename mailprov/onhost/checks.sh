@@ -37,7 +37,7 @@ rehearse() {
 secluded() {
     mkdir -p /run/dovecot && mount -t tmpfs -o mode=755 tmpfs /run/dovecot &&
         mount -t tmpfs -o mode=755 tmpfs /var/spool/postfix && mount -t tmpfs -o mode=755 tmpfs /var/lib/postfix &&
-        mkdir -p /var/vmail && mount -t tmpfs -o mode=750 tmpfs /var/vmail && { chown vmail:vmail /var/vmail || :; } &&
+        mkdir -p /var/vmail && mount -t tmpfs -o mode=750 tmpfs /var/vmail && chown vmail /var/vmail &&
         chown postfix:postfix /var/lib/postfix && { postfix check || :; } # it makes the folders of its spool
 }
 

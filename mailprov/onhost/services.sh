@@ -13,10 +13,11 @@ install_packages() { # N NAME...
     shift
     versions >"$T/old/$n.versions" && sync -- "$T/old/$n.versions" || return 1
     for name in dovecot postfix; do
-        if ! systemctl cat "$name.service" >/dev/null 2>&1; then
-            systemctl mask -q "$name.service"
-        elif running "$name"; then
+        # One may run whose unit was taken away.
+        if running "$name"; then
             systemctl mask -q --runtime "$name.service"
+        elif ! systemctl cat "$name.service" >/dev/null 2>&1; then
+            systemctl mask -q "$name.service"
         fi
     done
     exec 8>>"$T/apt"
@@ -91,10 +92,8 @@ again() { # NAME
 
 system_user() { # N NAME HOME SHELL; in a rehearsal, only what others need: a new group would be given to files at home
     [ -z "$REHEARSAL" ] || { own_group "$2" "$(getent passwd "$2" | cut -d: -f4)"; return; }
-    getent group "$2" >"$T/old/$1.own"
-    getent group "$(getent passwd "$2" | cut -d: -f4)" >"$T/old/$1.group"
-    sync -- "$T/old/$1.own" "$T/old/$1.group" "$T/old"
-    if getent passwd "$2" >"$T/old/$1"; then
+    note_user "$1" "$2" || return 1
+    if [ -s "$T/old/$1" ]; then
         own_group "$2" "$(cut -d: -f4 "$T/old/$1")" && usermod --gid "$2" --home "$3" --shell "$4" "$2"
     else
         # Mail that is there belongs to a number: the new user gets it, where nobody else has it.
@@ -112,12 +111,26 @@ own_group() { # NAME NUMBER: a user's own group, by that number where nobody els
 
 former_user() { # N NAME; one that was made goes again
     [ -f "$T/old/$1" ] || return 0 # it died before that: nothing was touched
-    [ -s "$T/old/$1" ] || { unmake_user "$2"; return; }
-    n=$1 name=$2
-    set -- --home "$(cut -d: -f6 "$T/old/$n")" --shell "$(cut -d: -f7 "$T/old/$n")"
-    [ ! -s "$T/old/$n.group" ] || set -- "$@" --gid "$(cut -d: -f4 "$T/old/$n")"
+    if [ -s "$T/old/$1" ]; then user_as_kept "$T/old/$1" "$2"; else unmake_user "$2"; fi
+}
+
+user_as_kept() { # KEPT NAME
+    kept=$1 name=$2
+    set -- --home "$(cut -d: -f6 "$kept")" --shell "$(cut -d: -f7 "$kept")"
+    [ ! -s "$kept.group" ] || set -- "$@" --gid "$(cut -d: -f4 "$kept")"
     usermod "$@" "$name" || return 1
-    [ -s "$T/old/$n.own" ] || ! getent group "$name" >/dev/null || groupdel -f "$name"
+    [ -s "$kept.own" ] || ! getent group "$name" >/dev/null || groupdel -f "$name"
+}
+
+user_again_as() { # N NAME KEPT: in a roll-back, as it was
+    note_user "$1" "$2" && user_as_kept "$3" "$2"
+}
+
+note_user() { # N NAME
+    getent group "$2" >"$T/old/$1.own"
+    getent group "$(getent passwd "$2" | cut -d: -f4)" >"$T/old/$1.group"
+    getent passwd "$2" >"$T/old/$1"
+    sync -- "$T/old/$1.own" "$T/old/$1.group" "$T/old/$1" "$T/old"
 }
 
 unmake_user() { # NAME; one that owns mail by now stays
@@ -127,8 +140,7 @@ unmake_user() { # NAME; one that owns mail by now stays
 }
 
 no_user() { # N NAME: in a roll-back, one that the apply had made
-    getent passwd "$2" >"$T/old/$1"
-    unmake_user "$2"
+    note_user "$1" "$2" && unmake_user "$2"
 }
 
 user_again() { # N NAME

@@ -66,8 +66,12 @@ def delta(before: Package | None, after: Package | None) -> Words:
 
 
 def effects(before: Package | None, after: Package | None) -> Mapping[str, Effect]:
-    """A running daemon does not survive its own upgrade; a new one is started when its configuration is in place."""
-    name = daemon(after.name) if before and after else ""
+    """A running daemon does not survive its own upgrade, nor that its files were taken away and come again.
+
+    One that does not run is started when its configuration is in place.
+    """
+    whole = after is not None and (before is not None or after.name in ("dovecot-core", "postfix"))
+    name = daemon(after.name) if after and whole else ""
     return {name: Effect.RESTART} if name else {}
 
 

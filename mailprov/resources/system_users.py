@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailprov.model import Change, Effect, Key, Phase, Question, Step, Words, fingerprint
+from mailprov.model import Change, Command, Effect, Key, Phase, Question, Step, Words, fingerprint
 
 KIND = "user"
 
@@ -22,6 +22,8 @@ class SystemUser:
     """its primary group, of the same name; "" where that does not exist"""
     uid: int | None = field(default=None, compare=False)
     """the host's choice"""
+    kept: str = field(default="", compare=False)
+    """where the host has noted it as it was, to make it so again"""
 
     @property
     def key(self) -> Key:
@@ -95,7 +97,10 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         name, user = change.key.name, change.after
         if isinstance(user, SystemUser):
             phase = Phase.PREPARE if change.before is None else Phase.COMMIT
-            make, former = ("system_user", "@", name, user.home, user.shell), ("former_user", "@", name)
+            make: Command = ("system_user", "@", name, user.home, user.shell)
+            if user.kept:
+                make = ("user_again_as", "@", name, user.kept)
+            former = ("former_user", "@", name)
             made.append(Step(phase, f"system user {name}", make, former, key=change.key))
         else:
             what = f"remove the system user {name}, unless it owns mail"
