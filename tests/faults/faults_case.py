@@ -40,8 +40,7 @@ class Case:
 
     A bystander adds to `theirs` what is its own business (patterns of items and lines that are then not compared with
     the two good states), to `lasting` what stays so for good; `down`: some service does not serve, which is no fault of
-    ours; `renewed`: the certificate that the host has by now; `unsure`: a
-    plan may show something, or not.
+    ours; `renewed`: the certificate that the host has by now; `unsure`: a plan may show something, or not.
     """
 
     scenario: Scenario

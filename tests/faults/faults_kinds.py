@@ -158,6 +158,7 @@ def _drop_in(*lines: str) -> Act:
     text = "[Service]\n" + "".join(f"{line}\n" for line in lines)
 
     def place(case: Case) -> None:
+        case.unsure = True  # what was not reloaded may run what is in its file again, and cannot know it
         case.patient.sh(
             f'for unit in {_DAEMONS}; do mkdir -p "/run/systemd/system/$unit.d" && '
             'printf %s "$1" >"/run/systemd/system/$unit.d/fault.conf"; done; systemctl daemon-reload',

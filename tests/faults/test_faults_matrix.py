@@ -141,7 +141,7 @@ def _events(apply: str, fault: str, known: Known) -> Sequence[str]:
     if WHOLE and fault in THOROUGH and not scenario.alike:
         return possible
     if WHOLE:
-        draws = DRAWS * (6 if fault in THOROUGH else 2 if apply == "change" else chance.randint(0, 1))
+        draws = DRAWS * (6 if fault in THOROUGH else 2 if apply == "change" else chance.random() < 0.35)
         drawn = chance.sample(range(len(possible)), min(draws, len(possible)))
         return [possible[index] for index in sorted(drawn)] + apt
     acts = [event for event in possible if event.startswith("do ")]
