@@ -114,7 +114,11 @@ def _service(act: Act, key: Key, kept: Kept, live: State) -> Item:
         return replace(_live_service(live, key.name), active=key.name in kept.up)
     enabled, masked = word.startswith("enabled"), word.startswith("masked")
     active = key.name in kept.up or (enabled and key.name == _AT_BOOT)
-    return services.Service(key.name, enabled, active, masked=masked, held=(word, below or "disabled"))
+    words = kept.notes.get(f"{act.number}.socket", "disabled inactive").split()
+    beside = (words[0], words[1]) if len(words) == 2 else ("disabled", "inactive")
+    listens = beside[0].startswith("enabled") or beside[1] == "active"
+    held = (word, below or "disabled")
+    return services.Service(key.name, enabled, active, masked=masked, socket=listens, held=held, beside=beside)
 
 
 _AT_BOOT = "mailprov-recover"
@@ -220,4 +224,4 @@ def desired(things: Mapping[Key, Item | None], sight: Sight, up: frozenset[str])
 
 
 def _off(item: Item) -> bool:
-    return isinstance(item, services.Service) and not (item.active or item.enabled)
+    return isinstance(item, services.Service) and not (item.active or item.enabled or item.socket)

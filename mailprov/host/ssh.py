@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -46,6 +46,9 @@ from mailprov.model import HostSpec
 
 KEEPALIVE = 15
 """seconds"""
+_ONE_AFTER_ANOTHER = 3.0
+"""seconds in which a server has noticed that a command has ended"""
+
 _HUMAN = 60.0
 """seconds that logging in may take: a key in an agent may wait for a touch"""
 _WINDOW = 8 * 1024 * 1024
@@ -112,6 +115,8 @@ class _Link:
     wire: Wire
     transport: paramiko.Transport
     key: HostKey
+    opened: threading.Event = field(default_factory=threading.Event)
+    """set once a channel was opened"""
 
     @property
     def traffic(self) -> tuple[int, int]:
@@ -119,7 +124,9 @@ class _Link:
 
     def open_channel(self, timeout: float, doing: str) -> Channel:
         try:
-            return cast(Channel, self.transport.open_session(window_size=_WINDOW, timeout=timeout))
+            channel = self._open_session(timeout)
+            self.opened.set()
+            return channel
         except paramiko.ChannelException as error:
             raise ConnectError(
                 "the SSH server refuses to run a command in this session",
@@ -130,6 +137,17 @@ class _Link:
         except (paramiko.SSHException, OSError, EOFError) as error:
             silent = timeout if self.transport.is_active() else None
             raise troubles.lost(self.target.where, doing, silent) from error
+
+    def _open_session(self, timeout: float) -> Channel:
+        # Where a server allows one session at a time (MaxSessions 1), it may not have seen the end of the last one yet.
+        patience = time.monotonic() + (_ONE_AFTER_ANOTHER if self.opened.is_set() else 0)
+        while True:
+            try:
+                return cast(Channel, self.transport.open_session(window_size=_WINDOW, timeout=timeout))
+            except paramiko.ChannelException:
+                if time.monotonic() >= patience:
+                    raise
+                time.sleep(0.05)
 
     def close(self) -> None:
         _end(self.transport, self.wire)

@@ -127,8 +127,12 @@ shown() { # PORT STARTTLS (or "tls"): the fingerprint of the certificate that is
 }
 
 served() { # each of LISTENERS, and what it serves
+    now=$(ports)
     for listener in $LISTENERS; do
-        echo "$listener $(shown "${listener%:*}" "${listener#*:}")"
+        # Where systemd listens in a service's place, to ask would start that.
+        case "$now
+" in *":${listener%:*}
+"*) echo "$listener $(shown "${listener%:*}" "${listener#*:}")" ;; *) echo "$listener " ;; esac
     done
 }
 

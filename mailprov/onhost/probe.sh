@@ -216,7 +216,7 @@ kept() { # the transactions that can be gone back past: what each did, what it r
 }
 
 notes() { # what was noted in words, and not as a copy of a file
-    awk -F '\t' '$2 == "do" && $3 ~ /^(enable|stand_down|system_user|user_again_as|no_user)$/ { print $1, $1 ".below", $1 ".group" }' ../steps
+    awk -F '\t' '$2 == "do" && $3 ~ /^(enable|stand_down|with_socket|system_user|user_again_as|no_user)$/ { print $1, $1 ".below", $1 ".group", $1 ".socket" }' ../steps
     sed -n 's/^do_\([0-9]*\)() { \(enable\|system_user\) .*/\1/p' ../plan.sh
     for note in *.folder; do echo "$note"; done
 }

@@ -210,6 +210,8 @@ activate() { # NAME start|reload|restart
     if [ "$1" = systemd ]; then
         systemctl daemon-reload
     else
+        # Something else may have started it since it was looked at: with the configuration of before.
+        [ "$2" != start ] || ! running "$1" || set -- "$1" restart
         [ "$2" != start ] || ! wrapped "$1" || systemctl stop "$1.service"
         # Dovecot has sockets in Postfix's folders, which a Postfix that never ran may not have made yet.
         [ "$1" != dovecot ] || [ ! -x /usr/sbin/postfix ] || [ -d /var/spool/postfix/private ] || postfix check
@@ -226,7 +228,30 @@ stop() { # NAME
 # What is under a mask, too: a unit may be enabled there.
 enable() { # N NAME
     note_enabling "$1" "$2" && systemctl unmask -q "$2.service" && systemctl unmask -q --runtime "$2.service" &&
-        noted "$1.below" systemctl is-enabled "$2.service" && systemctl enable -q "$2.service"
+        noted "$1.below" systemctl is-enabled "$2.service" && set_socket "$1" "$2" disabled inactive &&
+        systemctl enable -q "$2.service"
+}
+
+# A socket unit listens in a service's place, on what is not declared, and starts it whenever somebody comes.
+set_socket() { # N NAME WORD STATE
+    [ -e "/lib/systemd/system/$2.socket" ] || return 0
+    [ -z "$1" ] || noted "$1.socket" socket_of "$2" || return 1
+    case "$(socket_of "$2")" in "$3 $4") return 0 ;; esac
+    case $3 in enabled*) systemctl enable -q "$2.socket" ;; *) systemctl disable -q "$2.socket" ;; esac || return 1
+    if [ "$4" = active ]; then
+        # It can take its place only while the service does not run; that runs again at an undo's end, if it did.
+        systemctl stop ${BOOT:+--no-block} "$2.service" && systemctl start ${BOOT:+--no-block} "$2.socket"
+    else
+        systemctl stop ${BOOT:+--no-block} "$2.socket"
+    fi
+}
+
+socket_of() { # NAME
+    echo "$(systemctl is-enabled "$1.socket") $(systemctl is-active "$1.socket")"
+}
+
+with_socket() { # N NAME WORD STATE: in a roll-back, as it was
+    note_enabling "$1" "$2" && noted "$1.below" systemctl is-enabled "$2.service" && set_socket "$@"
 }
 
 note_enabling() { # N NAME
@@ -237,6 +262,7 @@ former_enabling() { # N NAME
     [ -f "$T/old/$1" ] || return 0 # it died before it was noted: nothing was touched
     was=$(cat "$T/old/$1") below=$(cat "$T/old/$1.below" 2>/dev/null) # "": nothing was enabled yet
     [ "$(systemctl is-enabled "$2.service" 2>/dev/null)" = "$was" ] || set_enabling "$2" "$was" "$below" || return 1
+    ! read -r word state 2>/dev/null <"$T/old/$1.socket" || set_socket '' "$2" "$word" "$state" || return 1
     # A boot has among its jobs by now what was enabled when it began, and has forgotten a mask that was to end with the
     # last one.
     case "$BOOT $was $below" in
@@ -259,9 +285,9 @@ set_enabling() { # NAME WORD BELOW: as systemctl is-enabled has it, of itself an
 }
 
 # Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.
-stand_down() { # N NAME WORD BELOW
+stand_down() { # N NAME WORD BELOW SOCKET STATE
     note_enabling "$1" "$2" && noted "$1.below" systemctl is-enabled "$2.service" &&
-        systemctl stop "$2.service" && set_enabling "$2" "$3" "$4" &&
+        systemctl stop "$2.service" && set_enabling "$2" "$3" "$4" && set_socket "$1" "$2" "$5" "$6" &&
         { systemctl reset-failed "$2.service" "$(unit "$2")" 2>/dev/null; :; }
 }
 

@@ -13,6 +13,8 @@ KIND = "service"
 ORDER = ("systemd", "mailprov-recover", "dovecot", "postfix", "mailprov-firewall")
 """systemd's own units, what puts right at boot, who is asked before who asks, and the firewall last"""
 
+SOCKET = "dovecot.socket"
+
 FIREWALL = Key("firewall", "inet mailprov")
 """whose back-up loading the firewall keeps"""
 
@@ -32,6 +34,8 @@ class Service:
     owed: str = ""
     """"reload" or "restart", where an earlier apply could not give it"""
     masked: bool = False
+    socket: bool = False
+    """whether a socket unit listens in its place, and starts it when somebody comes"""
     why: str = field(default=" that an earlier apply owed", compare=False)
     ports: frozenset[int] | None = field(default=None, compare=False)
     local: frozenset[int] | None = field(default=None, compare=False)
@@ -40,6 +44,8 @@ class Service:
     """its configuration was written after it has read it"""
     held: tuple[str, str] = field(default=("disabled", "disabled"), compare=False)
     """how one that shall be off is kept from starting, as systemctl(1), is-enabled, has it; and what is below a mask"""
+    beside: tuple[str, str] = field(default=("disabled", "inactive"), compare=False)
+    """the socket unit that it shall have, as is-enabled and is-active have it"""
 
     @property
     def key(self) -> Key:
@@ -49,13 +55,17 @@ class Service:
     @property
     def fingerprint(self) -> str:
         """Of these facts."""
-        return fingerprint(KIND, self.name, self.enabled, self.active, self.owed, *(["masked"] if self.masked else []))
+        odd = [word for word, true in (("masked", self.masked), ("socket", self.socket)) if true]
+        return fingerprint(KIND, self.name, self.enabled, self.active, self.owed, *odd)
 
 
 def questions(desired: Sequence[Service]) -> tuple[Question, ...]:
     """The units' states, those that may have to be removed included; and whether they run what their files say."""
     sockets = sorted(path for service in desired for path in service.sockets or ())
-    return (Question("services", "services", (*ORDER[1:], "postfix@-")), Question("daemons", "daemons", tuple(sockets)))
+    return (
+        Question("services", "services", (*ORDER[1:], "postfix@-", SOCKET)),
+        Question("daemons", "daemons", tuple(sockets)),
+    )
 
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
@@ -65,11 +75,13 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
     owed = {words[1]: words[2] for words in sorted(debts) if len(words) == 3}
     found: dict[Key, Service] = {}
     for name, fields in units.items():
-        if name != "postfix@-":
+        if name not in ("postfix@-", SOCKET):
             running = _running(name, units)
             enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
             active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
-            item = Service(name, enabled, active, owed.get(name, ""), masked)
+            socket = units.get(f"{name}.socket", {})
+            listens = socket.get("ActiveState") == "active" or socket.get("UnitFileState") == "enabled"
+            item = Service(name, enabled, active, owed.get(name, ""), masked, listens)
             found[Key(KIND, name)] = _looked_into(item, sections) if active else item
     return found
 
@@ -77,7 +89,11 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Service]:
 def states(sections: Mapping[str, str]) -> Mapping[str, str]:
     """What systemd calls each one whose unit is loaded: "active", "failed", "inactive", and so on (systemctl(1))."""
     units = _units(sections)
-    return {name: _running(name, units).get("ActiveState", "inactive") for name in units if name != "postfix@-"}
+    return {
+        name: _running(name, units).get("ActiveState", "inactive")
+        for name in units
+        if name not in ("postfix@-", SOCKET)
+    }
 
 
 def _units(sections: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
@@ -179,6 +195,7 @@ def delta(before: Service | None, after: Service | None) -> Words:
         ("unmask", live.masked and not after.masked),
         ("enable" if after.enabled else "disable", live.enabled != after.enabled),
         ("start" if after.active else "stop", live.active != after.active),
+        (f"{'start' if after.socket else 'stop'} {after.name}.socket", live.socket != after.socket),
         (f"{live.owed}{live.why}", bool(live.owed)),
     )
     return Words(", ".join(text for text, needed in wrong if needed))
@@ -190,6 +207,8 @@ def effects(before: Service | None, after: Service | None) -> Mapping[str, Effec
         return {}
     if before is None or not before.active:
         return {after.name: Effect.START}
+    if before.socket != after.socket:
+        return {after.name: Effect.RESTART}
     return {after.name: Effect[before.owed.upper()]} if before.owed in ("reload", "restart") else {}
 
 
@@ -200,8 +219,12 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         name, after = change.key.name, change.after
         undo = ("former_enabling", "@", name)
         if not isinstance(after, Service) or not after.active:
-            words = after.held if isinstance(after, Service) else ("disabled", "disabled")
+            service = after if isinstance(after, Service) else Service(name)
+            words = (*service.held, *service.beside)
             made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", "@", name, *words), undo, key=change.key))
+        elif after.socket:
+            do = ("with_socket", "@", name, *after.beside)
+            made.append(Step(Phase.ACTIVATE, f"start {name}.socket", do, undo, key=change.key))
         elif after.enabled:
             made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), undo, key=change.key))
     return tuple(made)

@@ -99,7 +99,9 @@ def look_back(name: str, host: Host, target: str | None) -> Back:
     planned = plan(name, sight, desired, differing, more, _warnings(aim))
     open_then = {int(place.rpartition(":")[2]) for place in aim.oldest.ports if place.rpartition(":")[2].isdecimal()}
     wanted = dangers(open_then, planned.changes, answer.sections, usage(host, planned))
-    planned = replace(planned, dangers=wanted, managed=aim.oldest.managed)
+    # Of what stays as it is only the effects matter.
+    asked_for = {key: item for key, item in desired.items() if key in aim.things}
+    planned = replace(planned, desired=asked_for, dangers=wanted, managed=aim.oldest.managed)
     running = {item.name for item in desired.values() if isinstance(item, services.Service) and item.active}
     return Back(Survey(planned, script, prints(sight.live)), aim, *_expected(aim, running))
 

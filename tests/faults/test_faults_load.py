@@ -1,4 +1,4 @@
-"""Configuration, accounts, certificate and firewall change again and again under load: nobody notices."""
+"""Configuration, accounts, certificate and firewall change again and again under load, and back: nobody notices."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ pytestmark = [
 ]
 
 _CONSENTS = ("--allow-removals", "--allow-closing")
+_BACK = 7
+"""after which of ten applies that one is rolled back"""
 _PAGE = """\
 # Under load
 
@@ -34,6 +36,7 @@ configuration (a listener comes or goes, TLS's lowest version), an account, the 
 | figure | |
 |---|--:|
 | applies | {applies} |
+| rollbacks | {rollbacks} |
 | sessions failed | {failed} |
 | messages lost | {lost} |
 | messages delivered twice | {twice} |
@@ -74,6 +77,9 @@ def test_nobody_notices(ward: Ward, layers: Callable[[Scenario], Layer]) -> None
             for count, declared in zip(range(APPLIES), changes(), strict=False):
                 status, said = patient.here(declared, "apply", "--yes", *_CONSENTS)
                 assert status == 0, f"apply {count}: {said}; {load.wrong}"
+                if count % 10 == _BACK:  # then the next apply does two changes at once
+                    status, said = patient.here(declared, "rollback", "--yes", *_CONSENTS)
+                    assert status == 0, f"rollback after apply {count}: {said}; {load.wrong}"
             time.sleep(3)
         deadline = time.monotonic() + 120
         while (found := load.arrived()).keys() < load.accepted and time.monotonic() < deadline:
@@ -97,6 +103,7 @@ def _publish(load: Load, release: str, failed: int, lost: int, twice: int, moved
     text = _PAGE.format(
         release=f"Debian {release}",
         applies=APPLIES,
+        rollbacks=sum(count % 10 == _BACK for count in range(APPLIES)),
         failed=failed,
         lost=lost,
         twice=twice,

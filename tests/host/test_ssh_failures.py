@@ -559,6 +559,16 @@ def test_a_server_without_sessions(spec: HostSpec, machine: LabHost, nobody: Ssh
         host.run(("true",))
 
 
+def test_one_session_after_another(spec: HostSpec, machine: LabHost, nobody: SshConfig) -> None:
+    """A server that allows one at a time may see the end of one after the beginning of the next."""
+    with (
+        sshd(machine, 2216, "MaxSessions 1") as port,
+        connect(with_ssh(spec, port=port), config=nobody) as host,
+    ):
+        for number in range(20):
+            assert host.run(("echo", str(number))).stdout == f"{number}\n".encode()
+
+
 def test_a_server_killed_during_a_command(spec: HostSpec, machine: LabHost, nobody: SshConfig) -> None:
     with sshd(machine, 2215) as port, connect(with_ssh(spec, port=port), config=nobody) as host:
         kill = threading.Timer(0.5, machine.run, [("systemctl", "kill", "--signal=KILL", f"test-sshd-{port}")])

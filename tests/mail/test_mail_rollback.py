@@ -187,3 +187,22 @@ def test_killed_on_its_way(clone: Machine) -> None:
     clone.prelude = ""
     rolled_back(clone)
     assert state(clone) == before
+
+
+def test_a_dovecot_that_systemd_starts_when_somebody_comes(clone: Machine) -> None:
+    """Its socket unit would listen on what is not declared: it is stopped, and told; and comes back."""
+    first = clone.sh("ls /var/lib/mailprov/txn | sort | head -n 1").strip()
+    rolled_back(clone, "--to", first)
+    clone.sh("""
+        rm -rf /var/lib/mailprov
+        systemctl unmask -q postfix dovecot; systemctl disable -q dovecot postfix
+        systemctl enable -q --now dovecot.socket
+    """)
+    before = state(clone)
+    clone.declared["services"]["imap"] = {"tls": 993}
+    assert "stop dovecot.socket" in clone.plan().out
+    assert clone.apply(*CONSENTS).status == 0
+    assert clone.plan().status == 0
+    assert clone.sh("ss -Hltn 'sport = :143'") == ""
+    rolled_back(clone)
+    assert state(clone) == before
