@@ -92,10 +92,19 @@ listens_again() {
     while read -r place; do
         grep -qxF "$place" "$T/ports.now" || { missing="nobody listens on $place"; return 1; }
     done <"$T/ports"
+    ! others_run || return 0
     for listener in $LISTENERS; do
         port=${listener%:*}
         grep -q ":$port\$" "$T/ports" || ! grep -q ":$port\$" "$T/ports.now" || { missing="$port is still open"; return 1; }
     done
+}
+
+# Whether a service runs by now that did not: what it listens on is for whoever started it to know.
+others_run() {
+    for name in dovecot postfix; do
+        ! running "$name" || grep -qsx "$name" "$T/up" || return 0
+    done
+    return 1
 }
 
 # The certificate of before; or the one that is in its place by now, where something else has renewed it.
