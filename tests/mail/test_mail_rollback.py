@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -206,3 +207,30 @@ def test_a_dovecot_that_systemd_starts_when_somebody_comes(clone: Machine) -> No
     assert clone.sh("ss -Hltn 'sport = :143'") == ""
     rolled_back(clone)
     assert state(clone) == before
+
+
+def test_a_host_that_the_form_before_has_managed(clone: Machine) -> None:
+    """Its transactions were functions of a shell script, its manifest the host's whole answer."""
+    before = state(clone)
+    listener(clone.declared)
+    people(clone.declared)
+    assert clone.apply(*CONSENTS).status == 0
+    for name in clone.sh("ls /var/lib/mailprov/txn").split():
+        folder = f"/var/lib/mailprov/txn/{name}"
+        records = [line.split("\t") for line in clone.host.read(f"{folder}/steps").decode().splitlines()]
+        functions = [
+            f"{part}_{number}() {{ {shlex.join(words)}; }}\n"
+            for number, part, *words in records
+            if part in ("do", "undo")
+        ]
+        clone.host.write(f"{folder}/plan.sh", "".join(functions).encode(), 0o600)
+        clone.sh('cd "$1" && rm steps settings checks', folder)
+    clone.sh(
+        'cd "/var/lib/mailprov/txn/$1" && grep -v "^made " desired | sed "1s/3/2/" | cat - after >../../manifest',
+        clone.sh("ls /var/lib/mailprov/txn | sort | tail -n 1").strip(),
+    )
+    assert clone.plan().status == 0
+    rolled_back(clone)
+    assert state(clone) == before
+    rolled_back(clone)
+    assert clone.plan().status == 0
