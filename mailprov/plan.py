@@ -102,10 +102,12 @@ def differences(desired: State, sight: Sight) -> tuple[Difference, ...]:
             for key in _former(desired, manifest)
             if key.kind == resource.KIND and key.kind in REMOVED and key not in desired and key in found
         )
-    return (*result, *_behind(desired, found, result))
+    return (*result, *_behind(desired, found, result, manifest))
 
 
-def _behind(desired: State, found: State, differing: list[Difference]) -> tuple[Difference, ...]:
+def _behind(
+    desired: State, found: State, differing: list[Difference], manifest: Manifest | None
+) -> tuple[Difference, ...]:
     """Services that do not run what their files say; one that differs already is told in its place."""
     resources_ = {resource.KIND: resource for resource in ORDER}
     changed = {name for each in differing for name in resources_[each.key.kind].effects(each.before, each.after)}
@@ -114,7 +116,8 @@ def _behind(desired: State, found: State, differing: list[Difference]) -> tuple[
         before = found.get(key)
         if not isinstance(after, services.Service) or not isinstance(before, services.Service):
             continue
-        live = services.behind(after, before, key.name in changed)
+        ours = manifest is not None and key in manifest.desired
+        live = services.behind(after, before, key.name in changed, ours)
         places = [place for place, each in enumerate(differing) if each.key == key]
         if live is not None and places:
             differing[places[0]] = replace(differing[places[0]], before=live)

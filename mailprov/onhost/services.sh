@@ -45,10 +45,13 @@ former_packages() { # N
     exec 8>>"$T/apt"
     flock -w 600 8 || { echo 'apt is still at work'; return 1; }
     exec 8>&-
-    [ -n "$BOOT" ] || ! dpkg --audit 2>/dev/null | grep -q . || dpkg --configure -a || echo 'packages are half installed'
+    [ -n "$BOOT" ] || ! broken_packages || { dpkg --configure -a; apt_install --fix-broken; }
+    [ -n "$BOOT" ] || ! broken_packages || echo 'packages are half installed'
     unmask
     [ -n "$BOOT" ] || refresh "$1"
 }
+
+broken_packages() { dpkg --audit 2>/dev/null | grep -q .; }
 
 # The mask of one that ran has served its time; what apt did not bring needs none.
 unmask() {

@@ -145,14 +145,15 @@ def _when(stats: Mapping[str, Sequence[str]], path: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall("[0-9]{1,20}", stats[path][1]))
 
 
-def behind(desired: Service, live: Service, read_again: bool) -> Service | None:
+def behind(desired: Service, live: Service, read_again: bool, ours: bool) -> Service | None:
     """`live` with what it owes because it does not run what its files say; None where it owes nothing more.
 
-    `read_again`: it is about to read them anyway, because they change.
+    `read_again`: it is about to read them anyway, because they change. `ours`: an apply has had it make its sockets,
+    which a reload does only once.
     """
     if not live.active or live.ports is None or live.local is None or desired.ports is None:
         return None
-    gone = sorted((desired.sockets or frozenset()) - (live.sockets or frozenset()))
+    gone = sorted((desired.sockets or frozenset()) - (live.sockets or frozenset())) if ours or not read_again else []
     # Postfix reads inet_interfaces at its start only.
     inside = sorted((desired.ports - live.ports) & live.local) if live.name == "postfix" else []
     missing = sorted(desired.ports - live.ports - {*inside})

@@ -303,7 +303,9 @@ def _managed(state: State) -> tuple[Mapping[str, str], frozenset[str]]:
 
 def _which(case: Case, found: State, problems: list[str]) -> str:
     unlike = {}
-    for name, state in (("new", case.known.new), ("old", case.known.old)):
+    both = (("new", case.known.new), ("old", case.known.old))
+    # Where the controller refuses, the one is the other.
+    for name, state in reversed(both) if case.scenario.refused else both:
         unlike[name] = found.without(*case.theirs).unlike(state.without(*case.theirs))
         if name == "old" and case.scenario.installs and case.scenario.before is None:
             unlike[name] = [each for each in unlike[name] if not _packaged(each, found, case.known.new)]

@@ -70,7 +70,7 @@ def test_a_removed_user_is_shut_out_and_the_mail_stays(clone: Machine) -> None:
 
 def test_mail_is_deleted_only_by_number(clone: Machine) -> None:
     assert arrives(clone, ALICE, deliver(clone, ALICE))
-    clone.sh('cd /var/vmail/example.test && mkdir -p bob/Maildir ..odd "$1"', "$(touch x) y")
+    clone.sh('cd /var/vmail/example.test && mkdir -p bob/Maildir ..odd "$1" && chown -R vmail: .', "$(touch x) y")
     home = "/var/vmail/example.test/alice"
     refused = clone.mailprov("purge", ALICE, "--delete", "1")
     assert (refused.status, "has an account" in refused.err) == (1, True)
