@@ -147,7 +147,9 @@ def test_every_command_shown_can_be_run() -> None:
 def test_targets_are_documented_and_named_in_contributing() -> None:
     documented = set(re.findall(r"^([a-z-]+):.*## ", text(ROOT / "Makefile"), re.M))
     assert documented == targets()
-    assert set(re.findall(r"^\| `make ([\w-]+)(?: N=\d+)?` \|", text(ROOT / "CONTRIBUTING.md"), re.M)) == documented - {"help"}
+    assert set(re.findall(r"^\| `make ([\w-]+)(?: N=\d+)?` \|", text(ROOT / "CONTRIBUTING.md"), re.M)) == documented - {
+        "help"
+    }
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:
