@@ -47,7 +47,10 @@ systemctl --failed --plain --no-legend | awk '{ print "failed", $1 }'
 find /etc/systemd/system /run/systemd/system -printf 'unit %P %l\n' | grep mailprov
 find /etc/systemd/system /run/systemd/system \( -name 'dovecot*' -o -name 'postfix*' \) -printf 'unit %P %l\n' | sort
 find /etc -name '.*.mailprov' -printf 'left behind %p\n'
-find /var/lib/mailprov/txn -mindepth 2 -maxdepth 2 -name new -printf 'left behind %p\n' 2>/dev/null
+# (An apply that was cut off before it began has nothing on the host that could tidy up; the next one does.)
+for begun in $(grep -l ' begin$' /var/lib/mailprov/txn/*/journal 2>/dev/null); do
+    [ ! -e "${begun%/*}/new" ] || echo "left behind ${begun%/*}/new"
+done
 nft list tables | sort
 find /etc/dovecot /etc/postfix /etc/mailprov /etc/systemd/system -type d -printf 'folder %p %m %u:%g\n' 2>/dev/null
 stat -c 'store %n %F %a %U:%G' /var/vmail 2>/dev/null
