@@ -74,7 +74,6 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "acme": {"certbot": ("middle",)},
     "lived-in": {"transaction": ("last",)},
     "bare": {"transaction": ("apt",)},
-    "protocol": {"unit": ("apt",)},
     "back-first": {"transaction": ("middle",), "power": ("last",)},
     "back-lived-in": {"power": ("middle",)},
     "back-bare": {"transaction": ("last",)},
