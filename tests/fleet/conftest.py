@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from fleet_in_memory import Fleet
 
+# Imported before anything is replaced: one that is imported meanwhile would take the replacement for the real thing.
+from mailprov.verbs import apply, transact
+
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
@@ -15,6 +18,6 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOB_INITIAL", "correct horse")
     monkeypatch.setattr("mailprov.host.door.open_host", made.open)
-    monkeypatch.setattr("mailprov.verbs.transact.transact", made.transact)
-    monkeypatch.setattr("mailprov.verbs.apply.transact", made.transact)
+    monkeypatch.setattr(transact, "transact", made.transact)
+    monkeypatch.setattr(apply, "transact", made.transact)
     return made
