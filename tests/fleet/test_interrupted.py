@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 import pytest
-import yaml
-from simulated_host import BASE, HASH, SimulatedHost
+from fleet_in_memory import Fleet
+from simulated_host import SimulatedHost
 
-from mailprov import cli, transaction
+from mailprov import transaction
 from mailprov.host.fake import FakeHost
 from mailprov.model import Completed, HostSpec
 from mailprov.verbs import transact
@@ -54,7 +54,7 @@ class Interrupted:
     """Command lines on `count` hosts whose journals say `lines`, and then do `at_end`."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capsys = folder, capsys
+        self._fleet, self._capsys = Fleet(folder), capsys
         self.lines: tuple[str, ...] = ()
         self.at_end: Callable[[str], None] = _interrupt
         monkeypatch.chdir(folder)
@@ -63,16 +63,11 @@ class Interrupted:
         monkeypatch.setattr(transact.Confirmation, "give", lambda *_: None)
 
     def _open(self, declared: HostSpec, *, ask: object = None) -> FakeHost:
-        number = int(declared.name[1:])
-        return Journal(declared.name, SimulatedHost(machine=f"{number:032}"), self.lines, self.at_end)
+        return Journal(declared.name, self._fleet.hosts[declared.name], self.lines, self.at_end)
 
     def apply(self, count: int = 1, *words: str) -> tuple[int, str, Any]:
-        document = yaml.safe_load(BASE.replace("$HASH", HASH))
-        document["hosts"] = {
-            f"h{at}": {"address": f"192.0.2.{at}", "hostname": f"h{at}.example.com"} for at in range(1, count + 1)
-        }
-        (self.folder / "mail.yaml").write_text(yaml.safe_dump(document))
-        status = cli.run(["apply", "--yes", *words])
+        self._fleet.declare(count)
+        status = self._fleet.run("apply", "--yes", *words)
         said = self._capsys.readouterr()
         return status, said.err, json.loads(said.out) if said.out.startswith("{") else said.out
 
