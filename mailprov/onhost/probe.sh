@@ -235,7 +235,7 @@ manifest() {
 # What apt would do, by the lists that it has; its own cache is made in memory.
 installation() { # NAME...
     apt-get -s -q --no-install-recommends --no-remove -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-        install "$@" 2>&1 | grep -E '^(Inst|E:) '
+        install "$@" 2>&1 | grep -E '^(Inst|Conf|E:) '
 }
 
 content() { # PATH: in base64, since a file may hold anything

@@ -11,7 +11,7 @@
 install_packages() { # N NAME...
     n=$1
     shift
-    versions >"$T/old/$n.versions" && sync -- "$T/old/$n.versions" || return 1
+    half_installed >"$T/old/$n.torn" && versions >"$T/old/$n.versions" && sync -- "$T/old/$n.torn" "$T/old/$n.versions" || return 1
     for name in dovecot postfix; do
         # One may run whose unit was taken away.
         if running "$name"; then
@@ -29,29 +29,56 @@ install_packages() { # N NAME...
     refresh "$n" && return $status
 }
 
-apt_install() {
-    set -- -y -q --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$APT_PATIENCE" \
-        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold install "$@"
+apt_install() { # NAME...
     # What may be in the way: missing or old lists, and a dpkg that was cut off.
-    apt-get "$@" || {
-        dpkg --configure -a
-        apt-get -q -o DPkg::Lock::Timeout="$APT_PATIENCE" update && apt-get "$@"
+    brought "$@" || {
+        apt_get update
+        whole_packages
+        brought "$@"
     }
 }
 
-# Packages stay, whole: what apt was killed in is finished, behind the masks.
+# Of one that was half unpacked, apt says that there is nothing to do.
+brought() { # NAME...
+    # shellcheck disable=SC2016 # dpkg's own words
+    apt_get install "$@" && ! dpkg-query -W -f '${db:Status-Abbrev}\n' "$@" | grep -qv '^.i '
+}
+
+apt_get() { # WORD...
+    apt-get -y -q --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$APT_PATIENCE" \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# One in which dpkg was killed while it unpacked has to be installed again by name: no --fix-broken does that.
+whole_packages() {
+    dpkg --configure -a
+    # shellcheck disable=SC2016,SC2046 # dpkg's own words, and names of packages
+    apt_get --fix-broken --reinstall install $(dpkg-query -W -f '${db:Status-Eflag} ${binary:Package}\n' | sed -n 's/^reinstreq //p')
+}
+
+# Packages stay, whole: what apt was killed in is finished, behind the masks. What was half installed before is not its
+# business. A boot does not wait for apt: the watch comes back to it.
 former_packages() { # N
     [ -f "$T/old/$1.versions" ] || return 0 # it died before that: nothing was touched
     exec 8>>"$T/apt"
     flock -w 600 8 || { echo 'apt is still at work'; return 1; }
     exec 8>&-
-    [ -n "$BOOT" ] || ! broken_packages || { dpkg --configure -a; apt_install --fix-broken; }
-    [ -n "$BOOT" ] || ! broken_packages || echo 'packages are half installed'
+    [ -n "$BOOT" ] || [ -z "$(torn_packages "$1")" ] || whole_packages || { apt_get update && whole_packages; }
+    torn=$(torn_packages "$1")
+    [ -z "$torn" ] || { echo "half installed:" $torn; return 1; }
     unmask
     [ -n "$BOOT" ] || refresh "$1"
 }
 
-broken_packages() { dpkg --audit 2>/dev/null | grep -q .; }
+torn_packages() { # N: those that are half installed by now, and were not before
+    half_installed | grep -vxF -f "$T/old/$1.torn"
+}
+
+half_installed() {
+    # shellcheck disable=SC2016 # dpkg's own words
+    dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n' |
+        sed -nE '/^ok (installed|config-files|not-installed) /!s/.* //p'
+}
 
 # The mask of one that ran has served its time; what apt did not bring needs none.
 unmask() {

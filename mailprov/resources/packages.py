@@ -123,7 +123,8 @@ def along(text: str, wanted: Sequence[str]) -> tuple[tuple[Change, ...], tuple[s
 
 def untold(text: str, missing: Sequence[str]) -> str:
     """Why apt cannot tell what installing `missing` brings along; "" where it does."""
-    if all(name in brought(text) for name in missing):
+    # "Conf" alone: one that is unpacked already.
+    if {line.split()[1] for line in text.splitlines() if line.startswith(("Inst ", "Conf "))}.issuperset(missing):
         return ""
     said = next((line[3:] for line in text.splitlines() if line.startswith("E: ")), "it says nothing")
     return f"what else installing {', '.join(missing)} changes is not known: apt on the host says: {said}"

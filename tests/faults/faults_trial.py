@@ -134,7 +134,8 @@ def trials(
             if patient is None:
                 patient, used = ward.admit(layer), 0
             used += 1
-            alone = not all(fault.chains and fault.name not in _OTHERS for _, fault in strikes)
+            # Packages stay: what an undo leaves is not the host that they are missing on.
+            alone = scenario.installs or not all(fault.chains and fault.name not in _OTHERS for _, fault in strikes)
             last = alone or used == CHAIN or number + 1 == len(cases)
             ended = tried(patient, scenario, known, strikes, last)
             if last or ended.state != "old" or ended.problems:

@@ -74,6 +74,7 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "acme": {"certbot": ("middle",)},
     "lived-in": {"transaction": ("last",)},
     "bare": {"transaction": ("apt",)},
+    "protocol": {"unit": ("apt",)},
     "back-first": {"transaction": ("middle",), "power": ("last",)},
     "back-lived-in": {"power": ("middle",)},
     "back-bare": {"transaction": ("last",)},
@@ -156,12 +157,15 @@ def _events(apply: str, fault: str, known: Known) -> Sequence[str]:
 
 
 IN_APT = ("controller", "transaction", "unit", "power")
+UNPACKED = (0.1, 1.5)
+"""seconds after apt's start in which dpkg unpacks; what is killed then has to be installed again"""
 
 
 def _in_apt(chance: random.Random, fault: str, known: Known) -> list[str]:
-    """Moments after apt has begun: at once, after a second, and as chance has it."""
+    """Moments after apt has begun, as chance has it: three while packages are unpacked, three at any time."""
     step = next(number for number, words in known.steps.items() if words.startswith("install_packages"))
-    moments = (0.3, 1.0, *sorted(chance.uniform(1, max(2.0, known.seconds)) for _ in range(4)))
+    spans = (UNPACKED, (UNPACKED[1], max(2.0, known.seconds)))
+    moments = sorted(chance.uniform(*span) for span in spans for _ in range(3))
     return [f"do {step} +{moment:.2f}" for moment in moments]
 
 

@@ -66,6 +66,20 @@ def test_what_an_installation_brings_along_is_told_beforehand(clone: Machine) ->
     assert clone.plan().status == 0
 
 
+TORN = r"""
+for name in dovecot-core dovecot-imapd; do
+    sed -i "/^Package: $name$/,/^$/s/^Status: .*/Status: install reinstreq half-installed/" /var/lib/dpkg/status
+done
+"""
+
+
+def test_packages_in_which_dpkg_was_killed_are_installed_again(clone: Machine) -> None:
+    clone.sh(TORN)
+    mended(clone, ["+ package dovecot-core install", "+ package dovecot-imapd install"], "--allow-restart")
+    assert clone.sh("dpkg --audit") == ""
+    assert logins(clone, ALICE) == [True, True, True]
+
+
 def test_a_maps_database_is_looked_at(clone: Machine) -> None:
     """Whoever can write it decides whose mail arrives where."""
     clone.sh(f"chmod 666 {MAPS}/mailboxes.db; chown nobody {MAPS}/aliases.db")

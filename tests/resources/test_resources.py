@@ -265,6 +265,7 @@ def test_what_an_installation_brings_along() -> None:
     ("text", "why"),
     [
         (SIMULATED, ""),
+        ("Conf dovecot-pop3d (1:2.4.1+dfsg1-6 Debian:13/stable [amd64])\n", ""),
         ("E: Unable to locate package dovecot-pop3d\n", "apt on the host says: Unable to locate package dovecot-pop3d"),
         ("", "apt on the host says: it says nothing"),
     ],
