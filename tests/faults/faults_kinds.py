@@ -245,6 +245,7 @@ def _wrong_clock(case: Case) -> None:
         find /etc/dovecot /etc/postfix /etc/mailprov -type f -exec touch -d '+1 year' {} + 2>/dev/null
         echo "date() { echo $(($(date +%s) + 31536000)); }" >/run/fault/then
     """)
+    case.unsure = True  # what is touched after a daemon has read it looks like what it has not read yet
 
 
 FAULTS = {

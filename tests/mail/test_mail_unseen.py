@@ -6,7 +6,7 @@ import re
 
 import pytest
 from mail_clients import arrives, deliver, imap, login, logins, served
-from mail_machine import ALICE, PORTS, Machine, Ran
+from mail_machine import ALICE, PORTS, Machine, Ran, eventually
 from newer_archive import newer_archive
 
 pytestmark = pytest.mark.host
@@ -78,6 +78,23 @@ def test_packages_in_which_dpkg_was_killed_are_installed_again(clone: Machine) -
     mended(clone, ["+ package dovecot-core install", "+ package dovecot-imapd install"], "--allow-restart")
     assert clone.sh("dpkg --audit") == ""
     assert logins(clone, ALICE) == [True, True, True]
+
+
+def test_a_verification_that_was_killed_is_in_nobodys_way(clone: Machine) -> None:
+    verifying = clone.start("verify", "--ca", "ca.pem")
+    assert eventually(lambda: clone.sh("ls /var/lib/mailprov/testaccount/row.* 2>/dev/null || :"))
+    verifying.kill()
+    verifying.communicate()
+    left = clone.sh("systemctl list-units --all --plain --no-legend '*mailprov-test-*'; ls /var/lib/mailprov/testaccount")
+    assert ".timer" in left, left
+    plan = clone.plan("--details")
+    assert (plan.status, "mailprov-test" in plan.said) == (0, False), plan.said
+    clone.user(ALICE)["quota"] = "3GiB"
+    assert clone.apply().status == 0
+    verified = clone.mailprov("verify", "--ca", "ca.pem")
+    assert verified.status == 0, verified.said
+    plan = clone.plan("--details")
+    assert (plan.status, "mailprov-test" in plan.said) == (0, False), plan.said
 
 
 def test_a_maps_database_is_looked_at(clone: Machine) -> None:
