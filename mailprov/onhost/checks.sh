@@ -129,6 +129,8 @@ shown() { # PORT STARTTLS (or "tls"): the fingerprint of the certificate that is
 served() { # each of LISTENERS, and what it serves
     now=$(ports)
     for listener in $LISTENERS; do
+        # While Dovecot is down, Postfix's submission dies of each session, and rests for a minute then (master(8)).
+        case $listener in 25:*) ;; *) running dovecot || { echo "$listener "; continue; } ;; esac
         # Where systemd listens in a service's place, to ask would start that.
         case "$now
 " in *":${listener%:*}

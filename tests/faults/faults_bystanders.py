@@ -168,5 +168,13 @@ BYSTANDERS = (
     Fault("certbot", "the host's certificate renewed", _certbot, fits=_renews, leaves=True),
     Fault("restart", "Dovecot restarted", _restart),
     Fault("stop", "Postfix stopped", _stop, fits=_lives),
-    Fault("failed", "Dovecot failed before, its port taken", nothing, prepare=_fail, mend=_give_back, fits=_lives),
+    Fault(
+        "failed",
+        "Dovecot failed before, its port taken",
+        nothing,
+        prepare=_fail,
+        mend=_give_back,
+        before=lambda scenario, event, words: words.startswith("activate dovecot"),
+        fits=_lives,
+    ),
 )

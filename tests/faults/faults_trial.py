@@ -276,8 +276,10 @@ def _judged(case: Case, known: Known, status: int, said: str, well: bool, last: 
 def _again(case: Case, state: str, problems: list[str]) -> None:
     """What was wanted is reached at the next try, and nothing is left to do then."""
     patient, scenario = case.patient, case.scenario
-    declared = scenario.declared("new")
-    if scenario.verb == "rollback" and state == "new" and (scenario.after is None or not case.unsure):
+    declared, left_alone = scenario.declared("new"), [*case.lasting]
+    if scenario.verb == "rollback" and state == "new" and scenario.after is None:
+        left_alone += case.theirs  # nothing is declared that an apply could put right
+    elif scenario.verb == "rollback" and state == "new" and not (case.unsure or case.theirs):
         pass
     elif scenario.verb == "rollback" and state != "new":
         again, what = patient.here(declared, *patient.arguments("rollback", scenario.to), canary=False)
@@ -292,8 +294,8 @@ def _again(case: Case, state: str, problems: list[str]) -> None:
         if left != 0:
             problems.append(f"the plan after it is not empty: {what}")
         problems.extend(patient.serves(declared, case.renewed))
-    found = patient.state(scenario.declared("old"), declared).without(*case.lasting)
-    if unlike := found.unlike(case.known.new.without(*case.lasting)):
+    found = patient.state(scenario.declared("old"), declared).without(*left_alone)
+    if unlike := found.unlike(case.known.new.without(*left_alone)):
         problems.append(f"the next try does not lead to the new state: {unlike}")
 
 
