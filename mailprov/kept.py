@@ -37,7 +37,8 @@ class Kept:
 
     `acts` are those that it has done. `up` ran and `ports` listened before it, `served` was shown by TLS listeners
     (port, how TLS begins, fingerprint). `former` is the manifest that it replaced, `managed` the paths that were
-    managed. `copies` and `notes` are what its steps replaced, by the step's number and a suffix.
+    managed. `copies` and `notes` are what its steps replaced, by the step's number and a suffix. `damaged` are the
+    files of all this that are not what they were at its end.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Kept:
     managed: tuple[str, ...] = ()
     copies: Mapping[str, listing.Listed] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
 
 
 def read(text: str) -> Mapping[str, Kept]:
@@ -86,6 +88,7 @@ def _read(name: str, lines: Sequence[tuple[str, str]]) -> Kept:
         tuple(of("managed")),
         {copy.path: copy for copy in listing.read("\n".join(of("kept")))},
         notes,
+        tuple(of("damaged")),
     )
 
 
@@ -136,9 +139,21 @@ def undone(entries: Sequence[Entry], kept: Mapping[str, Kept], target: str | Non
         raise MailprovError("nothing has been applied to this host", cure="see `mailprov history`")
     wanted = target or applied[-1]
     if wanted not in applied:
-        raise MailprovError(f"no apply is called {wanted}", cure="see `mailprov history`")
+        ended = next((entry.verdict for entry in entries if entry.transaction == wanted), "")
+        what = (
+            f"{wanted} is {ended}: there is nothing of it to go back over" if ended else f"no apply is called {wanted}"
+        )
+        raise MailprovError(what, cure="choose one that is applied: see `mailprov history`")
     back = tuple(reversed(applied[applied.index(wanted) :]))
-    gone = [name for name in back if name not in kept]
-    if gone:
-        raise MailprovError(f"the host no longer keeps {gone[0]}", cure="choose a later one: see `mailprov history`")
+    there = back[: next((n for n, name in enumerate(back) if name not in kept), len(back))]
+    if there != back:
+        farthest = f"the farthest to go back to is before {there[-1]}" if there else "nothing can be gone back to"
+        raise MailprovError(f"the host no longer keeps all of what was applied since {wanted}", why=farthest)
+    for name in back:
+        if kept[name].damaged:
+            raise MailprovError(
+                f"what the host keeps of {name} is damaged, and nothing is made of it",
+                why=f"not what it was: {', '.join(kept[name].damaged[:5])} in /var/lib/mailprov/txn/{name}",
+                cure="apply a declaration that says what shall be, or go back to a later state",
+            )
     return tuple(kept[name] for name in back)

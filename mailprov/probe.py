@@ -14,8 +14,9 @@ from mailprov.model import Facts, Question
 BEGIN = "mailprov-answer 2"
 END = "mailprov-answer end"
 
-STABLE = ("packages", "users", "files", "accounts", "maps", "certificates", "services", "firewall")
-"""sections that change only when something managed does: a plan is bound to them"""
+STABLE = ("packages", "users", "files", "accounts", "maps", "certificates", "services", "firewall", "past")
+"""sections that change only when something managed does: a plan is bound to them; `past` is what a rollback asks for,
+which goes back over the last apply and no other"""
 
 
 @dataclass(frozen=True, slots=True)

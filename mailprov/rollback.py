@@ -31,6 +31,8 @@ class Target:
     things: Mapping[Key, Item | None]
     installed: tuple[str, ...] = ()
     """packages that were installed, and stay"""
+    sure: bool = True
+    """whether all that ought to have listened did"""
 
 
 # --- where that leads
@@ -56,7 +58,20 @@ def target(back: Sequence[Kept], live: State, reads: Reads) -> Target:
         key = services.Service(name).key
         if off and key not in things and key in live:
             things[key] = replace(_live_service(live, name), active=False)
-    return Target(oldest, things, tuple(sorted(set(installed))))
+    for name in oldest.up - {_AT_BOOT}:
+        service = services.Service(name)
+        if service.key not in things and service.key in live and not _live_service(live, name).active:
+            things[service.key] = replace(_live_service(live, name), active=True)
+    # What was missing or down, and ought not to have been, is not made so again.
+    meant = oldest.former.desired if oldest.former else {}
+    for key in [key for key, item in things.items() if key in meant and (item is None or _down(item))]:
+        del things[key]
+    sure = all(key.name in oldest.up or key.name in AROUND for key in meant if key.kind == services.KIND)
+    return Target(oldest, things, tuple(sorted(set(installed))), sure)
+
+
+def _down(item: Item) -> bool:
+    return isinstance(item, services.Service) and not item.active
 
 
 def _before(act: Act, key: Key, kept: Kept, reads: Reads) -> Item | None:
@@ -79,7 +94,8 @@ def _before(act: Act, key: Key, kept: Kept, reads: Reads) -> Item | None:
     if key.kind == maps.KIND:
         database = kept.copies.get(f"{number}.db")
         digest = database.sha256 if database else ""
-        beside = (database.type, database.mode, database.owner, database.group) if database else None
+        # Where it was missing, it is made.
+        beside = (database.type, database.mode, database.owner, database.group) if database else ("file", *attributes)
         return maps.Map(key.name, copy.sha256, attributes, digest, beside=beside, kept=where)
     known = reads(key.name)
     return replace(
@@ -123,6 +139,9 @@ def _service(act: Act, key: Key, kept: Kept, live: State) -> Item:
 
 _AT_BOOT = "mailprov-recover"
 """it has done its work by the time that anybody looks"""
+
+AROUND = ("systemd", _AT_BOOT, "mailprov-firewall")
+"""services that listen on nothing"""
 
 
 def _live_service(live: State, name: str) -> services.Service:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from mailprov import manifest, probe
 from mailprov.history import Entry, transactions
 from mailprov.model import Question
 from mailprov.resources import services
-from mailprov.station import Place, Station, place
+from mailprov.station import Place, Station, clock, place
 from mailprov.transaction import event
 
 DAEMONS = ("dovecot", "master")
@@ -80,7 +80,19 @@ def status(host: str, ports: Sequence[tuple[str, int]], sections: Mapping[str, s
     silent = tuple((protocol, port) for protocol, port in ports if port not in heard) if past.last else ()
     down = _down(sections)
     begun = datetime.fromtimestamp(events[0].seconds, UTC) if events else None
-    return Status(host, past.holder, past.open, place(events), begun, facts.owed, down, silent, past.last)
+    where = _overdue(place(events), datetime.fromtimestamp(facts.clock, UTC))
+    return Status(host, past.holder, past.open, where, begun, facts.owed, down, silent, past.last)
+
+
+LATE = timedelta(seconds=10)
+
+
+def _overdue(found: Place, now: datetime) -> Place:
+    """Where it stopped waiting long ago and has written nothing since, it cannot write."""
+    if found.station is not Station.WAITING or found.until is None or now < found.until + LATE:
+        return found
+    why = f"it stopped waiting at {clock(found.until)}, and has written nothing since: is /var/lib/mailprov writable?"
+    return replace(found, station=Station.INCOMPLETE, reason=why)
 
 
 def _down(sections: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from heapq import nsmallest
 
 from mailprov import manifest, probe
 from mailprov.dangers import dangers
-from mailprov.errors import HostError
+from mailprov.errors import HostError, LockedError
 from mailprov.history import transactions
 from mailprov.host import Host
 from mailprov.model import Facts, HostSpec, Key, Plan, Question, Spec, State, domain_of
@@ -23,6 +23,8 @@ from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.resources.system_users import SystemUser
 from mailprov.roles import mailhost
 from mailprov.roles.tls import paths
+from mailprov.station import Station, place, words
+from mailprov.transaction import event
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
 _ANY = Facts("", "12", 0, (22,), "2.3", 0)
@@ -66,6 +68,8 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> Survey:
         {port for _, _, port in declared.services.ports()}, made.changes, answer.sections, usage(host, made)
     )
     made = replace(made, dangers=wanted, certificate_until=_until(declared, sight))
+    if made.empty:
+        refuse_unsettled(declared.name, answer.sections)
     return Survey(_with_expiry(declared, made), asked, prints(sight.live))
 
 
@@ -85,6 +89,22 @@ def _with_expiry(declared: HostSpec, made: Plan) -> Plan:
         return made
     what = f"the certificate has {days} day{'' if days == 1 else 's'} left: see that it is renewed on the host"
     return replace(made, warnings=(*made.warnings, what))
+
+
+def refuse_unsettled(host: str, sections: Mapping[str, str]) -> None:
+    """Where an apply has not come to its end, what it has changed may go again: to have it is not to be as wanted.
+
+    Raises LockedError.
+    """
+    past = transactions(sections)
+    where = place(found for line in past.events if (found := event(line)))
+    if past.open and where.station not in (Station.CONFIRMED, Station.UNRECORDED, Station.ENDED):
+        raise LockedError(
+            "nothing differs, but an apply there has not come to its end: what it changed may be put back",
+            where=host,
+            why=f"{past.holder}: {words(where)}" if past.holder else f"it was cut off {words(where, trying=False)}",
+            cure="wait for it to end (`mailprov status`), then run this again",
+        )
 
 
 def prepare(chosen: Sequence[HostSpec]) -> None:
@@ -173,13 +193,18 @@ def _expiring(spec: Spec, host: str) -> list[str]:
     ]
 
 
-def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[str, str]) -> tuple[str, ...]:
-    found = list(spec.warnings)
+def unsettled(sections: Mapping[str, str]) -> tuple[str, ...]:
+    """A warning where an apply has not come to its end."""
     past = transactions(sections)
     if past.holder:
-        found.append(f"an apply is at work there: {past.holder}")
-    elif past.open:
-        found.append(f"the apply {past.open} was cut off and is not settled yet; the next apply settles it first")
+        return (f"an apply is at work there, and what it has changed so far is shown, too: {past.holder}",)
+    if past.open:
+        return (f"the apply {past.open} was cut off and is not settled yet; the next apply settles it first",)
+    return ()
+
+
+def _warnings(spec: Spec, declared: HostSpec, sight: Sight, sections: Mapping[str, str]) -> tuple[str, ...]:
+    found = [*spec.warnings, *unsettled(sections)]
     if sections.get("manifest") and sight.manifest is None:
         found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
     if declared.tls.source == "self_signed":

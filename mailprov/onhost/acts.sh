@@ -219,7 +219,13 @@ take() { # N KEPT DIGEST
 }
 
 take_map() { # N KEPT DIGEST PATH
-    take "$1" "$2" "$3" && cp -a -- "$2.db" "$T/new/$1.db" && made map "$(digest "$T/new/$1.db")" "$4"
+    # Where its database was missing, it is made.
+    take "$1" "$2" "$3" && { if [ -f "$2.db" ]; then cp -a -- "$2.db" "$T/new/$1.db"; else map_as_kept "$T/new/$1"; fi; } &&
+        made map "$(digest "$T/new/$1.db")" "$4"
+}
+
+map_as_kept() { # MAP: its database, with its mode and owner
+    postmap "hash:$1" && chown --reference="$1" -- "$1.db" && chmod --reference="$1" -- "$1.db"
 }
 
 take_accounts() { # N KEPT DIGEST PATH

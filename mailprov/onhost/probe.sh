@@ -196,6 +196,10 @@ history() {
     cat "$STATE/history"
 }
 
+past() { # what was applied last
+    awk '$4 == "applied" { last = $3 } END { print last }' "$STATE/history"
+}
+
 kept() { # the transactions that can be gone back past: what each did, what it replaced, and what ran and listened then
     for folder in "$STATE"/txn/*/; do
         name=${folder%/}
@@ -205,6 +209,8 @@ kept() { # the transactions that can be gone back past: what each did, what it r
         [ ! -f plan.sh ] || grep -E '^(un)?do_' plan.sh | sed 's/^/function /'
         grep ' done ' journal | cut -d' ' -f2- | sed 's/^/event /'
         for list in up ports served; do [ ! -f $list ] || sed "s/^/$list /" $list; done
+        [ ! -f steps ] || [ -f kept.sums ] || echo 'damaged kept.sums'
+        [ ! -f kept.sums ] || LC_ALL=C sha256sum --quiet --check kept.sums 2>/dev/null | sed -n 's/^\.\///; s/: FAILED.*//; s/^/damaged /p'
         [ ! -f former/manifest ] || sed 's/^/manifest /' former/manifest
         [ ! -f former/managed ] || sed 's/^/managed /' former/managed
         cd old || continue

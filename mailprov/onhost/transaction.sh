@@ -33,10 +33,11 @@ happened() { # EVENT...: whether the journal tells of it
     cut -d' ' -f2- "$T/journal" | grep -aqxF "$*"
 }
 
-# Run a command; when it fails, what it said goes to the journal.
+# Run a command; when it fails, what it said goes to the journal. An undo must not fail where nothing can be written here.
+OUT=/run/mailprov-${T##*/}.out
 run() {
-    "$@" >"$T/out" 2>&1 </dev/null 9>&- && return 0
-    tail -n 20 "$T/out" | tr -cd '\11\12\40-\176' | cut -c 1-400 | while IFS= read -r line; do
+    "$@" >"$OUT" 2>&1 </dev/null 9>&- && return 0
+    tail -n 20 "$OUT" | tr -cd '\11\12\40-\176' | cut -c 1-400 | while IFS= read -r line; do
         [ -z "$line" ] || journal "says $line"
     done
     return 1
@@ -108,6 +109,11 @@ reserve() {
         { rm -f "$T/spare"; echo "less than $room KiB are free in $STATE"; return 1; }
 }
 
+# What came here is on the disk before anything is changed: after a power cut it is what takes the change back.
+landed() {
+    find "$T" \( -type f -o -type d \) -exec sync -- {} + && sync -- "$STATE/txn"
+}
+
 UNITS=/etc/systemd/system
 OWN=mailprov-open.service
 WATCH=mailprov-watch-${T##*/}
@@ -151,7 +157,7 @@ disarm() {
 }
 
 begin() {
-    run reserve && note_running && note_ports && run arm && opened && journal begin
+    run landed && run reserve && note_running && note_ports && run arm && opened && journal begin
 }
 
 opened() {
@@ -218,9 +224,9 @@ keep_former() { # once: a seal that was cut off is begun again
     [ ! -d "$T/former" ] || return 0
     rm -rf "$T/former.new" && mkdir "$T/former.new" || return 1
     for name in manifest managed; do
-        [ ! -f "$STATE/$name" ] || cp -a -- "$STATE/$name" "$T/former.new/" || return 1
+        [ ! -f "$STATE/$name" ] || { cp -a -- "$STATE/$name" "$T/former.new/" && sync -- "$T/former.new/$name"; } || return 1
     done
-    mv -- "$T/former.new" "$T/former"
+    sync -- "$T/former.new" && mv -- "$T/former.new" "$T/former" && sync -- "$T"
 }
 
 finish() {
@@ -236,9 +242,18 @@ verdict() { # applied|reverted|failed
 
 # May be cut off at any place, and is done again then.
 close() { # VERDICT
+    [ "$1" != applied ] || keep_sums || return 1
     remember "$1" && disarm || return 1
     ! is_open || rm -f "$STATE/open"
+    rm -f "$OUT"
     prune
+}
+
+# What is kept to go back to is believed only while it is what it was.
+keep_sums() {
+    [ ! -f "$T/kept.sums" ] || return 0
+    (cd "$T" && find . -type f ! -name 'kept.sums*' -exec sha256sum -- {} +) >"$T/kept.sums.new" &&
+        sync -- "$T/kept.sums.new" && mv -- "$T/kept.sums.new" "$T/kept.sums" && sync -- "$T"
 }
 
 is_open() { [ "$(cat "$STATE/open" 2>/dev/null)" = "${T##*/}" ]; }
@@ -257,10 +272,13 @@ prune() { # those that never began (but for one that is still coming in), and th
         # One that was given up by hand may have left secrets.
         [ ! -d "$folder/new" ] || [ ! -e "$folder/journal" ] || ! ended "$folder" || rm -rf "${folder:?}/new"
     done
+    applied=0 others=0
     find "$STATE/txn" -mindepth 1 -maxdepth 1 -mmin +60 ! -exec test -e '{}/journal' \; -exec rm -rf {} +
     # shellcheck disable=SC2012 # names are ours
-    ls -1 "$STATE/txn" | sort -r | tail -n +"$((KEPT + 1))" | while IFS= read -r name; do
-        [ "$name" = "${T##*/}" ] || rm -rf "$STATE/txn/${name:?}"
+    ls -1 "$STATE/txn" | sort -r | while IFS= read -r name; do
+        # What was taken back again takes no room from what can be gone back to.
+        if grep -qs ' verdict applied$' "$STATE/txn/$name/journal"; then applied=$((applied + 1)) nth=$applied; else others=$((others + 1)) nth=$others; fi
+        [ "$nth" -le "$KEPT" ] || [ "$name" = "${T##*/}" ] || rm -rf "$STATE/txn/${name:?}"
     done
 }
 
@@ -285,7 +303,7 @@ apply() {
     # shellcheck disable=SC2086
     each act $RETIRE && each act $COMMIT && welcome && each act $ACTIVATE || { revert; return; }
     journal health && run all_checks health || { journal 'failed health'; revert; return; }
-    await && journal confirmed || { journal 'failed confirm'; revert; return; }
+    await && { [ ! -f "$T/made" ] || sync -- "$T/made"; } && journal confirmed || { journal 'failed confirm'; revert; return; }
     finish
 }
 
@@ -349,8 +367,13 @@ settle_other() { # the transaction that was left open, if there is one
     other=$(cat "$STATE/open" 2>/dev/null)
     [ -n "$other" ] || return 0
     journal "settling $other"
+    folder=$STATE/txn/$other
     # The lock stays held until the other's end, whatever becomes of this process.
-    said=$(MAILPROV_LOCKED=yes sh "$STATE/txn/$other/run" "$STATE/txn/$other" settle 2>&1)
+    if (cd "$folder" && sha256sum --status --check sums); then
+        said=$(MAILPROV_LOCKED=yes sh "$folder/run" "$folder" settle 2>&1)
+    else
+        said="$folder is not as it came there"
+    fi
     [ -e "$STATE/open" ] || return 0
     [ -n "$said" ] || said=$(sed -n 's/^[0-9]* says //p' "$STATE/txn/$other/journal" | tail -n 1)
     journal "says $other cannot be settled: $(printf %s "$said" | tr -cd '\40-\176' | cut -c 1-300)"

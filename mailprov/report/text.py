@@ -28,6 +28,7 @@ _MARK: Mapping[Action, tuple[str, str]] = {
     Action.REMOVE: ("-", "remove"),
 }
 _TABLES = (accounts.KIND, maps.KIND)
+UNCHANGED = "no changes: the host is as declared"
 HOSTS = 12
 """how many hosts of a fleet are named together"""
 
@@ -41,21 +42,21 @@ def plans(made: Sequence[Plan], *, details: bool = False) -> list[Line]:
     return [line for part in parts for line in part]
 
 
-def plan(made: Plan, *, details: bool = False) -> list[Line]:
+def plan(made: Plan, *, details: bool = False, unchanged: str = UNCHANGED) -> list[Line]:
     """A plan: a line a change, with the diff of each changed file; `details` adds new files and every name."""
-    return [Line(f"{made.host}{_system(made)}", "head"), *_body(made, details)]
+    return [Line(f"{made.host}{_system(made)}", "head"), *_body(made, details, unchanged)]
 
 
 def _system(made: Plan) -> str:
     return f"  (Debian {made.facts.release}, Dovecot {made.facts.dovecot})"
 
 
-def _body(made: Plan, details: bool) -> list[Line]:
+def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
     lines = [Line(f"  ! {printable(warning)}", "warn") for warning in made.warnings]
     if details and made.certificate_days is not None:
         lines.append(Line(f"  the certificate has {made.certificate_days} days left", "dim"))
     if made.empty:
-        return [*lines, Line("  no changes: the host is as declared", "good")]
+        return [*lines, Line(f"  {unchanged}", "good")]
     width = min(48, max(len(printable(str(change.key))) for change in made.changes))
     for change in made.changes:
         lines.extend(_change(change, width, details))

@@ -15,7 +15,7 @@ from mailprov.handout.entries import Entry
 from mailprov.handout.folder import Folder
 from mailprov.model import Plan, Secret, Spec
 from mailprov.passwords import generated
-from mailprov.resources import accounts
+from mailprov.resources import accounts, rows
 from mailprov.rollout import Result, Verdict
 from mailprov.verbs import console
 
@@ -120,6 +120,15 @@ class Handing:
         found = self.where.change(supplied)
         self.asked = asked
         return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
+
+    def warn_of_losses(self, plan: Plan) -> None:
+        """Say which passwords a roll-back takes out of the folder: the accounts may come back, these do not."""
+        try:
+            kept_now = {entry.address for entry in self.where.entries()} if self.where else set()
+        except MailprovError:
+            return  # it is told when they are to be taken out
+        if lost := sorted(kept_now & _closed([plan])[plan.host]):
+            console.say(f"  ! generated passwords that nobody keeps after this: {rows.some(lost)}", "warn")
 
     def take_back(self, plan: Plan) -> None:
         """Take out of the folder what a roll-back has closed."""

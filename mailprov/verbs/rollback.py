@@ -10,8 +10,7 @@ from pathlib import Path
 from mailprov import kept, manifest, probe, rollback
 from mailprov.apply import apply as carry_out
 from mailprov.dangers import dangers
-from mailprov.errors import Exit
-from mailprov.history import history
+from mailprov.errors import Exit, StalePlanError
 from mailprov.host import Host
 from mailprov.model import Command, HostSpec, Key, Question, Spec
 from mailprov.plan import Sight, closer_questions, live, made, plan, prints, questions, steps
@@ -22,16 +21,19 @@ from mailprov.roles import mailhost
 from mailprov.roles.firewall import PATH
 from mailprov.roles.tls import PEM
 from mailprov.rollback import Target
-from mailprov.survey import Survey, ask, usage
+from mailprov.survey import Survey, ask, refuse_unsettled, unsettled, usage
 from mailprov.transaction import Work
 from mailprov.verbs import console
 from mailprov.verbs.apply import Consent, agree_to
 from mailprov.verbs.handing import Handing, folder
 from mailprov.verbs.heard import Heard
+from mailprov.verbs.past import RECORD, whole
 from mailprov.verbs.session import each
 from mailprov.verbs.transact import answer_anew, progress, transaction_name, who
 
 DAEMONS = ("dovecot", "postfix")
+LISTEN = ("dovecot", "master")
+"""the programs of theirs that listen"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class Back:
     validators: tuple[Command, ...]
     health: tuple[Command, ...]
     canary: bool
+    past: str = ""
+    """what the oldest apply that is taken back was, in the words of whoever made it"""
+
+
+_ROLLBACK = "rollback to before "
 
 
 def rollback_hosts(
@@ -58,19 +65,23 @@ def rollback_hosts(
 
 
 def _rollback(declared: HostSpec, host: Host, target: str | None, consent: Consent, handing: Handing) -> None:
-    with console.doing(f"looking at {declared.name}"):
-        back = look_back(declared.name, host, target)
-    found = back.found.plan
-    head = Line(f"{declared.name}  back to before {back.target.oldest.name}", "head")
-    console.show([head, *text.plan(found, details=consent.details)[1:]])
-    if found.empty:
-        return
-    agree_to([found], consent, f"Roll {declared.name} back, {len(found.changes)} changes?", "rolled back")
-    begun, heard = time.monotonic(), Heard()
+    heard = Heard()
     with heard.interruptible():
+        with console.doing(f"looking at {declared.name}"):
+            back = look_back(declared.name, host, target)
+        found, oldest = back.found.plan, back.target.oldest.name
+        again = f" (itself a {back.past})" if back.past.startswith(_ROLLBACK) else ""
+        lines = text.plan(found, details=consent.details, unchanged=f"no changes: it is as it was before {oldest}")
+        console.show([Line(f"{declared.name}  back to before {oldest}{again}", "head"), *lines[1:]])
+        if found.empty:
+            return
+        handing.warn_of_losses(found)
+        agree_to([found], consent, f"Roll {declared.name} back, {len(found.changes)} changes?", "rolled back")
+        begun = time.monotonic()
         _carry_out(back, declared, host, heard)
     handing.take_back(found)
     console.show([Line(f"  rolled back in {time.monotonic() - begun:.1f} s; {effects(found)}", "good")])
+    console.say("  the declaration is as it was: change it, too, or the next apply brings this back", "warn")
 
 
 # --- what it is now, and what it was
@@ -81,11 +92,14 @@ def look_back(name: str, host: Host, target: str | None) -> Back:
 
     Raises MailprovError where there is nothing to go back to, HostError and ConnectError as survey does.
     """
-    asked = (Question("history", "history"), Question("kept", "kept"))
-    past = ask(host, probe.script(asked)).sections
-    back = kept.undone(history(past["history"]).entries, kept.read(past["kept"]), target)
-    script = probe.script(questions(rollback.asked(back)))
+    asked = tuple(Question(each, each) for each in (*RECORD, "kept"))
+    sections = ask(host, probe.script(asked)).sections
+    past = whole(sections, name)
+    back = kept.undone(past.entries, kept.read(sections["kept"]), target)
+    script = probe.script((*questions(rollback.asked(back)), Question("past", "past")))
     answer = ask(host, script)
+    if answer.sections["past"].strip() != back[0].name:
+        raise StalePlanError("something was applied to the host just now; nothing was touched", where=name)
     then = manifest.parse(answer.sections.get("manifest", ""))
     sight = Sight(probe.facts(answer.sections), live(answer.sections), then, answer.digest)
     aim = rollback.target(back, sight.live, mailhost.reads)
@@ -96,18 +110,24 @@ def look_back(name: str, host: Host, target: str | None) -> Back:
     closer = closer_questions(differing)
     more = ask(host, probe.script(closer)).sections if closer else {}
     desired = rollback.desired(aim.things, sight, aim.oldest.up)
-    planned = plan(name, sight, desired, differing, more, _warnings(aim))
+    planned = plan(name, sight, desired, differing, more, _warnings(aim, sections))
+    if planned.empty:
+        refuse_unsettled(name, sections)
     open_then = {int(place.rpartition(":")[2]) for place in aim.oldest.ports if place.rpartition(":")[2].isdecimal()}
+    open_then |= set() if aim.sure else {port for _, port in probe.listening(answer.sections["listeners"], *LISTEN)}
     wanted = dangers(open_then, planned.changes, answer.sections, usage(host, planned))
     # Of what stays as it is only the effects matter.
     asked_for = {key: item for key, item in desired.items() if key in aim.things}
     planned = replace(planned, desired=asked_for, dangers=wanted, managed=aim.oldest.managed)
     running = {item.name for item in desired.values() if isinstance(item, services.Service) and item.active}
-    return Back(Survey(planned, script, prints(sight.live)), aim, *_expected(aim, running))
+    meta = next(entry.meta for entry in past.entries if entry.transaction == aim.oldest.name)
+    was = _ROLLBACK + meta.partition(_ROLLBACK)[2] if _ROLLBACK in meta else ""
+    return Back(Survey(planned, script, prints(sight.live)), aim, *_expected(aim, running), was)
 
 
-def _warnings(aim: Target) -> tuple[str, ...]:
-    found = ["passwords that users have changed since stay theirs; mail that was deleted or has expired stays gone"]
+def _warnings(aim: Target, sections: Mapping[str, str]) -> tuple[str, ...]:
+    found = list(unsettled(sections))
+    found += ["passwords that users have changed since stay theirs; mail that was deleted or has expired stays gone"]
     if aim.installed:
         found.append(f"packages stay installed: {', '.join(aim.installed)}")
     return tuple(found)
@@ -122,10 +142,14 @@ def _expected(aim: Target, running: set[str]) -> tuple[tuple[Command, ...], tupl
     ours = Key(files.KIND, "/etc/dovecot/dovecot.conf") in asked
     validators: list[Command] = [("dovecot_check",)] if "dovecot" in running else []
     validators += [("postfix_check",)] if ours and "postfix" in running else []
+    tls = _certificate(asked)
+    back_again = any(item is not None and key.name == tls for key, item in aim.things.items())
+    validators += [("certificate_matches", tls, tls)] if back_again else []
     validators += [("nft", "-c", "-f", PATH)] if Key(files.KIND, PATH) in asked else []
     ports, served = aim.oldest.ports, aim.oldest.served
     health: list[Command] = [("serves_as", *listener) for listener in served]
-    health.append(("listens_as", *ports) if ports else ("listens_nowhere",))
+    if aim.sure:
+        health.append(("listens_as", *ports) if ports else ("listens_nowhere",))
     return tuple(validators), tuple(health), ours and running.issuperset(DAEMONS)
 
 
@@ -141,7 +165,7 @@ def _carry_out(back: Back, declared: HostSpec, host: Host, heard: Heard) -> None
         steps(planned),
         back.found.ask,
         name,
-        who(f"rollback to before {back.target.oldest.name}"),
+        who(f"{_ROLLBACK}{back.target.oldest.name}"),
         manifest.head(name, asked, made(former)),
         back.validators,
         back.health,

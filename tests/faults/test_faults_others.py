@@ -91,6 +91,7 @@ def test_half_a_bundle_leaves_nothing(patient: Patient) -> None:
         "echo 'what is this' >>journal",
         "sed -i '2d;$s/.*/1/' journal",
         ": >journal",
+        ": >run",
         "echo 'rm -rf /etc' >>$steps",
         "rm $steps",
         "rm sums",

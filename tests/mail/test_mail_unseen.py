@@ -85,7 +85,9 @@ def test_a_verification_that_was_killed_is_in_nobodys_way(clone: Machine) -> Non
     assert eventually(lambda: clone.sh("ls /var/lib/mailprov/testaccount/row.* 2>/dev/null || :"))
     verifying.kill()
     verifying.communicate()
-    left = clone.sh("systemctl list-units --all --plain --no-legend '*mailprov-test-*'; ls /var/lib/mailprov/testaccount")
+    left = clone.sh(
+        "systemctl list-units --all --plain --no-legend '*mailprov-test-*'; ls /var/lib/mailprov/testaccount"
+    )
     assert ".timer" in left, left
     plan = clone.plan("--details")
     assert (plan.status, "mailprov-test" in plan.said) == (0, False), plan.said

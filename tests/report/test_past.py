@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def host(tmp_path: Path) -> SimulatedHost:
     """A host that is as declared, and at rest."""
     made = SimulatedHost()
     made.become(declare(tmp_path))
+    made.kept = made.kept.replace("transaction 20300601T120000Z-abcdef", f"transaction {NAME}0")
     made.said = {"listeners": LISTENS, "transactions": LAST, "history": record("applied", "reverted")}
     return made
 
@@ -174,11 +176,21 @@ def test_at_work(run: Run, host: SimulatedHost) -> None:
 
 
 def test_waiting_for_confirmation(run: Run, host: SimulatedHost) -> None:
+    host.clock = datetime(2030, 3, 18, 17, 5, 30, tzinfo=UTC)
     open_transaction(host, "begin", "commit", "do 7", "done 7", f"await 60 {'a' * 64}")
     assert "waiting until 17:06:04Z for confirmation, then puts everything back" in run("status")[1]
     found = json.loads(run("status", "--format", "json")[1])["hosts"][0]
     assert (found["state"], found["at_work"]) == ("waiting_for_confirmation", BY)
     assert found["transaction"]["until"] == "2030-03-18T17:06:04Z"
+
+
+def test_who_should_have_put_everything_back_by_now(run: Run, host: SimulatedHost) -> None:
+    open_transaction(host, "begin", "commit", "do 7", "done 7", f"await 60 {'a' * 64}")
+    host.clock = datetime(2030, 3, 18, 17, 6, 20, tzinfo=UTC)
+    said = run("status")[1]
+    assert "revert incomplete" in said and "is /var/lib/mailprov writable?" in said
+    found = json.loads(run("status", "--format", "json")[1])["hosts"][0]
+    assert found["state"] == "revert_incomplete"
 
 
 @pytest.mark.parametrize("locked", [True, False])

@@ -147,11 +147,15 @@ def test_which_are_taken_back() -> None:
     found = {name: Kept(name) for name in ("a", "b", "c")}
     assert [each.name for each in kept.undone(entries, found, None)] == ["c"]
     assert [each.name for each in kept.undone(entries, found, "a")] == ["c", "a"]
-    for target in ("b", "z"):
-        with pytest.raises(MailprovError, match="no apply is called"):
+    for target, told in (("b", "b is reverted"), ("z", "no apply is called z")):
+        with pytest.raises(MailprovError, match=told):
             kept.undone(entries, found, target)
-    with pytest.raises(MailprovError, match="no longer keeps a"):
+    with pytest.raises(MailprovError, match="no longer keeps all") as gone:
         kept.undone(entries, {"c": Kept("c")}, "a")
+    assert gone.value.why == "the farthest to go back to is before c"
+    with pytest.raises(MailprovError, match="what the host keeps of c is damaged") as damaged:
+        kept.undone(entries, {"c": Kept("c", damaged=("old/3",)), "a": Kept("a")}, "a")
+    assert damaged.value.why.startswith("not what it was: old/3 in ")
     with pytest.raises(MailprovError, match="nothing has been applied"):
         kept.undone([], found, None)
 

@@ -153,3 +153,17 @@ def test_every_debt_is_paid_once(sandbox: Sandbox, running: str, fails: str, act
     assert done.returncode == (1 if fails else 0)
     assert (said.read_text().splitlines() if said.exists() else []) == acts
     assert (sandbox.state / "owed").read_text() == left
+
+
+def test_what_came_is_on_the_disk_before_anything_begins(journal: Journal, tmp_path: Path) -> None:
+    """A power cut may empty whatever nobody synced (sync(1)), and these files are what takes a change back then."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sync").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{tmp_path}/synced\n')
+    (tmp_path / "bin/sync").chmod(0o755)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/1").touch()
+    others = "; ".join(f"{name}() {{ :; }}" for name in ("reserve", "note_running", "note_ports", "arm"))
+    opened = 'opened() { cp "$T/synced" "$T/before"; }'
+    assert [line.split()[1] for line in journal(f"PATH=$T/bin:$PATH STATE=$T; {others}; {opened}; begin")] == ["begin"]
+    synced = set((tmp_path / "before").read_text().splitlines())
+    assert {str(tmp_path / name) for name in ("", "run", "settings", "sums", "new/1")} <= {*synced, f"{tmp_path}/"}
