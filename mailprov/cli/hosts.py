@@ -263,7 +263,8 @@ def rollback(
 ) -> Exit:
     """Put hosts back as they were before the last apply, or before an earlier one of the last 10.
 
-    It is planned, agreed to, carried out and confirmed as an apply is, and can be rolled back itself. Mail, installed
+    It is planned, agreed to, carried out and confirmed as an apply is, and is one: a second rollback takes the first
+    back; --to goes further. The declaration stays as it is: the next apply brings back what it says. Mail, installed
     packages, and passwords that users have changed since are left as they are.
     """
     from mailprov.verbs import rollback as verb

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mailprov.model import Effect, Plan
+from mailprov.model import Change, Effect, Plan
+from mailprov.resources.services import Service
 
 MEANING: Mapping[Effect, str] = {
     Effect.NONE: "nothing",
@@ -19,7 +20,15 @@ MEANING: Mapping[Effect, str] = {
 def effects(plan: Plan) -> str:
     """What the plan does to each service, in one line."""
     named = [(name, effect) for name, effect in plan.effects.items() if name != "systemd" and effect is not Effect.NONE]
-    return ", ".join(f"{name}: {MEANING[effect]}" for name, effect in named) or "no service is reloaded or restarted"
+    told = [f"{change.key.name}: STOP (live sessions are cut)" for change in plan.changes if _stops(change)]
+    told += [f"{name}: {MEANING[effect]}" for name, effect in named]
+    return ", ".join(told) or "no service is reloaded or restarted"
+
+
+def _stops(change: Change) -> bool:
+    before, after = change.before, change.after
+    runs = isinstance(before, Service) and before.active and not before.name.startswith("mailprov-")
+    return runs and not (isinstance(after, Service) and after.active)
 
 
 def place(error: BaseException) -> str:

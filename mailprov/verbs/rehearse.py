@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,8 +45,17 @@ def rehearse(file: Path, limit: Sequence[str], release: str, *, keep: bool) -> E
                 )
                 console.say(f"  {declared.name} stays up: {login}", "head")
         if keep:
-            click.pause("Press Enter to throw the hosts away", err=True)
+            _wait()
     return worst(failures, len(chosen))
+
+
+def _wait() -> None:
+    if sys.stdin.isatty():
+        click.pause("Press Enter to throw the hosts away", err=True)
+        return
+    console.say("the hosts stay until this is interrupted (Ctrl-C, SIGTERM)", "head")
+    with suppress(KeyboardInterrupt):
+        signal.pause()
 
 
 def disposable(declared: HostSpec, machine: LabHost) -> HostSpec:

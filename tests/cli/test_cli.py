@@ -565,3 +565,20 @@ def test_a_kept_plan_is_for_its_own_hosts_only(tmp_path: Path) -> None:
         )
         assert done.returncode == status
         assert said in done.stderr
+
+
+EARLY = """
+import builtins, mailprov.__main__
+real = builtins.__import__
+def load(name, *more):
+    if name == "mailprov.cli":
+        raise KeyboardInterrupt
+    return real(name, *more)
+builtins.__import__ = load
+mailprov.__main__.main()
+"""
+
+
+def test_an_interruption_while_it_is_loaded_is_a_message() -> None:
+    ran = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "Error: interrupted: nothing was changed\n")

@@ -123,6 +123,26 @@ def test_what_was_damaged_is_not_settled(patient: Patient, known: Known, damage:
     converges(patient, known)
 
 
+def test_where_nothing_can_be_written_down_it_is_put_back_all_the_same(patient: Patient, known: Known) -> None:
+    patient.stop_at("await")
+    controller = patient.start(changed(), "apply", "--yes", confirm=3)
+    assert patient.stopped(controller) is not None
+    controller.kill()
+    controller.wait()
+    at = "/var/lib/mailprov"
+    patient.sh(f"mount --bind {at} {at} && mount -o remount,bind,ro {at}")
+    patient.go_on()
+    deadline = time.monotonic() + 90
+    while patient.state(base(), changed()).unlike(known.old) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert patient.state(base(), changed()).unlike(known.old) == []
+    time.sleep(12)
+    assert "writable?" in patient.here(changed(), "status")[1]
+    patient.sh(f"umount {at}")
+    is_old(patient, known)
+    converges(patient, known)
+
+
 @pytest.mark.parametrize("manifest", ["", "something else\n", "mailprov-manifest 9\ntransaction x\n"])
 def test_a_manifest_that_is_not_ours(patient: Patient, known: Known, manifest: str) -> None:
     if manifest:

@@ -16,6 +16,7 @@ from simulated_host import SimulatedHost, declare
 from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason, Words
 from mailprov.report import json, markdown, printable, text
 from mailprov.report.text import Line
+from mailprov.resources.services import Service
 from mailprov.verify import Check, Endpoint
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -194,6 +195,13 @@ def test_what_is_said_about_sessions() -> None:
     )
     quiet = Plan("mail1", FACTS, {}, (change,), {"systemd": Effect.RELOAD}, (), "")
     assert text.plan(quiet)[-1].text == "  effect on services: no service is reloaded or restarted"
+
+
+def test_a_service_that_is_stopped_is_told() -> None:
+    runs, down = Service("dovecot"), Service("dovecot", enabled=False, active=False)
+    change = Change(runs.key, Action.UPDATE, Reason.PENDING, runs, down, Words("stop"))
+    plan = Plan("mail1", FACTS, {}, (change,), {}, (), "")
+    assert text.plan(plan)[-1].text == "  effect on services: dovecot: STOP (live sessions are cut)"
 
 
 def test_json_tells_programs_whether_anything_changes(tmp_path: Path) -> None:
