@@ -37,8 +37,8 @@ class Kept:
 
     `acts` are those that it has done. `up` ran and `ports` listened before it, `served` was shown by TLS listeners
     (port, how TLS begins, fingerprint). `former` is the manifest that it replaced, `managed` the paths that were
-    managed. `copies` and `notes` are what its steps replaced, by the step's number and a suffix. `damaged` are the
-    files of all this that are not what they were at its end.
+    managed; `listeners` are the ports that it was to serve, None where that is not known. `copies` and `notes` are what
+    its steps replaced, by the step's number and a suffix. `damaged` are files of all this that changed since its end.
     """
 
     name: str
@@ -48,9 +48,16 @@ class Kept:
     served: tuple[tuple[str, str, str], ...] = ()
     former: manifest.Manifest | None = None
     managed: tuple[str, ...] = ()
+    listeners: frozenset[int] | None = None
     copies: Mapping[str, listing.Listed] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> frozenset[int]:
+        """The ports that listened before it."""
+        ends = (place.rpartition(":")[2] for place in self.ports)
+        return frozenset(int(port) for port in ends if re.fullmatch("[0-9]{1,5}", port))
 
 
 def read(text: str) -> Mapping[str, Kept]:
@@ -86,10 +93,16 @@ def _read(name: str, lines: Sequence[tuple[str, str]]) -> Kept:
         tuple((f[1], f[2] or "tls", f[3].replace(":", "").lower()) for f in served if f),
         manifest.parse("\n".join([*of("manifest"), ""])),
         tuple(of("managed")),
+        _listeners(of("listeners")),
         {copy.path: copy for copy in listing.read("\n".join(of("kept")))},
         notes,
         tuple(of("damaged")),
     )
+
+
+def _listeners(lines: Sequence[str]) -> frozenset[int] | None:
+    ports = (word.partition(":")[0] for line in lines for word in line.split())
+    return frozenset(int(port) for port in ports if re.fullmatch("[0-9]{1,5}", port)) if lines else None
 
 
 def _records(transaction: str, lines: Sequence[str]) -> Iterator[tuple[int, Act]]:

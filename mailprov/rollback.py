@@ -33,6 +33,8 @@ class Target:
     """packages that were installed, and stay"""
     sure: bool = True
     """whether all that ought to have listened did"""
+    opened: frozenset[int] | None = None
+    """the ports that have been opened since; None where that is not known"""
 
 
 # --- where that leads
@@ -67,7 +69,13 @@ def target(back: Sequence[Kept], live: State, reads: Reads) -> Target:
     for key in [key for key, item in things.items() if key in meant and (item is None or _down(item))]:
         del things[key]
     sure = all(key.name in oldest.up or key.name in AROUND for key in meant if key.kind == services.KIND)
-    return Target(oldest, things, tuple(sorted(set(installed))), sure)
+    return Target(oldest, things, tuple(sorted(set(installed))), sure, _opened(back))
+
+
+def _opened(back: Sequence[Kept]) -> frozenset[int] | None:
+    served = [kept.listeners for kept in back]
+    known = [ports for ports in served if ports is not None]
+    return frozenset().union(*known) - back[-1].open if len(known) == len(served) else None
 
 
 def _down(item: Item) -> bool:

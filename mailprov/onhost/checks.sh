@@ -198,12 +198,24 @@ ports() {
         done 2>/dev/null | sort -u
 }
 
-listens_as() { # PLACE...: just there
+# What somebody else has opened meanwhile is not looked at.
+listens_as() { # PLACE... - PORT...: there, and on none of these ports
     tries=0
-    until [ "$(ports)" = "$(printf '%s\n' "$@" | sort -u)" ]; do
+    until as_listed "$@"; do
         tries=$((tries + 1))
         [ $tries -lt 20 ] || { echo "the ports that are open are not those of before: $(ports | tr '\n' ' ')"; return 1; }
         sleep 0.2
+    done
+}
+
+as_listed() {
+    now=$(ports) wanted=yes
+    for word in "$@"; do
+        case $wanted$word in
+            yes-) wanted='' ;;
+            yes*) printf '%s\n' "$now" | grep -qxF -- "$word" || return 1 ;;
+            *) ! printf '%s\n' "$now" | grep -q ":$word\$" || return 1 ;;
+        esac
     done
 }
 

@@ -208,6 +208,7 @@ kept() { # the transactions that can be gone back past: what each did, what it r
         [ ! -f steps ] || sed 's/^/step /' steps
         [ ! -f plan.sh ] || grep -E '^(un)?do_' plan.sh | sed 's/^/function /'
         grep ' done ' journal | cut -d' ' -f2- | sed 's/^/event /'
+        [ ! -f settings ] || sed -n 's/^LISTENERS /listeners /p' settings
         for list in up ports served; do [ ! -f $list ] || sed "s/^/$list /" $list; done
         [ ! -f steps ] || [ -f kept.sums ] || echo 'damaged kept.sums'
         [ ! -f kept.sums ] || LC_ALL=C sha256sum --quiet --check kept.sums 2>/dev/null | sed -n 's/^\.\///; s/: FAILED.*//; s/^/damaged /p'

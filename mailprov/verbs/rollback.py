@@ -113,9 +113,12 @@ def look_back(name: str, host: Host, target: str | None) -> Back:
     planned = plan(name, sight, desired, differing, more, _warnings(aim, sections))
     if planned.empty:
         refuse_unsettled(name, sections)
-    open_then = {int(place.rpartition(":")[2]) for place in aim.oldest.ports if place.rpartition(":")[2].isdecimal()}
-    open_then |= set() if aim.sure else {port for _, port in probe.listening(answer.sections["listeners"], *LISTEN)}
-    wanted = dangers(open_then, planned.changes, answer.sections, usage(host, planned))
+    open_now = {port for _, port in probe.listening(answer.sections["listeners"], *LISTEN)}
+    if not aim.sure:
+        aim = replace(aim, opened=frozenset())
+    elif aim.opened is None or not aim.oldest.ports:
+        aim = replace(aim, opened=frozenset(open_now - aim.oldest.open))
+    wanted = dangers(open_now - (aim.opened or set()), planned.changes, answer.sections, usage(host, planned))
     # Of what stays as it is only the effects matter.
     asked_for = {key: item for key, item in desired.items() if key in aim.things}
     planned = replace(planned, desired=asked_for, dangers=wanted, managed=aim.oldest.managed)
@@ -149,7 +152,8 @@ def _expected(aim: Target, running: set[str]) -> tuple[tuple[Command, ...], tupl
     ports, served = aim.oldest.ports, aim.oldest.served
     health: list[Command] = [("serves_as", *listener) for listener in served]
     if aim.sure:
-        health.append(("listens_as", *ports) if ports else ("listens_nowhere",))
+        closed = sorted(map(str, aim.opened or ()))
+        health.append(("listens_as", *ports, "-", *closed) if ports else ("listens_nowhere",))
     return tuple(validators), tuple(health), ours and running.issuperset(DAEMONS)
 
 

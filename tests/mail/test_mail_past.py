@@ -115,6 +115,20 @@ def test_a_service_that_is_down_is_started(clone: Machine) -> None:
     assert logins(clone, ALICE) == [True, True, True]
 
 
+def test_a_port_that_somebody_else_has_opened_since_is_theirs(clone: Machine) -> None:
+    listener(clone.declared)
+    assert clone.apply(*CONSENTS).status == 0
+    clone.sh("postconf -M 2525/inet='2525 inet n - y - - smtpd' && postfix reload")
+    assert eventually(lambda: clone.sh("ss -Hltn 'sport = :2525'"))
+    refused = clone.mailprov("rollback", "--yes")
+    assert refused.status == 5, refused.said
+    one_error(refused, "closes port 10143\n")
+    rolled_back(clone)
+    assert clone.sh("ss -Hltn 'sport = :2525'")
+    assert not clone.sh("ss -Hltn 'sport = :10143'")
+    assert logins(clone, ALICE) == [True, True, True]
+
+
 def test_what_was_broken_is_not_broken_again(clone: Machine) -> None:
     """A service that was down and a map that was gone, both by accident: an apply mended them, and they stay so."""
     before = state(clone)

@@ -166,3 +166,12 @@ def test_which_are_taken_back() -> None:
 def test_what_a_host_says_breaks_nothing(line: str) -> None:
     (read,) = kept.read(f"transaction a\n{line}\n").values()
     assert read.acts == () and read.served == ()
+
+
+def test_ports_that_have_been_opened_since() -> None:
+    oldest = Kept("a", ports=("0.0.0.0:995", "[::]:995"), listeners=frozenset({995, 993}))
+    later = Kept("b", ports=("0.0.0.0:995", "0.0.0.0:993"), listeners=frozenset({995, 993, 143}))
+    reads = mailhost.reads
+    assert rollback.target([later, oldest], {}, reads).opened == {993, 143}
+    assert rollback.target([later, replace(oldest, listeners=None)], {}, reads).opened is None
+    assert rollback.target([replace(later, listeners=frozenset())], {}, reads).opened == frozenset()
