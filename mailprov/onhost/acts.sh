@@ -71,7 +71,7 @@ save() { # N PATH
         [ -f "$2" ] && [ ! -L "$2" ] || { echo "$2 is in the way: not a plain file"; return 1; }
         cp -a -- "$2" "$T/old/$1.part" && sync -- "$T/old/$1.part" && mv -- "$T/old/$1.part" "$T/old/$1"
     else
-        : >"$T/old/$1.absent"
+        true >"$T/old/$1.absent"
     fi && sync -- "$T/old"
 }
 
@@ -129,7 +129,7 @@ former_map() { # N PATH
 
 save_database() { # N PATH: a link in its place is kept as the link that it is
     if [ -L "$2" ] && [ -z "$REHEARSAL" ]; then
-        cp -aT -- "$2" "$T/old/$1.link" && : >"$T/old/$1.absent" && sync -- "$T/old"
+        cp -aT -- "$2" "$T/old/$1.link" && true >"$T/old/$1.absent" && sync -- "$T/old"
     else
         [ -L "$2" ] || save "$1" "$2"
     fi
@@ -145,8 +145,12 @@ own_passwords() { # LIVE FORMER
 }
 
 former_accounts() { # N PATH
+    back=${OUT-$T/old/$1}.back
     if [ -f "$T/old/$1" ] && [ -f "$2" ]; then
-        cp -a -- "$T/old/$1" "$T/old/$1.back" && own_passwords "$2" "$T/old/$1.back" && place_as_kept "$T/old/$1.back" "$2"
+        cp -a -- "$T/old/$1" "$back" && own_passwords "$2" "$back" && place_as_kept "$back" "$2"
+        said=$?
+        rm -f -- "$back"
+        return $said
     else
         restore "$1" "$2"
     fi

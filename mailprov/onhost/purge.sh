@@ -30,4 +30,4 @@ for address in "$@"; do
     rm -rf -- "/var/vmail/${address##*@}/${address%@*}" || exit 1
     echo "$address"
 done
-: >"$STATE/holder"
+true >"$STATE/holder"

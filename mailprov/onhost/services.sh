@@ -60,9 +60,11 @@ whole_packages() {
 # business. A boot does not wait for apt: the watch comes back to it.
 former_packages() { # N
     [ -f "$T/old/$1.versions" ] || return 0 # it died before that: nothing was touched
-    exec 8>>"$T/apt"
-    flock -w 600 8 || { echo 'apt is still at work'; return 1; }
-    exec 8>&-
+    if [ -f "$T/apt" ]; then
+        exec 8<"$T/apt"
+        flock -w 600 8 || { echo 'apt is still at work'; return 1; }
+        exec 8>&-
+    fi
     [ -n "$BOOT" ] || [ -z "$(torn_packages "$1")" ] || whole_packages || { apt_get update && whole_packages; }
     torn=$(torn_packages "$1")
     [ -z "$torn" ] || { echo "half installed:" $torn; return 1; }
@@ -215,7 +217,7 @@ wake() {
 # What is owed is written down before the files change and struck out when it has happened, so that no reload is
 # ever forgotten: not by a failure, a kill or a power cut.
 owe() { # NAME reload|restart
-    [ -n "$BOOT" ] || [ "$1" = systemd ] || echo "$1 $2" >>"$STATE/owed"
+    [ -n "$BOOT" ] || [ "$1" = systemd ] || echo "$1 $2" >>"$STATE/owed" || unwritten="${unwritten-} $1:$2"
     [ ! -f "$STATE/owed" ] || sync -- "$STATE/owed"
 }
 
@@ -223,7 +225,7 @@ paid() { # NAME
     [ -f "$STATE/owed" ] || return 0
     grep -v "^$1 " "$STATE/owed" >"$STATE/owed.new"
     # 1: no line is left; 2: they could not be written
-    [ $? -lt 2 ] && sync -- "$STATE/owed.new" && mv -f -- "$STATE/owed.new" "$STATE/owed"
+    [ $? -lt 2 ] && sync -- "$STATE/owed.new" && mv -f -- "$STATE/owed.new" "$STATE/owed" || ! writable
 }
 
 pay() { # every debt, restarts first
@@ -234,6 +236,8 @@ pay() { # every debt, restarts first
         running "$name" || { paid "$name"; continue; }
         activate "$name" $action || return 1
     done
+    for debt in ${unwritten-}; do ! running "${debt%:*}" || activate "${debt%:*}" "${debt#*:}" || return 1; done
+    unwritten=
 }
 
 activate() { # NAME start|reload|restart

@@ -30,7 +30,7 @@ keep() {
 }
 
 renew() { # both tables hold just the rows that are kept
-    : >"$KEPT/new.accounts" && : >"$KEPT/new.map" || return 1
+    true >"$KEPT/new.accounts" && true >"$KEPT/new.map" || return 1
     for row in "$KEPT"/row.*; do
         [ -f "$row" ] || continue
         cat "$row" >>"$KEPT/new.accounts" && echo "${row#"$KEPT/row."} ${row#"$KEPT/row."}" >>"$KEPT/new.map" || return 1

@@ -245,7 +245,7 @@ close() { # VERDICT
     [ "$1" != applied ] || keep_sums || return 1
     remember "$1" && disarm || return 1
     ! is_open || rm -f "$STATE/open"
-    rm -f "$OUT"
+    rm -f "$OUT" "$OUT.done" "$OUT.ports"
     prune
 }
 
@@ -333,7 +333,9 @@ begun() { happened begin || is_open; }
 
 locked() { # FUNCTION
     [ -z "${MAILPROV_LOCKED-}" ] || { "$1"; return; }
-    exec 9>>"$STATE/lock"
+    # Not to be opened for writing is no reason to end: an undo goes on where nothing can be written.
+    [ -e "$STATE/lock" ] || true >>"$STATE/lock"
+    exec 9<"$STATE/lock"
     # At boot nothing holds it, and the unit for that may be started by a transaction that is at work.
     if [ -n "$BOOT" ]; then
         flock -n 9 || return 0
@@ -346,7 +348,7 @@ locked() { # FUNCTION
     cat "$T/meta" >"$STATE/holder"
     "$1"
     ended=$?
-    : >"$STATE/holder"
+    true >"$STATE/holder"
     return $ended
 }
 

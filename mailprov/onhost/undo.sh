@@ -22,7 +22,7 @@ patiently() { # VERDICT COMMAND...
 }
 
 unlock() {
-    [ -n "$BOOT${MAILPROV_LOCKED-}" ] || { : >"$STATE/holder"; flock -u 9; }
+    [ -n "$BOOT${MAILPROV_LOCKED-}" ] || { true >"$STATE/holder"; flock -u 9; }
 }
 
 relock() {
@@ -55,13 +55,17 @@ undone() {
     whole=yes
     for n in $(awk 'NF == 3 && $2 == "do" { n = $3 " " n } END { print n }' "$T/journal"); do
         happened "undone $n" && continue
-        run undo_step "$n" && journal "undone $n" || { journal "stuck $n"; whole=; }
+        run undo_step "$n" && { journal "undone $n" || ! writable; } || { journal "stuck $n"; whole=; }
     done
     [ -n "$whole" ]
 }
 
+# Where nothing can be written here all is put back, too, once; that it was, is written down when it can be.
+writable() { true >>"$T/journal"; } 2>/dev/null
+
 # Believed only when what ran runs again, and serves what it did.
 taken_back() {
+    [ ! -e "$OUT.done" ] || writable || return 1
     run no_test_account
     left=$?
     # While something new is still there, a reload would have it served.
@@ -70,6 +74,7 @@ taken_back() {
     run pay || { journal 'says a reload is still owed'; return 1; }
     [ -n "$BOOT" ] || run wake || { journal 'says a service does not start again'; return 1; }
     serves_again || { owe_again; return 1; }
+    writable || { true >"$OUT.done"; return 1; }
     [ $left = 0 ] || { journal 'says the test account cannot be removed'; return 1; }
 }
 
@@ -90,14 +95,14 @@ serves_again() {
 
 # What listened before listens, and of what this transaction opened nothing does.
 listens_again() {
-    ports >"$T/ports.now"
+    ports >"$OUT.ports"
     while read -r place; do
-        grep -qxF "$place" "$T/ports.now" || { missing="nobody listens on $place"; return 1; }
+        grep -qxF "$place" "$OUT.ports" || { missing="nobody listens on $place"; return 1; }
     done <"$T/ports"
     ! others_run || return 0
     for listener in $LISTENERS; do
         port=${listener%:*}
-        grep -q ":$port\$" "$T/ports" || ! grep -q ":$port\$" "$T/ports.now" || { missing="$port is still open"; return 1; }
+        grep -q ":$port\$" "$T/ports" || ! grep -q ":$port\$" "$OUT.ports" || { missing="$port is still open"; return 1; }
     done
 }
 

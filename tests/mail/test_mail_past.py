@@ -85,7 +85,7 @@ def test_what_has_not_ended_is_no_success(clone: Machine) -> None:
     """Whoever repeats an apply that was interrupted is not told that all is done, when it is about to be undone."""
     before = state(clone)
     clone.prelude = AT_ITS_CONFIRMATION
-    clone.declared["tls"]["min_version"] = "TLSv1.3"
+    old, clone.user(ALICE)["quota"] = clone.user(ALICE)["quota"], "3GiB"
     apply = clone.start("apply", "--yes", *CONSENTS)
     assert eventually((clone.folder / "held").exists, 60)
     apply.kill()
@@ -95,7 +95,7 @@ def test_what_has_not_ended_is_no_success(clone: Machine) -> None:
         refused = clone.mailprov(*words)
         assert refused.status == 8, refused.said
         one_error(refused, "has not come to its end", "waiting until")
-    del clone.declared["tls"]["min_version"]
+    clone.user(ALICE)["quota"] = old
     assert "an apply is at work there" in clone.plan().said
     clone.sh(f"cd {STATE}/txn/$(cat {STATE}/open) && echo no >refused")
     assert eventually(lambda: not clone.sh(f"ls {STATE}/open 2>/dev/null || :"), 60)

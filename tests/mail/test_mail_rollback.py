@@ -224,7 +224,7 @@ def test_a_host_that_the_form_before_has_managed(clone: Machine) -> None:
             if part in ("do", "undo")
         ]
         clone.host.write(f"{folder}/plan.sh", "".join(functions).encode(), 0o600)
-        clone.sh('cd "$1" && rm steps settings checks', folder)
+        clone.sh('cd "$1" && rm steps settings checks kept.sums', folder)
     clone.sh(
         'cd "/var/lib/mailprov/txn/$1" && grep -v "^made " desired | sed "1s/3/2/" | cat - after >../../manifest',
         clone.sh("ls /var/lib/mailprov/txn | sort | tail -n 1").strip(),
