@@ -105,7 +105,7 @@ def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:
     if outcome.verdict == "unknown" and not outcome.events:
         return HostError("the host could not take up the work; nothing was touched", where=where, why=why)
     if outcome.verdict == "locked":
-        cure = "wait for it to end, then run this again"
+        cure = "wait for it to end (`mailprov status` says until when it waits), then run this again"
         return LockedError("another apply is at work on this host", where=where, why=why, cure=cure)
     begun = f"could not {outcome.failed}" if outcome.failed else "the apply was cut off on the host"
     if outcome.verdict == "failed":

@@ -49,7 +49,7 @@ def transact(
         steps(plan),
         found.ask,
         name,
-        who(f"{len(plan.changes)} changes"),
+        who(f"{len(plan.changes)} change{'' if len(plan.changes) == 1 else 's'}"),
         manifest.head(name, prints(plan.desired), plan.made),
         mailhost.validators(declared),
         mailhost.health(spec, declared),

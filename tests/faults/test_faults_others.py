@@ -135,7 +135,7 @@ def test_where_nothing_can_be_written_down_it_is_put_back_all_the_same(patient: 
     patient.sh(f"mount --bind {at} {at} && mount -o remount,bind,ro {at}")
     patient.go_on()
     deadline = time.monotonic() + 90
-    while not patient.host.run(("test", "-e", f"/run/mailprov-{name}.out.done"), check=False).returncode == 0:
+    while patient.host.run(("test", "-e", f"/run/mailprov-{name}.out.done"), check=False).returncode != 0:
         assert time.monotonic() < deadline
         time.sleep(1)
     left = patient.state(base(), changed()).unlike(known.old)
