@@ -129,13 +129,17 @@ shown() { # PORT STARTTLS (or "tls"): the fingerprint of the certificate that is
 served() { # each of LISTENERS, and what it serves
     now=$(ports)
     for listener in $LISTENERS; do
-        # While Dovecot is down, Postfix's submission dies of each session, and rests for a minute then (master(8)).
-        case $listener in 25:*) ;; *) running dovecot || { echo "$listener "; continue; } ;; esac
+        case $listener in 25:*) ;; *) knows_logins || { echo "$listener "; continue; } ;; esac
         # Where systemd listens in a service's place, to ask would start that.
         case "$now
 " in *":${listener%:*}
 "*) echo "$listener $(shown "${listener%:*}" "${listener#*:}")" ;; *) echo "$listener " ;; esac
     done
+}
+
+# Where Postfix cannot ask Dovecot, submission dies of each session, and rests for a minute then (master(8)).
+knows_logins() {
+    running dovecot && { [ -S /var/spool/postfix/private/auth ] || ! grep -qs '^smtpd_sasl_path = private/auth' /etc/postfix/main.cf; }
 }
 
 serves() { # PORT STARTTLS CERTIFICATE
