@@ -36,7 +36,7 @@ def dangers(
             found.extend(_accounts(change.delta, change.key.name))
             found.extend(_quotas(change, usage))
             found.extend(_expiry(change.before, change.after))
-    open_now = probe.listening(sections.get("listeners", ""), "dovecot", "master")
+    open_now = probe.listening(sections.get("listeners", ""), *probe.LISTEN)
     public = {port for address, port in open_now if not address.startswith(("127.", "[::1]"))}
     closing = sorted(public - ports)
     if closing:

@@ -19,6 +19,10 @@ STABLE = ("packages", "users", "files", "accounts", "maps", "certificates", "ser
 which goes back over the last apply and no other"""
 
 
+LISTEN = ("dovecot", "master")
+"""the programs that listen for mail; Postfix's is called master"""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a host answered: `sections` by name, and the `digest` of the stable ones, as the host computes it too."""

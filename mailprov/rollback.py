@@ -7,7 +7,7 @@ since stay theirs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from mailprov.kept import Act, Kept
@@ -35,6 +35,14 @@ class Target:
     """whether all that ought to have listened did"""
     opened: frozenset[int] | None = None
     """the ports that have been opened since; None where that is not known"""
+
+    def closing(self, open_now: Set[int]) -> frozenset[int]:
+        """Which ports shall not be open any more; others that somebody has opened since are theirs."""
+        if not self.sure:
+            return frozenset()
+        if self.opened is None or not self.oldest.ports:
+            return frozenset(open_now) - self.oldest.open
+        return self.opened
 
 
 # --- where that leads

@@ -14,9 +14,6 @@ from mailprov.resources import services
 from mailprov.station import Place, Station, clock, place
 from mailprov.transaction import event
 
-DAEMONS = ("dovecot", "master")
-"""the programs that listen for mail; Postfix's is called master"""
-
 
 class State(StrEnum):
     """The one word for a host: what matters most of all that is so."""
@@ -76,7 +73,7 @@ def status(host: str, ports: Sequence[tuple[str, int]], sections: Mapping[str, s
     """What `host` is in, whose declared listeners are `ports`. Raises HostError for a host that is none of ours."""
     facts, past = probe.facts(sections), transactions(sections)
     events = [found for line in past.events if (found := event(line))]
-    heard = {port for _, port in probe.listening(sections.get("listeners", ""), *DAEMONS)}
+    heard = {port for _, port in probe.listening(sections.get("listeners", ""), *probe.LISTEN)}
     silent = tuple((protocol, port) for protocol, port in ports if port not in heard) if past.last else ()
     down = _down(sections)
     begun = datetime.fromtimestamp(events[0].seconds, UTC) if events else None

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 from mailprov.doctor.log import Event, events
 from mailprov.model import Network, Question
-from mailprov.probe import listening
+from mailprov.probe import LISTEN, listening
 
 FOLDERS = ("/", "/var/vmail", "/var/spool/postfix", "/var/log", "/var/lib")
 """where a full disk is felt"""
@@ -104,7 +104,7 @@ def told(sections: Mapping[str, str]) -> Told:
             if len(words) == 6 and words[0] == "disk"
         ),
         states=_states(sections.get("services", "")),
-        ports=frozenset(port for _, port in listening(sections.get("listeners", ""), "dovecot", "master")),
+        ports=frozenset(port for _, port in listening(sections.get("listeners", ""), *LISTEN)),
         ruleset=sections.get("ruleset", ""),
         mailbox=_mailbox(sections["account"]) if "account" in sections else None,
         events=events(sections.get("log", "")),

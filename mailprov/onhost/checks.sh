@@ -214,11 +214,11 @@ listens_as() { # PLACE... - PORT...: there, and on none of these ports
 
 as_listed() {
     now=$(ports) wanted=yes
-    for word in "$@"; do
-        case $wanted$word in
+    for entry in "$@"; do
+        case $wanted$entry in
             yes-) wanted='' ;;
-            yes*) printf '%s\n' "$now" | grep -qxF -- "$word" || return 1 ;;
-            *) ! printf '%s\n' "$now" | grep -q ":$word\$" || return 1 ;;
+            yes*) printf '%s\n' "$now" | grep -qxF -- "$entry" || return 1 ;;
+            *) ! printf '%s\n' "$now" | grep -q ":$entry\$" || return 1 ;;
         esac
     done
 }

@@ -74,10 +74,8 @@ def whole(sections: Mapping[str, str], host: str) -> History:
             why="that line does not carry the hash of the one before it: somebody changed the file",
             cure="look at /var/lib/mailprov/history on the host",
         )
-    kept, last = (
-        manifest.parse(sections.get("manifest", "")),
-        [e.transaction for e in past.entries if e.verdict == "applied"],
-    )
+    kept = manifest.parse(sections.get("manifest", ""))
+    last = [entry.transaction for entry in past.entries if entry.verdict == "applied"]
     # One that is being written down stands in the manifest first.
     if kept and [kept.transaction] != last[-1:] and transactions(sections).open != kept.transaction:
         raise _no_record(host)

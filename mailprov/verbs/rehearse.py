@@ -53,8 +53,8 @@ def _wait() -> None:
     if sys.stdin.isatty():
         click.pause("Press Enter to throw the hosts away", err=True)
         return
-    console.say("the hosts stay until this is interrupted (Ctrl-C, SIGTERM)", "head")
     with suppress(KeyboardInterrupt):
+        console.say("the hosts stay until this is interrupted (Ctrl-C, SIGTERM)", "head")
         signal.pause()
 
 

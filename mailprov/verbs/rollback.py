@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,8 +32,6 @@ from mailprov.verbs.session import each
 from mailprov.verbs.transact import answer_anew, progress, transaction_name, who
 
 DAEMONS = ("dovecot", "postfix")
-LISTEN = ("dovecot", "master")
-"""the programs of theirs that listen"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Back:
     health: tuple[Command, ...]
     canary: bool
     past: str = ""
-    """what the oldest apply that is taken back was, in the words of whoever made it"""
+    """"rollback to before …", where the oldest apply that is taken back was one itself"""
 
 
 _ROLLBACK = "rollback to before "
@@ -70,7 +68,7 @@ def _rollback(declared: HostSpec, host: Host, target: str | None, consent: Conse
         with console.doing(f"looking at {declared.name}"):
             back = look_back(declared.name, host, target)
         found, oldest = back.found.plan, back.target.oldest.name
-        again = f" (itself a {back.past})" if back.past.startswith(_ROLLBACK) else ""
+        again = f" (itself a {back.past})" if back.past else ""
         lines = text.plan(found, details=consent.details, unchanged=f"no changes: it is as it was before {oldest}")
         console.show([Line(f"{declared.name}  back to before {oldest}{again}", "head"), *lines[1:]])
         if found.empty:
@@ -113,19 +111,16 @@ def look_back(name: str, host: Host, target: str | None) -> Back:
     planned = plan(name, sight, desired, differing, more, _warnings(aim, sections))
     if planned.empty:
         refuse_unsettled(name, sections)
-    open_now = {port for _, port in probe.listening(answer.sections["listeners"], *LISTEN)}
-    if not aim.sure:
-        aim = replace(aim, opened=frozenset())
-    elif aim.opened is None or not aim.oldest.ports:
-        aim = replace(aim, opened=frozenset(open_now - aim.oldest.open))
-    wanted = dangers(open_now - (aim.opened or set()), planned.changes, answer.sections, usage(host, planned))
+    open_now = {port for _, port in probe.listening(answer.sections["listeners"], *probe.LISTEN)}
+    closing = aim.closing(open_now)
+    wanted = dangers(open_now - closing, planned.changes, answer.sections, usage(host, planned))
     # Of what stays as it is only the effects matter.
     asked_for = {key: item for key, item in desired.items() if key in aim.things}
     planned = replace(planned, desired=asked_for, dangers=wanted, managed=aim.oldest.managed)
     running = {item.name for item in desired.values() if isinstance(item, services.Service) and item.active}
     meta = next(entry.meta for entry in past.entries if entry.transaction == aim.oldest.name)
     was = _ROLLBACK + meta.partition(_ROLLBACK)[2] if _ROLLBACK in meta else ""
-    return Back(Survey(planned, script, prints(sight.live)), aim, *_expected(aim, running), was)
+    return Back(Survey(planned, script, prints(sight.live)), aim, *_expected(aim, running, closing), was)
 
 
 def _warnings(aim: Target, sections: Mapping[str, str]) -> tuple[str, ...]:
@@ -136,7 +131,9 @@ def _warnings(aim: Target, sections: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _expected(aim: Target, running: set[str]) -> tuple[tuple[Command, ...], tuple[Command, ...], bool]:
+def _expected(
+    aim: Target, running: set[str], closing: Set[int]
+) -> tuple[tuple[Command, ...], tuple[Command, ...], bool]:
     """What must hold of the staged tree, and of what is served; whether a canary can tell the latter.
 
     A configuration that mailprov did not make may need what a canary has not: mail stores, sockets, other daemons.
@@ -152,7 +149,7 @@ def _expected(aim: Target, running: set[str]) -> tuple[tuple[Command, ...], tupl
     ports, served = aim.oldest.ports, aim.oldest.served
     health: list[Command] = [("serves_as", *listener) for listener in served]
     if aim.sure:
-        closed = sorted(map(str, aim.opened or ()))
+        closed = sorted(map(str, closing))
         health.append(("listens_as", *ports, "-", *closed) if ports else ("listens_nowhere",))
     return tuple(validators), tuple(health), ours and running.issuperset(DAEMONS)
 

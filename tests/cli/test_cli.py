@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -582,3 +583,19 @@ mailprov.__main__.main()
 def test_an_interruption_while_it_is_loaded_is_a_message() -> None:
     ran = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (1, "Error: interrupted: nothing was changed\n")
+
+
+def test_hosts_that_are_kept_stay_until_somebody_interrupts() -> None:
+    """Also without a terminal, where nobody can press Enter."""
+    words = "from mailprov.verbs.rehearse import _wait; _wait(); print('thrown away')"
+    waits = subprocess.Popen(
+        [sys.executable, "-c", words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waits.stderr is not None and "until this is interrupted" in waits.stderr.readline()
+    assert waits.poll() is None
+    waits.send_signal(signal.SIGINT)
+    assert (waits.communicate(timeout=30)[0], waits.returncode) == ("thrown away\n", 0)

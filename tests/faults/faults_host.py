@@ -307,7 +307,7 @@ class Patient:
 
     def journals(self) -> str:
         """The last transactions' journals, for a failure's report."""
-        last = "cd /var/lib/mailprov/txn && for name in $(ls | tail -n 2); do tail -v -n 60 $name/journal*; done"
+        last = "cd /var/lib/mailprov/txn && for name in $(ls | tail -n 2); do tail -v -n 60 $name/journal; done"
         return self.sh(last, check=False)
 
     # --- what it serves

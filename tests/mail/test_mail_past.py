@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import mail_certificates
 import pytest
@@ -29,7 +28,7 @@ def held(*given, **more):
 AT_ITS_QUESTION = f"import mailprov.verbs.rollback as where\nkept = where.agree_to\n{HOLD}\nwhere.agree_to = held"
 AT_ITS_CONFIRMATION = f"import mailprov.verbs.transact as where\nkept = where.answer\n{HOLD}\nwhere.answer = held"
 
-# In the folder of the last transaction; $1 finds the number of a thing's step.
+# In the folder of the last transaction, and what is said then.
 DAMAGES = {
     "a copy": ("of() { awk -F '\\t' -v name=\"$1\" '$2 == \"key\" && $4 == name { print $1 }' steps; }; "
                "sed -i 's/[a-f]/0/' old/$(of /etc/dovecot/dovecot.conf)", "is damaged"),
@@ -158,7 +157,7 @@ def test_a_certificate_that_has_expired_is_not_served_again(clone: Machine, monk
     assert state(clone) == between
 
 
-def test_it_says_what_comes_next(clone: Machine, tmp_path: Path) -> None:
+def test_it_says_what_comes_next(clone: Machine) -> None:
     people(clone.declared)
     clone.declared["users"].append({"address": "generated@example.test"})
     assert clone.apply(*CONSENTS).status == 0
