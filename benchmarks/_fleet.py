@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -19,8 +19,8 @@ from _trial import PACKAGES, Access, Member
 from mailprov.lab import HostSpec, Lab, LabHost, Layer
 from mailprov.model import HostSpec as Declared
 from mailprov.model import Spec
-from mailprov.survey import script
-from mailprov.verbs.session import session
+from mailprov.workflows.session import session
+from mailprov.workflows.survey import script
 
 RELEASE = "bookworm"
 PYTHON = ("python3", "python3-apt")
@@ -158,14 +158,11 @@ def _renamed(address: IPv4Address, hostname: str) -> Member:
 
 
 def _as_another(answer: str) -> str:
-    lines = answer.splitlines()
-    for at, line in enumerate(lines):
-        section, _, data = line.partition(" ")
-        if section == "facts":
-            facts = base64.b64decode(data).decode().splitlines()
-            other = [f"machine {uuid.uuid4().hex}" if fact.startswith("machine ") else fact for fact in facts]
-            lines[at] = "facts " + base64.b64encode("\n".join((*other, "")).encode()).decode()
-    return "\n".join((*lines, ""))
+    """The same answer from another machine."""
+    other, count = re.subn(r"(?m)^facts machine .*$", f"facts machine {uuid.uuid4().hex}", answer)
+    if count != 1:
+        raise ValueError(f"the answer names {count} machines")
+    return other
 
 
 def _add(archive: tarfile.TarFile, name: str, text: str) -> None:

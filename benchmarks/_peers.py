@@ -25,9 +25,9 @@ from _measure import Sample
 from _trial import DOMAIN, MAILPROV, Access, Member
 
 import mailprov
-from mailprov import spec
+from mailprov import declaration
+from mailprov.credentials.passwords import initial_hash
 from mailprov.model import Facts, State
-from mailprov.passwords import initial_hash
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.files import File
 from mailprov.resources.maps import Map
@@ -155,7 +155,7 @@ def instruct(folder: Path, members: Sequence[Member], how: Access) -> tuple[str,
         copy = shutil.copytree if part.is_dir() else shutil.copy
         if not (folder / part.name).exists():
             copy(part, folder / part.name)
-    declared = spec.load(folder / "mail.yaml", environ={}, now=datetime.now(UTC))
+    declared = declaration.load(folder / "mail.yaml", environ={}, now=datetime.now(UTC))
     one = declared.hosts[members[0].name]
     desired = mailhost.desired(declared, one, FACTS, initial_hash)
     told = dict(_told(folder, desired, one.hostname))

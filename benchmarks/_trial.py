@@ -14,7 +14,7 @@ from staff_list import staff_list
 
 from mailprov.lab import LabHost
 
-MAILPROV = (sys.executable, "-c", "from mailprov.cli import main; main()")
+MAILPROV = (sys.executable, "-c", "from mailprov.commands import main; main()")
 PACKAGES = ("dovecot-core", "dovecot-lmtpd", "dovecot-pop3d", "dovecot-imapd", "postfix", "openssl", "nftables")
 DOMAIN = "example.com"
 

@@ -32,7 +32,7 @@ from _measure import Sample, require_psutil, run
 from _peers import ANSIBLE, BARE, FACTS, MAILPROV_, PYINFRA, Tool, enrol, instruct, tools
 from _trial import DOMAIN, MAILPROV, Access, Member, access, declare, employ, environment, member
 
-from mailprov import spec
+from mailprov import declaration
 from mailprov.lab import Lab, LabHost
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
@@ -227,7 +227,7 @@ def simulated(case: Case, rounds: int, count: int) -> Found:
             shutil.copy(one.folder / file, name)
         folder, (host,) = Path(name), one.hosts
         how = access([host], folder)
-        declared = spec.load(one.folder / "mail.yaml", environ={}, now=datetime.now(UTC))
+        declared = declaration.load(one.folder / "mail.yaml", environ={}, now=datetime.now(UTC))
         members = multiply(host, declared, declared.hosts[host.name], how, count)
         return looks(declared_bench(folder, [host], case.users, members, how), case, rounds)
 

@@ -22,17 +22,18 @@ from typing import Any
 
 from staff_list import DECLARED, staff_list
 
-from mailprov import spec
-from mailprov.manifest import Manifest, head
+from mailprov import declaration
+from mailprov.credentials.passwords import initial_hash
+from mailprov.engine.manifest import Manifest, head
+from mailprov.engine.plan import Observation, detail_queries, differences, plan, prints, steps
 from mailprov.model import Facts, Item, Plan, State
-from mailprov.passwords import initial_hash
-from mailprov.plan import Sight, closer_questions, differences, plan, prints, steps
 from mailprov.render import prepare
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.certificates import Certificate, clock
 from mailprov.resources.maps import Map
 from mailprov.resources.rows import Table
 from mailprov.roles import mailhost
+from mailprov.standard import REGISTRY
 
 CHANGED = "user0@example.com"
 FACTS = Facts("0" * 32, "12", 1_900_000_000, (22,), "2.3.19.1", 9_000_000)
@@ -49,22 +50,22 @@ def trial(file: Path) -> dict[str, tuple[float, float]]:
         return made
 
     found["start Python"] = (process_time(), peak())
-    declared = measured("load the declaration", lambda: spec.load(file, environ={}, now=datetime.now(UTC)))
+    declared = measured("load the declaration", lambda: declaration.load(file, environ={}, now=datetime.now(UTC)))
     host = next(iter(declared.hosts.values()))
     measured("compile the templates", prepare)
     desired = measured("make the desired state", mailhost.desired, declared, host, FACTS, initial_hash)
     made = {key: "1" * 64 for key, item in desired.items() if isinstance(item, Map)}
-    sight = Sight(FACTS, seen(desired), Manifest("transaction", prints(desired), made), "")
+    sight = Observation(FACTS, seen(desired), Manifest("transaction", prints(desired), made), "")
     compared = measured("compare: all as declared", compare, sight, desired, "")
     expect(not compared.changes, f"the host is as declared ({', '.join(str(c.key) for c in compared.changes)})")
     there = replace(accounts(desired), digest="0" * 64, rows=None, initial=None)
-    moved = Sight(FACTS, {**sight.live, there.key: there}, sight.manifest, "")
+    moved = Observation(FACTS, {**sight.live, there.key: there}, sight.manifest, "")
     shown = told(accounts(mailhost.desired(declared, host, FACTS, initial_hash)))
     made = measured("compare: one account differs", compare, moved, desired, shown)
     expect(
         [change.detail for change in made.changes] == [(f"~ {CHANGED}  quota 1 byte → 1 GiB",)], "one account differs"
     )
-    measured("its steps", steps, made)
+    measured("its steps", steps, REGISTRY, made)
     return found
 
 
@@ -95,11 +96,11 @@ def told(item: Accounts) -> str:
     return f"{number}\n" + lines.replace("bytes=1073741824", "bytes=1", 1)
 
 
-def compare(sight: Sight, desired: State, shown: str) -> Plan:
+def compare(sight: Observation, desired: State, shown: str) -> Plan:
     """The plan; `shown` is what the host shows of the passwd-file when that differs."""
-    differing = differences(desired, sight)
-    closer_questions(differing)
-    found = plan("mail.example.com", sight, desired, differing, {"closer0": shown} if shown else {})
+    differing = differences(REGISTRY, desired, sight)
+    detail_queries(REGISTRY, differing)
+    found = plan(REGISTRY, "mail.example.com", sight, desired, differing, {"closer0": shown} if shown else {})
     head("transaction", prints(desired), {})
     prints(sight.live)
     return found

@@ -30,9 +30,9 @@ from time import process_time
 def peak():  # not ru_maxrss, which begins with that of the parent
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 bare = peak()
-from mailprov import spec
+from mailprov import declaration
 begun = process_time()
-found = spec.load(Path(sys.argv[1]), environ={}, now=datetime.now(UTC))
+found = declaration.load(Path(sys.argv[1]), environ={}, now=datetime.now(UTC))
 loaded = process_time() - begun
 print(len(found.users), begun, loaded, (peak() - bare) / 1024)
 """

@@ -1,7 +1,9 @@
-"""Where the shipped data files are: `schemas/` and `templates/`."""
+"""Where the shipped data files are: `schemas/` and `templates/`, and the scripts that hosts run."""
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from pathlib import Path
 
 from mailprov.errors import MailprovError
@@ -22,5 +24,21 @@ def folder(name: str) -> Path:
         f"the data folder {name}/ is missing",
         where=str(_PACKAGE),
         why="the installation is incomplete",
-        cure="install mailprov again",
+        fix="install mailprov again",
     )
+
+
+def text(where: str, name: str) -> str:
+    """The shipped file `name` in the folder `where` of shipped data. Raises MailprovError as `folder` does."""
+    return (folder(where) / name).read_text(encoding="utf-8")
+
+
+@cache
+def script(path: str) -> str:
+    """The shell at `path` in the package ("engine/probe.sh"), without its comments; "" where there is none.
+
+    It travels to a host with each plan: a third of it would be words that nobody there reads.
+    """
+    file = _PACKAGE / path
+    shell = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return re.sub(r"\n{2,}", "\n", re.sub(r"(?m)^[ \t]*#.*\n", "", shell))

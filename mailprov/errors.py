@@ -2,6 +2,7 @@
 
 MailprovError                 exit 1
 ├── SpecError                 exit 3   the YAML is invalid (holds every complaint, each with its place)
+├── FileError                 exit 3   a file of this machine is not what it should be, or cannot be read or written
 ├── KeptPlanError             exit 3   a file that should hold a kept plan does not, or not as it was written
 ├── ConnectError              exit 1   no session with the host (name, route, key, host key, sudo)
 ├── HostError                 exit 1   the host answered, but not as a Debian mail host would
@@ -38,27 +39,35 @@ class Exit(IntEnum):
     UNVERIFIED = 9
 
 
+def brief(text: str, limit: int = 80) -> str:
+    """`text`, short enough for a message and without anything that could move a terminal's cursor."""
+    clean = text[: limit + 1]
+    if not clean.isprintable():
+        clean = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in clean)
+    return clean if len(text) <= limit else clean[: limit - 1] + "…"
+
+
 class MailprovError(Exception):
     """An error that a user can act on.
 
-    `what` went wrong, `where` (host, file:line:column, item), `why`, and the `cure`: what to do next.
+    `what` went wrong, `where` (host, file:line:column, item), `why`, and the `fix`: what to do next.
     """
 
     exit = Exit.ERROR
 
-    def __init__(self, what: str, *, where: str = "", why: str = "", cure: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", why: str = "", fix: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.why = why
-        self.cure = cure
+        self.fix = fix
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
         return "\n".join([head, *(f"  {label}: {text}" for label, text in self._notes() if text)])
 
     def _notes(self) -> tuple[tuple[str, str], ...]:
-        return (("why", self.why), ("to do", self.cure))
+        return (("why", self.why), ("to do", self.fix))
 
 
 class Origin(NamedTuple):
@@ -73,29 +82,41 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class Diagnostic:
     """One thing wrong with the declaration: where, what, and what would be right."""
 
     origin: Origin
     what: str
-    cure: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.origin}: {self.what}" + (f"\n  to do: {self.cure}" if self.cure else "")
+        return f"{self.origin}: {self.what}" + (f"\n  to do: {self.fix}" if self.fix else "")
 
 
 class SpecError(MailprovError):
-    """The declaration is invalid; `complaints` holds every reason, in file order."""
+    """The declaration is invalid; `errors` holds every reason, in file order."""
 
     exit = Exit.INVALID
 
-    def __init__(self, complaints: Sequence[Complaint]) -> None:
-        self.complaints = tuple(sorted(complaints, key=lambda complaint: complaint.origin))
-        count = len(self.complaints)
+    def __init__(self, errors: Sequence[Diagnostic]) -> None:
+        self.errors = tuple(sorted(errors, key=lambda diagnostic: diagnostic.origin))
+        count = len(self.errors)
         super().__init__(f"{count} error{'s' if count != 1 else ''} in the declaration")
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.complaints), self.what])
+        return "\n".join([*map(str, self.errors), self.what])
+
+
+class FileError(MailprovError):
+    """A file of this machine cannot be read or written: since there is none (`absent`), or it may not be (`denied`)."""
+
+    exit = Exit.INVALID
+
+    def __init__(
+        self, what: str, *, where: str = "", why: str = "", fix: str = "", absent: bool = False, denied: bool = False
+    ) -> None:
+        super().__init__(what, where=where, why=why, fix=fix)
+        self.absent, self.denied = absent, denied
 
 
 class KeptPlanError(MailprovError):

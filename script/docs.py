@@ -16,15 +16,16 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
-from mailprov import schema
-from mailprov.cli import cli
+from mailprov.commands import cli
+from mailprov.commands.root import every
+from mailprov.declaration import schema
 from mailprov.doctor import CAUSES, Cause
 
 ROOT = Path(__file__).resolve().parent.parent
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.S)
 
 
-_SERVED = ("tls", "services", "firewall")
+_SERVED = ("tls", "services", "firewall", "system_mail")
 _TOLD_ELSEWHERE = {"hosts.NAME": _SERVED, "groups.NAME": (*_SERVED, "ssh", "become_password")}
 """mappings whose keys another table has"""
 
@@ -35,7 +36,7 @@ def help_pages() -> str:
 
 
 def _verbs(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
-    for name, command in sorted(group.commands.items()):
+    for name, command in sorted((every() if group is cli else group.commands).items()):
         yield (*above, name)
         if isinstance(command, click.Group):
             yield from _verbs(command, *above, name)
@@ -148,10 +149,10 @@ def _first_words(path: Path) -> str:
 
 
 _DOORS = (
-    ("On the way there", ("troubles.py", "sshconfig.py", "ssh.py")),
-    ("Keys and known hosts", ("keyfile.py", "credentials.py", "known_hosts.py")),
+    ("On the way there", ("connect_errors.py", "sshconfig.py", "ssh.py")),
+    ("Keys and known hosts", ("keyfile.py", "identities.py", "known_hosts.py")),
     ("Becoming root", ("sudo.py", "local.py")),
-    ("What the host says", ("lines.py", "exchange.py", "session.py")),
+    ("What the host says", ("output.py", "channel.py", "session.py")),
 )
 
 
@@ -161,9 +162,9 @@ def errors() -> str:
     for title, names in _DOORS:
         rows: dict[str, str] = {}
         for name in names:
-            rows |= dict(_errors(ast.parse((ROOT / "mailprov/host" / name).read_text(encoding="utf-8"))))
+            rows |= dict(_errors(ast.parse((ROOT / "mailprov/connection" / name).read_text(encoding="utf-8"))))
         parts += [f"\n### {title}\n\n| it says | what to do |\n|---|---|\n"]
-        parts += [f"| {_escaped(what)} | {_escaped(cure)} |\n" for what, cure in rows.items()]
+        parts += [f"| {_escaped(what)} | {_escaped(fix)} |\n" for what, fix in rows.items()]
     return "".join([*parts, "\n"])
 
 
@@ -172,12 +173,12 @@ def _errors(module: ast.Module) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("ConnectError", "HostError", "Refused"):
             what = _words(node.args[0])
             if what.strip("…"):
-                yield what, next((_words(word.value) for word in node.keywords if word.arg == "cure"), "")
+                yield what, next((_words(word.value) for word in node.keywords if word.arg == "fix"), "")
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("_REFUSALS", "_WRONG_PASSWORD"):
             for inner in ast.walk(node.value):
                 if isinstance(inner, ast.Tuple) and all(isinstance(each, ast.Constant) for each in inner.elts):
-                    what, cure = (_words(each) for each in inner.elts[-2:])
-                    yield what, cure
+                    what, fix = (_words(each) for each in inner.elts[-2:])
+                    yield what, fix
 
 
 def _words(node: ast.expr) -> str:
@@ -201,7 +202,7 @@ def causes() -> str:
     parts = ["\n| cause | what it is | seen |\n|---|---|---|\n", *rows]
     for name, each in CAUSES.items():
         parts.append(
-            f"\n### {name}\n\n{_sentence(each.title)}\n\n- known from: {each.known}\n- to do: {each.cure}\n"
+            f"\n### {name}\n\n{_sentence(each.title)}\n\n- known from: {each.known}\n- to do: {each.fix}\n"
             f"- tell the user: {each.user}\n- 告诉用户：{each.user_zh}\n"
         )
     return "".join([*parts, "\n"])

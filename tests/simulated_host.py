@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mailprov import manifest, probe
-from mailprov.host.fake import Call, FakeHost
+from mailprov.connection.fake import Call, FakeHost
+from mailprov.declaration import load
+from mailprov.engine import manifest, probe
+from mailprov.engine.plan import prints
 from mailprov.model import Plan, Secret, Spec, State
-from mailprov.plan import kind, live, prints
 from mailprov.resources.accounts import Accounts, owns_password, with_password
 from mailprov.resources.certificates import Certificate
 from mailprov.resources.files import File
@@ -32,8 +33,8 @@ from mailprov.resources.maps import Map
 from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
 from mailprov.resources.system_users import SystemUser
-from mailprov.spec import load
-from mailprov.survey import survey
+from mailprov.standard import REGISTRY
+from mailprov.workflows.survey import survey
 
 NOW = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
 HASH = "{SHA512-CRYPT}$6$" + "saltsaltsaltsalt$" + "a" * 86
@@ -158,6 +159,9 @@ class SimulatedHost:
             "certificates": self._certificates,
             "services": self._services,
             "firewall": lambda: f"{sha256(self.table)}  -\n",
+            "loading": lambda: (
+                "".join(f"loaded {line}\n" for line in self.table.splitlines()) + self.said.get("loading", "")
+            ),
             "manifest": lambda: self.kept,
             "installation": self._installation,
             "content": lambda path: base64.b64encode(self.entries[path].content.encode()).decode(),
@@ -274,8 +278,8 @@ class SimulatedHost:
         self.owed = []
         self.managed = list(made.managed)
         answer = self.respond(Call(("sh", "-s"), surveyed.ask, 1.0)).decode().split("\n")
-        there = live(probe.decode(filter(probe.stable, answer)))
-        known = {key: kind(key).made(item) for key, item in there.items() if key in made.desired}
+        there = REGISTRY.live(probe.decode(probe.only(REGISTRY.stable, answer)))
+        known = {key: REGISTRY.kind(key).made(item) for key, item in there.items() if key in made.desired}
         self.kept = manifest.head("20300601T120000Z-abcdef", prints(made.desired), known)
         return made
 

@@ -16,84 +16,73 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Who may import whom, room by room: a folder of mailprov/, or a file right in it. A room may always import itself.
 MAY: dict[str, set[str]] = {
     "errors": set(),
-    "secret": set(),
-    "model": {"errors", "secret"},
+    "model": {"errors"},
     "assets": {"errors"},
     "encode": {"errors"},
     "shell": {"model"},
-    "schema": {"assets"},
+    "local_files": {"errors"},
     "render": {"assets", "encode"},
     "providers": set(),
-    "spec": {"errors", "model", "providers", "schema"},
+    "declaration": {"assets", "errors", "local_files", "model", "providers"},
     "dns": {"errors", "model", "providers"},
-    "resolver": {"dns", "errors"},
     "resources": {"errors", "model"},
+    "platform": {"errors", "model"},
+    "standard": {"assets", "engine", "model", "platform", "resources", "roles"},
     "roles": {"errors", "encode", "model", "render", "resources"},
-    "onhost": {"errors"},
-    "probe": {"errors", "model", "onhost", "shell"},
-    "manifest": {"errors", "model", "probe"},
-    "transaction": {"errors", "manifest", "model", "onhost", "probe", "shell"},
-    "passwords": {"errors", "model"},
-    "handout": {"encode", "errors", "model"},
-    "host": {"errors", "model", "shell"},
+    "engine": {"assets", "errors", "model", "shell"},
+    "credentials": {"encode", "errors", "local_files", "model"},
+    "connection": {"errors", "local_files", "model", "shell"},
     "lab": {"errors"},
-    "verify": {"errors", "model"},
-    "profiles": {"encode", "errors", "model", "render"},
-    "signing": {"errors", "model"},
-    "typeset": {"assets", "errors"},
-    "testaccount": {"encode", "errors", "host", "model", "onhost", "passwords", "verify"},
-    "doctor": {"errors", "model", "probe", "verify"},
-    "station": {"model", "transaction"},
-    "status": {"history", "manifest", "model", "probe", "resources", "station", "transaction"},
-    "report": {"doctor", "errors", "history", "model", "resources", "rollout", "station", "status", "verify"},
+    "checks": {"errors", "local_files", "model"},
+    "profiles": {"assets", "encode", "errors", "model", "providers", "render"},
+    "doctor": {"checks", "engine", "errors", "model"},
+    "observer": {"errors", "model", "engine", "checks"},
+    "report": {"checks", "doctor", "engine", "errors", "model", "observer", "resources"},
 }
-MIDDLE = {"dangers", "errors", "history", "kept", "manifest", "model", "plan", "probe", "resources", "rollout", "shell"}
-"""what any other file right in mailprov/ may import: it belongs to the pure middle"""
-
-ANYTHING = {"apply", "survey", "verbs", "cli", "__main__", "__init__"}
+ANYTHING = {"commands", "workflows", "__main__", "__init__"}
 """rooms that join the others"""
 
-EDGES = ANYTHING | {
-    "assets",
-    "handout",
-    "host",
-    "lab",
-    "onhost",
-    "passwords",
-    "providers",
-    "resolver",
-    "schema",
-    "signing",
-    "spec",
-    "testaccount",
-    "typeset",
-    "verify",
-}
-"""rooms with I/O, a clock, the environment or chance; everything else has none"""
+EDGES = (
+    *(f"{room}/" for room in ANYTHING),
+    "__init__.py",
+    "__main__.py",
+    "assets.py",
+    "checks/",
+    "connection/",
+    "credentials/",
+    "declaration/",
+    "dns/resolver.py",
+    "lab/",
+    "local_files.py",
+    "profiles/signing.py",
+    "profiles/typeset.py",
+    "providers/",
+)
+"""folders and files with I/O, a clock, the environment or chance; everything else has none"""
 IMPURE_MODULES = {"os", "socket", "subprocess", "time", "random", "secrets", "threading", "tempfile", "shutil", "sys"}
 
 ONLY: dict[str, set[str]] = {
-    "paramiko": {"host/ssh.py"},
+    "paramiko": {"connection/ssh.py"},
     "jinja2": {"render.py"},
-    "yaml": {"providers/", "spec/"},
-    "dns": {"resolver.py"},
-    "jsonschema": {"spec/", "schema.py"},
-    "passlib": {"passwords.py"},
-    "idna": {"spec/"},
+    "yaml": {"providers/", "declaration/"},
+    "dns": {"dns/resolver.py"},
+    "jsonschema": {"declaration/"},
+    "passlib": {"credentials/passwords.py"},
+    "idna": {"declaration/"},
     "segno": {"profiles/qr.py"},
-    "typst": {"typeset.py"},
-    "openpyxl": {"spec/workbook.py"},
-    "rich": {"verbs/console.py"},
-    "distributed": {"verbs/runner.py"},
-    "click": {"cli/", "verbs/"},
-    "cryptography": {"host/", "spec/", "resources/certificates.py", "signing.py", "verify/"},
+    "typst": {"profiles/typeset.py"},
+    "openpyxl": {"declaration/workbook.py"},
+    "rich": {"commands/console.py"},
+    "distributed": {"workflows/fleet.py"},
+    "click": {"commands/"},
+    "cryptography": {"checks/", "connection/", "declaration/", "profiles/signing.py", "resources/certificates/"},
 }
 """third-party packages, each with the files or folders that may import it"""
 
-SHARED_BY_RESOURCES = {"mailprov.resources.rows": {"*"}, "mailprov.resources.listing": {"*"}}
+SHARED_BY_RESOURCES = {"mailprov.resources.rows": {"*"}, "mailprov.resources.common": {"*"}}
 """helpers for resources, which manage nothing themselves"""
 
-LONGEST = 350
+LONGEST = 400
 """lines of one file: longer ones do two things"""
 
 
@@ -140,12 +129,12 @@ def test_imports_only_what_its_room_may(path: Path) -> None:
     here = room(module_of(path))
     if here in ANYTHING:
         return
-    allowed = MAY.get(here, MIDDLE) | {here}
+    allowed = MAY[here] | {here}
     wrong = {module for module, _ in ours(path) if room(module) not in allowed and module != "mailprov"}
     assert not wrong, f"{place(path)} imports {', '.join(sorted(wrong))}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "resources").glob("*.py")), ids=place)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "resources").rglob("*.py")), ids=place)
 def test_a_resource_sees_no_other_resource(path: Path) -> None:
     for module, name in ours(path):
         if room(module) == "resources" and path.name != "__init__.py":
@@ -168,7 +157,7 @@ def test_every_third_party_package_has_its_place() -> None:
     assert imported - set(sys.stdlib_module_names) - {"mailprov"} == ONLY.keys()
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room(module_of(path)) not in EDGES], ids=place)
+@pytest.mark.parametrize("path", [path for path in FILES if not place(path).startswith(EDGES)], ids=place)
 def test_the_middle_is_pure(path: Path) -> None:
     used = {module.partition(".")[0] for module, _ in imports(path)} & IMPURE_MODULES
     assert not used, f"{place(path)} imports {', '.join(sorted(used))}"
@@ -180,12 +169,45 @@ def test_the_middle_is_pure(path: Path) -> None:
             )
 
 
+DOORS = {
+    "local_files.py": "the door",
+    "assets.py": "shipped files",
+    "providers/catalogue.py": "a shipped file",
+    "commands/__init__.py": "/dev/null",
+    "commands/init.py": "makes a file, and never over another one",
+}
+"""files that may open files, and which: all others go through local_files"""
+OPENING = {"open", "os.open", "os.fdopen", "io.open"}
+OPENING_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "load_cert_chain"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if not place(p).startswith(("lab/", *DOORS))], ids=place)
+def test_files_are_opened_at_one_door(path: Path) -> None:
+    """The lab is left out: what it reads and writes, it has made itself, as root, where nobody else may."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            called, words = ast.unparse(node.func), ast.unparse(node)
+            of_a_path = isinstance(node.func, ast.Attribute) and (
+                node.func.attr in OPENING_METHODS or (node.func.attr == "open" and "encoding=" in words)
+            )
+            opens = called in OPENING and "os.O_DIRECTORY" not in words
+            assert not (opens or of_a_path or "cafile=" in words), f"{place(path)}:{node.lineno} calls {called}"
+
+
 def test_nothing_imports_the_command_line() -> None:
-    found = {
-        place(path) for path in FILES for module, _ in ours(path) if room(module) == "cli" != room(module_of(path))
-    }
-    # A completion script is made from the commands themselves.
-    assert found <= {"__main__.py", "verbs/offline.py"}
+    rooms = ((path, room(module)) for path in FILES for module, _ in ours(path))
+    found = {place(path) for path, other in rooms if other == "commands" != room(module_of(path))}
+    assert found == {"__main__.py"}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(module_of(path)) == "workflows"], ids=place)
+def test_workflows_print_nothing(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("print", "input") and not called.startswith(("sys.stdout", "sys.stderr")), (
+                f"{place(path)}:{node.lineno} calls {called}"
+            )
 
 
 def test_no_circles_between_rooms() -> None:
@@ -229,7 +251,7 @@ def test_every_signature_is_typed(path: Path) -> None:
             assert not bare, f"{place(path)}:{node.lineno}: {node.name}: untyped {', '.join(bare)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=place)
+@pytest.mark.parametrize("path", [*FILES, *sorted(PACKAGE.rglob("*.sh"))], ids=place)
 def test_no_file_is_a_giant(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 

@@ -21,8 +21,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mailprov import __version__, schema, spec
-from mailprov.cli import cli
+from mailprov import __version__, declaration
+from mailprov.commands.root import COMMANDS, cli, every
+from mailprov.declaration import schema
 from mailprov.errors import Exit
 from mailprov.lab import Lab, LabHost
 
@@ -52,9 +53,9 @@ def commands() -> list[str]:
 
 
 def options_of(verb: str) -> set[str]:
-    command = cli.commands[verb]
-    every = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
-    return {option for each in every for parameter in each.params for option in parameter.opts}
+    command = every()[verb]
+    found = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    return {option for each in found for parameter in each.params for option in parameter.opts}
 
 
 def targets() -> set[str]:
@@ -105,16 +106,16 @@ def test_readme_exit_codes_are_those_of_the_program() -> None:
 
 
 def test_readme_has_every_verb() -> None:
-    assert set(re.findall(r"^\| `mailprov ([\w-]+)` \|", text(README), re.M)) == set(cli.commands)
+    assert set(re.findall(r"^\| `mailprov ([\w-]+)` \|", text(README), re.M)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_verbs_and_options_that_are_named_exist(page: Path) -> None:
-    every = {option for verb in cli.commands for option in options_of(verb)} | {"--help", "--version", "--strict"}
+    every = {option for verb in COMMANDS for option in options_of(verb)} | {"--help", "--version", "--strict"}
     inline = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text(page))
     for words in map(str.split, inline):
         if words[0] == "mailprov" and len(words) > 1 and re.fullmatch(r"[a-z]+", words[1]):
-            assert words[1] in cli.commands, " ".join(words)
+            assert words[1] in COMMANDS, " ".join(words)
             used = {word.partition("=")[0] for word in words if word.startswith("-")}
             assert used <= options_of(words[1]) | {"--help"}, " ".join(words)
         elif words[0].startswith("--"):
@@ -174,7 +175,7 @@ def test_yaml_that_is_shown_is_valid(page: Path, body: str, tmp_path: Path) -> N
         file = tmp_path / "mail.yaml"
         file.write_text(body, encoding="utf-8")
         environ = {"HOME": str(tmp_path), "SUDO_PASSWORD": "example", "ALICE_INITIAL": "an example"}
-        found = spec.load(file, environ=environ, now=datetime.now(UTC))
+        found = declaration.load(file, environ=environ, now=datetime.now(UTC))
         assert [warning for warning in found.warnings if "not set" not in warning] == []
     else:
         value: Any = {"mailprov": 1, **yaml.safe_load(body)}

@@ -10,7 +10,7 @@ from typing import Literal
 from mailprov.dns.records import Kind, Record, Spf
 
 Status = Literal["ok", "missing", "different", "extra", "unknown"]
-Question = tuple[str, Kind]
+Query = tuple[str, Kind]
 """a name and a type"""
 
 
@@ -24,7 +24,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How a record is there: `found` what is, `what` is wrong with it, and the `cure`; both "" where all is well.
+    """How a record is there: `found` what is, `what` is wrong with it, and the `fix`; both "" where all is well.
 
     "extra": what is wanted is there, with more beside it. "unknown": the resolver gave no answer.
     """
@@ -33,7 +33,7 @@ class Finding:
     status: Status
     found: tuple[str, ...] = ()
     what: str = ""
-    cure: str = ""
+    fix: str = ""
 
     @property
     def differs(self) -> bool:
@@ -41,7 +41,7 @@ class Finding:
         return self.status != "ok" and not (self.status == "missing" and self.record.optional)
 
 
-def questions(record: Record) -> Iterator[Question]:
+def questions(record: Record) -> Iterator[Query]:
     """What must be asked to judge `record`. A CNAME may be replaced by the addresses of what it leads to."""
     yield record.name, record.kind
     if record.kind == "A" and not record.values:
@@ -52,12 +52,12 @@ def questions(record: Record) -> Iterator[Question]:
             yield name, "AAAA"
 
 
-def judge(record: Record, answers: Mapping[Question, Answer]) -> Finding:
+def judge(record: Record, answers: Mapping[Query, Answer]) -> Finding:
     """How what is there compares with what is wanted. `answers` has one for each of `questions(record)`."""
     answer = answers[record.name, record.kind]
     if answer.why:
-        cure = "see whether the resolver can be reached, or ask another one (--resolver)"
-        return Finding(record, "unknown", (), f"no answer: {answer.why}", cure)
+        fix = "see whether the resolver can be reached, or ask another one (--resolver)"
+        return Finding(record, "unknown", (), f"no answer: {answer.why}", fix)
     if record.spf is not None:
         return _spf(record, record.spf, [text for text in answer.values if _tag(text, "v=spf1")])
     if record.kind == "TXT":
@@ -126,8 +126,8 @@ def _spf(record: Record, spf: Spf, found: Sequence[str]) -> Finding:
         return wrong
     terms = [term.lower().removeprefix("+") for term in found[0].split()[1:]]
     if "all" in terms:
-        cure = "end it with ~all or -all"
-        return Finding(record, "different", tuple(found), f"it lets everybody send: {found[0]}", cure)
+        fix = "end it with ~all or -all"
+        return Finding(record, "different", tuple(found), f"it lets everybody send: {found[0]}", fix)
     # what follows `all` is never reached, a redirect neither (RFC 7208 §5.1, §6.1)
     reached = terms[: next((number for number, term in enumerate(terms) if term[1:] == "all"), len(terms))]
     for group in spf.groups:
@@ -178,7 +178,7 @@ def _provider_mx(record: Record, found: Sequence[str]) -> Finding:
     return Finding(record, "different", tuple(found), what, f"replace it: {_shown(record)}")
 
 
-def _same_place(record: Record, answers: Mapping[Question, Answer]) -> Finding:
+def _same_place(record: Record, answers: Mapping[Query, Answer]) -> Finding:
     """A name with addresses of its own is right where they are those of what the CNAME would lead to."""
     here, there = (
         frozenset((*answers[name, "A"].values, *answers[name, "AAAA"].values))

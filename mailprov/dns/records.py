@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Literal
 
 from mailprov.model import Domain, HostSpec, Services, Spec
-from mailprov.providers import Protocol, Provider, catalogue
+from mailprov.providers import Protocol, Provider, serving
 
 Kind = Literal["MX", "TXT", "SRV", "CNAME", "A", "AAAA"]
 
@@ -180,7 +180,7 @@ def _web(domain: str, web: str) -> Iterator[Record]:
 
 def _hosted(domain: Domain) -> tuple[str, list[Record], list[str]]:
     """What a provider's documents want of a customer's domain."""
-    provider = catalogue()[domain.hosted_by]
+    provider = serving(domain.hosted_by, domain.servers)
     records: list[Record] = []
     notes: list[str] = []
     if provider.mx:
@@ -194,7 +194,7 @@ def _hosted(domain: Domain) -> tuple[str, list[Record], list[str]]:
     records.append(Record(f"_dmarc.{domain.name}", "TXT", ("v=DMARC1; p=none",), _DMARC, optional=True))
     for label, protocol, mode in _LABELS if not provider.cluster else ():
         servers = provider.servers(protocol)
-        if servers is not None and protocol not in provider.unverified:
+        if servers is not None and (domain.servers or protocol not in provider.unverified):
             found = [f"{_PRIORITY[protocol]} 1 {s.port} {s.host}." for s in servers if s.mode == mode]
             if found or not servers:
                 records.append(_service(domain.name, label, tuple(found), optional=True))

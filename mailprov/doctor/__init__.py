@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailprov.doctor.causes import Cause
 from mailprov.doctor.diagnosis import Diagnosis, Finding, Look, diagnosis
+from mailprov.doctor.host_report import HostReport, host_report
 from mailprov.doctor.table import CAUSES
-from mailprov.doctor.told import Told, told
 
-__all__ = ["CAUSES", "Cause", "Diagnosis", "Finding", "Look", "Told", "diagnosis", "told"]
+__all__ = ["CAUSES", "Cause", "Diagnosis", "Finding", "HostReport", "Look", "diagnosis", "host_report"]

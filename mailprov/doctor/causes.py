@@ -14,7 +14,7 @@ class Cause:
     """One reason why mail does not work for somebody.
 
     `name` is stable, and may be matched on in JSON. `known` says how it is known, `needs_host` whether a client alone
-    cannot know it. `cure` is for the operator, `user` (English) and `user_zh` (Simplified Chinese) for whoever called.
+    cannot know it. `fix` is for the operator, `user` (English) and `user_zh` (Simplified Chinese) for whoever called.
     A `notice` is worth knowing, but keeps nobody from their mail.
     """
 
@@ -22,7 +22,7 @@ class Cause:
     phase: Phase
     title: str
     known: str
-    cure: str
+    fix: str
     user: str
     user_zh: str
     needs_host: bool = False

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from mailprov.checks import Cause as Why
+from mailprov.checks import Check
 from mailprov.doctor.causes import Cause
 from mailprov.doctor.firewall import Barrier, barrier
+from mailprov.doctor.host_report import HostReport, Mailbox
 from mailprov.doctor.log import Event
+from mailprov.doctor.own import own
 from mailprov.doctor.table import CAUSES, RANK
-from mailprov.doctor.told import Mailbox, Told
 from mailprov.model import Allow
-from mailprov.verify import Cause as Why
-from mailprov.verify import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """`findings` in the order in which a client meets them; `untold` is what could not be known, and why."""
+    """`findings` in the order in which a client meets them; `undetermined` is what could not be known, and why."""
 
     findings: tuple[Finding, ...]
-    untold: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = ()
 
     @property
     def causes(self) -> tuple[Finding, ...]:
@@ -107,22 +108,22 @@ APART = 120
 """seconds by which clocks may differ"""
 
 
-def diagnosis(look: Look, told: Told | None, why_untold: str = "") -> Diagnosis:
-    """Every cause that explains what was seen; `told` is None where the host was not asked, and `why_untold` why."""
+def diagnosis(look: Look, host_report: HostReport | None, why_untold: str = "") -> Diagnosis:
+    """Every cause that explains what was seen. `host_report` is None where the host was not asked: `why_untold`."""
     found = _Found()
     for wanted in look.missing:
         found.add("not-declared", f"the declaration has no {wanted} under `services`")
     _given(found, look)
     for check in look.checks:
         if not check.ok:
-            _seen(found, check, look, told)
-    if told is not None:
-        _addresses(found, look, told)
-        _host(found, look, told)
-        if look.user and told.mailbox is not None:
-            _mailbox(found, look, told.mailbox)
-        _logged(found, look, told)
-    return Diagnosis(found.findings(), _untold(look, why_untold) if told is None else ())
+            _seen(found, check, look, host_report)
+    if host_report is not None:
+        _addresses(found, look, host_report)
+        _host(found, look, host_report)
+        if look.user and host_report.mailbox is not None:
+            _mailbox(found, look, host_report.mailbox)
+        _logged(found, look, host_report)
+    return Diagnosis(found.findings(), _untold(look, why_untold) if host_report is None else ())
 
 
 @dataclass(slots=True)
@@ -154,24 +155,24 @@ def _given(found: _Found, look: Look) -> None:
             found.add("protocol-not-allowed", words, check)
 
 
-def _seen(found: _Found, check: Check, look: Look, told: Told | None) -> None:
+def _seen(found: _Found, check: Check, look: Look, host_report: HostReport | None) -> None:
     """One check that failed, or warned."""
     if check.step == "route":
         found.add("no-route", check.detail, check)
     elif check.cause in _NO_ANSWER:
-        _unreached(found, check, look, told)
+        _unreached(found, check, look, host_report)
     elif check.cause is Why.LOGIN_REFUSED:
-        _refused(found, check, look, told)
+        _refused(found, check, look, host_report)
     elif check.cause in (Why.IN_USE, Why.TEMPORARY, Why.PERMANENT) and check.step in ("greeting", "login", "mailbox"):
-        _busy(found, check, look, told)
+        _busy(found, check, look, host_report)
     elif check.cause in _DIRECT:
         found.add(_DIRECT[check.cause], check.detail, check)
 
 
-def _unreached(found: _Found, check: Check, look: Look, told: Told | None) -> None:
+def _unreached(found: _Found, check: Check, look: Look, host_report: HostReport | None) -> None:
     """No TCP connection: whose doing is it?"""
     port, plain = check.endpoint.port, check.cause
-    if told is None:
+    if host_report is None:
         narrowed = [rule for rule in look.allow if rule.port == port and not _within(look.sources, rule)]
         if narrowed and plain is not Why.REFUSED:
             nets = ", ".join(str(net) for rule in narrowed for net in rule.sources)
@@ -180,13 +181,13 @@ def _unreached(found: _Found, check: Check, look: Look, told: Told | None) -> No
             names = {Why.REFUSED: "refused", Why.CONNECT_TIMEOUT: "timeout"}
             found.add(names.get(plain, "no-route"), check.detail, check)
         return
-    if wall := _walls(told, port, look.sources | {told.asker}):
+    if wall := _walls(host_report, port, look.sources | {host_report.asker}):
         found.add(_whose(wall), f"the host's nftables chain `{wall}` does not let it in; {check.detail}", check)
         return
     service = _SERVICE[check.endpoint.protocol]
-    if told.state(service) not in ("active", "reloading", ""):
-        found.add("service-down", f"{service} is {told.state(service)}; {check.detail}", check)
-    elif port not in told.ports:
+    if host_report.state(service) not in ("active", "reloading", ""):
+        found.add("service-down", f"{service} is {host_report.state(service)}; {check.detail}", check)
+    elif port not in host_report.ports:
         found.add("not-listening", f"{service} runs, and nothing listens on port {port}; {check.detail}", check)
     elif plain is Why.UNREACHABLE:
         found.add("no-route", check.detail, check)
@@ -194,9 +195,9 @@ def _unreached(found: _Found, check: Check, look: Look, told: Told | None) -> No
         found.add("network-between", f"the host listens on port {port}, and lets it in; {check.detail}", check)
 
 
-def _walls(told: Told, port: int, sources: Iterable[str]) -> Barrier | None:
+def _walls(host_report: HostReport, port: int, sources: Iterable[str]) -> Barrier | None:
     for source in sorted(filter(None, sources)):
-        if wall := barrier(told.ruleset, port, source):
+        if wall := barrier(host_report.ruleset, port, source):
             return wall
     return None
 
@@ -209,18 +210,24 @@ def _within(sources: Iterable[str], rule: Allow) -> bool:
     return not rule.sources or any(ip_address(source) in net for source in sources for net in rule.sources)
 
 
-def _refused(found: _Found, check: Check, look: Look, told: Told | None) -> None:
+def _refused(found: _Found, check: Check, look: Look, host_report: HostReport | None) -> None:
     """A login refused as a wrong password is; the client is not told more, and the host's log is."""
     protocol = check.endpoint.protocol
     if look.given is not None and protocol not in look.given:
         found.add("protocol-not-allowed", check.detail, check)
         return
-    if told is None or told.mailbox is None:
+    if host_report is None or host_report.mailbox is None:
         found.add("login-refused", check.detail, check)
         return
-    mailbox = told.mailbox
-    shift = (told.clock or look.clock) - look.clock
-    lately = {e.kind: e for e in told.events if e.user == look.user and e.at >= look.began + shift - 2}
+    mailbox = host_report.mailbox
+    shift = (host_report.clock or look.clock) - look.clock
+    # What somebody else is refused for meanwhile, from elsewhere, is not why this login was.
+    here = {*look.sources, host_report.asker, ""}
+    lately = {
+        e.kind: e
+        for e in host_report.events
+        if e.user == look.user and e.client in here and e.at >= look.began + shift - 2
+    }
     if not mailbox.exists:
         found.add("unknown-user", f"the host has no account {look.user}; {check.detail}", check)
     elif _AUTH_WORD.get(protocol, protocol) in mailbox.denied:
@@ -239,9 +246,9 @@ def _outside(user: str, mailbox: Mailbox, address: str) -> str:
     return f"{user} may log in from {', '.join(map(str, mailbox.networks))} only, and {address} is not in it"
 
 
-def _busy(found: _Found, check: Check, look: Look, told: Told | None) -> None:
-    mailbox = told.mailbox if told else None
-    logged = {event.kind: event for event in told.events if event.user == look.user} if told else {}
+def _busy(found: _Found, check: Check, look: Look, host_report: HostReport | None) -> None:
+    mailbox = host_report.mailbox if host_report else None
+    logged = {event.kind: event for event in host_report.events if event.user == look.user} if host_report else {}
     crowd = _crowd(mailbox, check.endpoint.protocol) if mailbox else ""
     if "too-many-connections" in logged or crowd:
         more = crowd or _quoted(logged["too-many-connections"])
@@ -262,30 +269,32 @@ def _crowd(mailbox: Mailbox, protocol: str) -> str:
     return ""
 
 
-def _addresses(found: _Found, look: Look, told: Told) -> None:
-    known = {look.address, *told.addresses}
+def _addresses(found: _Found, look: Look, host_report: HostReport) -> None:
+    known = {look.address, *host_report.addresses}
     if look.resolved and not known.intersection(look.resolved):
         where = ", ".join(look.resolved)
-        found.add("dns-elsewhere", f"DNS leads to {where}; the host has {', '.join(told.addresses) or look.address}")
+        found.add(
+            "dns-elsewhere", f"DNS leads to {where}; the host has {', '.join(host_report.addresses) or look.address}"
+        )
 
 
-def _host(found: _Found, look: Look, told: Told) -> None:
+def _host(found: _Found, look: Look, host_report: HostReport) -> None:
     """What is wrong with the host whether or not it was felt."""
     for service in dict.fromkeys(_SERVICE[check.endpoint.protocol] for check in look.checks):
-        if told.state(service) not in ("active", "reloading", ""):
-            found.add("service-down", f"systemd says that {service} is {told.state(service)}")
-    for disk in told.disks:
+        if host_report.state(service) not in ("active", "reloading", ""):
+            found.add("service-down", f"systemd says that {service} is {host_report.state(service)}")
+    for disk in host_report.disks:
         if disk.full:
             left = f"{disk.free} of {disk.size} KiB"
             more = f", and {disk.inodes_free} of {disk.inodes} inodes" if disk.inodes else ""
             found.add("disk-full", f"{disk.folder} has {left} left{more}")
-    if told.clock is not None and abs(told.clock - look.clock) > APART:
-        ahead = round(told.clock - look.clock)
-        state = {True: "is", False: "is not", None: "may or may not be"}[told.synchronised]
+    if host_report.clock is not None and abs(host_report.clock - look.clock) > APART:
+        ahead = round(host_report.clock - look.clock)
+        state = {True: "is", False: "is not", None: "may or may not be"}[host_report.synchronised]
         words = f"the host's clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the one here"
         found.add("clock-wrong", f"{words}, and {state} synchronised")
     for port, check in {check.endpoint.port: check for check in look.checks}.items():
-        if look.client and (wall := barrier(told.ruleset, port, look.client)):
+        if look.client and (wall := barrier(host_report.ruleset, port, look.client)):
             found.add(_whose(wall), f"the host's nftables chain `{wall}` does not let {look.client} in", check)
 
 
@@ -308,30 +317,38 @@ _OF_A_CLIENT = ("client-tls-old", "certificate-distrusted")
 _ACCOUNT = ("blocked-by-allow-from", "wrong-password", "unknown-user", "too-many-connections", "login-needs-tls")
 
 
-def _logged(found: _Found, look: Look, told: Told) -> None:
-    """What the user's own clients met lately. What this machine met is left out: it was seen from here."""
-    own = look.sources | {told.asker}
-    theirs = {event.client for event in told.events if look.user and event.user == look.user}
-    theirs = (theirs | {look.client}) - own - {""}
-    last_in = max((event.at for event in told.events if event.kind == "login" and event.user == look.user), default=0)
-    absent = told.mailbox is not None and not told.mailbox.exists
-    for event in told.events:
+def _logged(found: _Found, look: Look, host_report: HostReport) -> None:
+    """What the user's own clients met lately. What this look has met is left out: it was seen from here."""
+    here, shift = {*look.sources, host_report.asker} - {""}, (host_report.clock or look.clock) - look.clock
+    tried = sum(check.step == "login" and check.cause is not Why.NOT_TESTED for check in look.checks)
+    mine = own(host_report.events, here, look.began + shift, look.clock + shift, tried)
+    others = [event for event in host_report.events if event not in mine]
+    theirs = {event.client for event in others if look.user and event.user == look.user}
+    # A handshake names no user, and former looks from here have refused some on purpose.
+    theirs = (theirs - here | {look.client}) - {""}
+    last_in: dict[str, float] = {}
+    for event in others:
+        if event.kind == "login" and event.user == look.user:
+            last_in[event.client] = max(event.at, last_in.get(event.client, 0))
+    absent = host_report.mailbox is not None and not host_report.mailbox.exists
+    for event in others:
         # Each of Dovecot's passdbs says that, also about users that the next one knows.
         if event.kind == "unknown-user" and not absent:
             continue
         of_user = bool(look.user) and event.user == look.user
         if event.kind in _OF_A_CLIENT and event.client in theirs:
-            found.add(event.kind, _quoted(event))
-        elif event.kind in _ACCOUNT and (of_user or event.client == look.client != "") and event.client not in own:
-            # Who came in later had another try.
-            if event.at >= last_in or event.kind == "blocked-by-allow-from":
-                found.add(event.kind, _quoted(event))
+            found.add(event.kind, _quoted(event, here))
+        elif event.kind in _ACCOUNT and (of_user or event.client == look.client != ""):
+            # Who came in later, from there, had another try.
+            if event.at >= last_in.get(event.client, 0) or event.kind == "blocked-by-allow-from":
+                found.add(event.kind, _quoted(event, here))
         elif event.kind == "quota-full" and of_user:
             found.add(event.kind, _quoted(event))
 
 
-def _quoted(event: Event) -> str:
-    from_where = f" (from {event.client})" if event.client else ""
+def _quoted(event: Event, here: Collection[str] = ()) -> str:
+    too = ", which is this machine's address, too" if event.client in here else ""
+    from_where = f" (from {event.client}{too})" if event.client else ""
     return f"the host's log{from_where}: {event.text}"
 
 

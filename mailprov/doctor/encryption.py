@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mailprov.checks.certificate import WARN_BEFORE
 from mailprov.doctor.causes import WAIT, WAIT_ZH, Cause
-from mailprov.verify.certificate import WARN_BEFORE
 
 _WARNING = (
     "Do not confirm the warning that your mail program shows, and do not enter your password. We are on it, and will "

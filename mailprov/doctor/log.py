@@ -14,13 +14,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line that means something: `at` in seconds since the epoch by the host's clock, `kind` a cause's name or
-    "login"; `client` and `user` are "" where the line names none."""
+    "login"; `client`, `user` and `session` (Dovecot's name for it) are "" where the line names none."""
 
     at: float
     kind: str
     client: str
     user: str
     text: str
+    session: str = ""
 
 
 # Dovecot 2.3 and 2.4 (src/auth, src/login-common, src/lib-storage) and Postfix's smtpd
@@ -49,6 +50,7 @@ _CLIENT = re.compile(
     r"\brip=([0-9A-Fa-f.:]+)|\([^(),\s]*,([0-9A-Fa-f.:]+)[,)]|\b(?:from |client=)[^\s\[]*\[([0-9A-Fa-f.:]+)\]"
 )
 _USER = re.compile(r"\buser=<([^<>]+)>|\(([^(),\s]+@[^(),\s]+)[,)]|\bsasl_username=([^\s,]+)|\bto=<([^<>]+)>")
+_SESSION = re.compile(r"\bsession=<([^<>]+)>|[,)]<([A-Za-z0-9+/=]+)>")
 _LINE = re.compile(r"([0-9]{1,12}(?:\.[0-9]+)?) (?:\S+ )?(.+)")
 
 
@@ -64,7 +66,9 @@ def _events(text: str) -> Iterator[Event]:
             continue
         said = found[2]
         if kind := _kind(said):
-            yield Event(float(found[1]), kind, _first(_CLIENT, said), _first(_USER, said).lower(), said)
+            yield Event(
+                float(found[1]), kind, _first(_CLIENT, said), _first(_USER, said).lower(), said, _first(_SESSION, said)
+            )
 
 
 def _kind(said: str) -> str:

@@ -79,7 +79,7 @@ def bootstrap(codename: str, into: Path, running: Running) -> None:
         raise LabError(
             f"the base of {codename} cannot be built",
             why=tail(done.stderr),
-            cure=f"check that a Debian mirror can be reached; another one can be named in {_MIRROR_VARIABLE}",
+            fix=f"check that a Debian mirror can be reached; another one can be named in {_MIRROR_VARIABLE}",
         )
     _index(root / REPOSITORY.lstrip("/"), into / "repository")
     _configure(root)

@@ -60,7 +60,7 @@ class LabHost:
 
     def __init__(self, name: str, layer: Layer, place: Place, directory: Path, identity: Path, spawn: Spawn) -> None:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-            raise LabError(f"not a host name: {name!r}", cure="use small letters, digits and hyphens")
+            raise LabError(f"not a host name: {name!r}", fix="use small letters, digits and hyphens")
         self.name = name
         self.release = layer.release.codename
         self.address = place.address
@@ -91,7 +91,7 @@ class LabHost:
             if self._retired:
                 raise LabError("the machine was discarded", where=self.name)
             if self.running:
-                raise LabError("the machine is running", where=self.name, cure="stop() or kill() it first")
+                raise LabError("the machine is running", where=self.name, fix="stop() or kill() it first")
             self._final = False
             self._off.clear()
             try:
@@ -177,7 +177,7 @@ class LabHost:
         """
         with self._lock:
             if self.running:
-                raise LabError("the machine is running", where=self.name, cure="stop() or kill() it first")
+                raise LabError("the machine is running", where=self.name, fix="stop() or kill() it first")
             frozen = self._directory.parent.parent / "layers" / uuid.uuid4().hex
             return Layer(self._layer.release, self._disk.freeze(frozen), self._layer.repository)
 
@@ -280,7 +280,7 @@ class LabHost:
                     # Its own number, nspawn's view of it, and 1 in the innermost namespace.
                     if len(numbers.split()) == 4 and numbers.endswith("\t1"):
                         return candidate
-        raise LabError("the machine is off", where=self.name, cure="start() it")
+        raise LabError("the machine is off", where=self.name, fix="start() it")
 
     def _greets(self) -> bool:
         try:

@@ -84,7 +84,7 @@ class Lab:
             if self._closed:
                 raise LabError("the lab is closed", where=name)
             if name in self._hosts:
-                raise LabError(f"the lab has a host {name!r} already", cure="take another name, or discard() it")
+                raise LabError(f"the lab has a host {name!r} already", fix="take another name, or discard() it")
             directory = self._slot.directory / "hosts" / name
             host = LabHost(name, layer, self._slot.place(), directory, self._identity, self._spawn)
             self._hosts[name] = host

@@ -50,7 +50,7 @@ def release_named(name: str) -> Release:
         if name in (release.codename, str(release.number)):
             return release
     known = ", ".join(f"{release.codename} ({release.number})" for release in RELEASES)
-    raise LabError(f"the lab has no release {name!r}", cure=f"take one of {known}")
+    raise LabError(f"the lab has no release {name!r}", fix=f"take one of {known}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Cache:
             raise LabError(
                 f"{' '.join(packages)} cannot be installed in {base.release.codename}",
                 why=tail(done.stdout + done.stderr),
-                cure=f"only what is in {base.repository} can be installed",
+                fix=f"only what is in {base.repository} can be installed",
             )
         disk.withdraw("/usr/sbin/policy-rc.d")
         disk.freeze(into / "root")

@@ -28,10 +28,10 @@ _PROGRAMS = (
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What is `missing` on this machine, and the `cure`: one command, or words where no command helps."""
+    """What is `missing` on this machine, and the `fix`: one command, or words where no command helps."""
 
     missing: tuple[str, ...]
-    cure: str
+    fix: str
 
     @property
     def met(self) -> bool:
@@ -62,4 +62,4 @@ def require() -> None:
     """Return if a lab can run here; otherwise raise LabError naming what is missing and the cure."""
     lacks = requirements()
     if not lacks.met:
-        raise LabError("this machine cannot run a lab", why="missing: " + ", ".join(lacks.missing), cure=lacks.cure)
+        raise LabError("this machine cannot run a lab", why="missing: " + ", ".join(lacks.missing), fix=lacks.fix)

@@ -74,7 +74,7 @@ class Slot:
     def place(self) -> Place:
         """Return a free place; LabError if there is none. Not thread-safe."""
         if not self._free:
-            raise LabError(f"a lab holds at most {len(_MACHINES)} machines", cure="discard() those no longer needed")
+            raise LabError(f"a lab holds at most {len(_MACHINES)} machines", fix="discard() those no longer needed")
         return Place(self.number, self._free.pop())
 
     def vacate(self, place: Place) -> None:

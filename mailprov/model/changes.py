@@ -100,6 +100,10 @@ class Step:
     stage: Command = ()
     payload: bytes | None = field(default=None, repr=False)
     key: Key | None = None
+    in_etc: bool = False
+    """whether it changes something in /etc although none of its words says so"""
+    noted: bool = False
+    """whether what it replaces is noted in words, and not copied: a roll-back reads them"""
 
 
 class Delta(Protocol):
@@ -133,6 +137,8 @@ class Change:
     delta: Delta
     effects: Mapping[str, Effect] = field(default_factory=dict)
     """by service: what this change needs of it"""
+    brought_along: bool = False
+    """whether another change brings it along, and gives its services what they need of it"""
 
     @property
     def summary(self) -> str:
@@ -146,7 +152,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """What a resource asks of a host: `function` of probe.sh, called with `words`; its output is the answer."""
 
     section: str
@@ -168,18 +174,22 @@ class Facts:
     ssh_ports: tuple[int, ...]
     dovecot: str
     free_kib: int
-    owed: tuple[str, ...] = ()
+    pending_reloads: tuple[str, ...] = ()
     """what an earlier apply owed and could not give: "dovecot reload\""""
     ipv6: bool = True
     """whether a program there can have IPv6 sockets"""
 
 
 @dataclass(frozen=True, slots=True)
-class Danger:
-    """Something that a plan does and that wants a consent of its own: the flag that gives it, and what it is."""
+class Risk:
+    """Something that a plan does and that wants a consent of its own: the flag that gives it, and what it is.
+
+    `port` is the one that it closes or opens: its protocol ("tcp", "udp") and number.
+    """
 
     flag: str
     text: str
+    port: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +210,8 @@ class Plan:
     managed: tuple[str, ...] = ()
     """every path that is mailprov's once this is applied"""
     made: Mapping[Key, str] = field(default_factory=dict)
-    """what the host made of things that stay as they are, and has told: see mailprov.manifest"""
-    dangers: tuple[Danger, ...] = ()
+    """what the host made of things that stay as they are, and has told: see mailprov.engine.manifest"""
+    risks: tuple[Risk, ...] = ()
     certificate_until: int | None = None
     """when the certificate ends, in seconds since the epoch; None where that is not known yet"""
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
-from mailprov.errors import Origin
-from mailprov.secret import Secret
+from mailprov.errors import Diagnostic, Origin
+from mailprov.model.secret import Secret
 
 Network = IPv4Network | IPv6Network
 
 Protocol_ = Literal["pop3", "imap", "submission"]
 PROTOCOLS: tuple[Protocol_, ...] = ("pop3", "imap", "submission")
+
+
+class Purpose(StrEnum):
+    """What a secret of a declaration is for: only the act that needs it reads it."""
+
+    SUDO = "sudo"
+    KEY = "key"
+    HASH = "hash"
+    INITIAL = "initial"
+    RELAY = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Tls:
     key_path: str = ""
     origin: Origin | None = field(default=None, compare=False)
     until: int | None = field(default=None, compare=False)  # when `chain` ends, in seconds since the epoch
+    lacking: tuple[Diagnostic, ...] = field(default=(), compare=False)  # why `chain` or `key` is not here
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,7 @@ class Allow:
 
     port: int
     sources: tuple[Network, ...] = ()
+    protocol: Literal["tcp", "udp"] = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +109,24 @@ class Firewall:
 
 
 @dataclass(frozen=True, slots=True)
+class SystemMail:
+    """Mail that the host's own programs write (cron, smartd, …).
+
+    What /etc/aliases has no entry for goes `to` this address; "" leaves it in the host's own mailboxes. Only these
+    local users may hand mail to sendmail(1).
+    """
+
+    to: str = ""
+    submit_users: tuple[str, ...] = ("root",)
+
+
+@dataclass(frozen=True, slots=True)
 class HostSpec:
     """One declared host, with the top-level defaults already merged in.
 
     `address` is what SSH connects to, or "local"; `hostname` is what the mail server calls itself.
-    `become_password` is None where sudo asks for none, or where `become` is false.
+    `become_password` is None where sudo asks for none, where `become` is false, and where it was not read: `lacking`
+    says why it could not be.
     """
 
     name: str
@@ -111,15 +137,18 @@ class HostSpec:
     tls: Tls
     services: Services
     firewall: Firewall
+    system_mail: SystemMail = SystemMail()
     become_password: Secret | None = None
     origin: Origin | None = field(default=None, compare=False)
+    lacking: Diagnostic | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
     """A mail domain (A-labels, lower case), the hosts that serve it, and where unknown addresses go.
 
-    `hosted_by` is the id of the provider that has it instead (mailprov.providers): then no host serves it.
+    `hosted_by` is the id of the provider that has it instead (mailprov.providers): then no host serves it. `servers`
+    are the names of those of the provider's servers that it uses, where that is said.
     """
 
     name: str
@@ -127,6 +156,7 @@ class Domain:
     catch_all: str | None = None
     origin: Origin | None = field(default=None, compare=False)
     hosted_by: str = ""
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +165,15 @@ class Password:
 
     `managed`: `hash` ("{SCHEME}…") is what the host must hold, always.
     `initial`: `hash` or `plaintext` is set when the account is created, and never again.
-    `source` says where it came from in words ("env BOB_INITIAL"); both secrets are None while that source is absent.
+    `source` says where it came from in words ("env BOB_INITIAL"); both secrets are None while that source is absent,
+    which is what is `lacking`, and where nobody needed it.
     """
 
     ownership: Literal["managed", "initial"]
     source: str
     hash: Secret | None = None
     plaintext: Secret | None = None
+    lacking: Diagnostic | None = field(default=None, compare=False)
 
     @property
     def generated(self) -> bool:
@@ -158,7 +190,8 @@ GENERATED = Password("initial", _NOBODY)
 class Person:
     """What a staff list says of a mailbox's owner, beside the name. No host is told any of it.
 
-    `contact` is an address elsewhere, where the owner can be reached before the mailbox is.
+    `contact` is an address elsewhere, where the owner can be reached before the mailbox is. `language` is the tag of
+    the one that guides are in; "" leaves it to the declaration.
     """
 
     contact: str = ""
@@ -166,6 +199,7 @@ class Person:
     title: str = ""
     mobile: str = ""
     employee_id: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +225,11 @@ class User:
     def contact(self) -> str:
         """An address that the person can already read; "" where none is known."""
         return self.person.contact if self.person else ""
+
+    @property
+    def language(self) -> str:
+        """The tag of the language that the person reads; "" where none is said."""
+        return self.person.language if self.person else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +257,33 @@ class Relay:
     source: str = ""
 
 
+LANGUAGES = ("en", "zh")
+"""the languages that there are guides in"""
+
+
+@dataclass(frozen=True, slots=True)
+class Logo:
+    """A picture that was checked: it can be drawn, and refers to nothing outside itself."""
+
+    data: bytes = field(repr=False)
+    form: Literal["png", "svg"]
+
+
 @dataclass(frozen=True, slots=True)
 class Handout:
-    """How people get what they need: `sender` writes to them through `relay`; generated passwords go after `days`."""
+    """How people get what they need: `sender` writes to them through `relay`; generated passwords go after `days`.
+
+    Guides carry the `company`'s name and its `logo`, name the `helpdesk`, and are in `language` unless the person's is
+    another; "" is every language.
+    """
 
     relay: Relay | None = None
     sender: str = ""
     days: int = 14
+    company: str = ""
+    logo: Logo | None = None
+    helpdesk: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +298,8 @@ class Spec:
     """things that are allowed and probably not meant, each with its place"""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each with its hosts
     handout: Handout = Handout()
+    host_warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """of the `warnings`, those that each host is told of: what is about another host alone is not among them"""
 
     def domains_of(self, host: str) -> tuple[Domain, ...]:
         """The domains that `host` serves, in name order."""

@@ -4,17 +4,19 @@ Nothing here holds a password. `person` gives the files of one mailbox, `domain`
 that look for their settings.
 """
 
-from mailprov.profiles.bundle import Files, Means, domain, person
+from mailprov.profiles import hosted
+from mailprov.profiles.bundle import Files, RenderContext, domain, person
 from mailprov.profiles.paths import folder_of
 from mailprov.profiles.settings import Profile, Server, of_domain, of_user, servers, without
 
 __all__ = [
     "Files",
-    "Means",
     "Profile",
+    "RenderContext",
     "Server",
     "domain",
     "folder_of",
+    "hosted",
     "of_domain",
     "of_user",
     "person",

@@ -12,13 +12,16 @@ from mailprov.profiles.settings import Profile, Server
 MEDIA_TYPE: Final = "application/x-apple-aspen-config"
 
 
-def mobileconfig(profile: Profile) -> bytes | None:
-    """A profile with one mail account and no password: the device asks for it. None where nothing may be sent.
+def mobileconfig(profile: Profile, organization: str = "") -> bytes | None:
+    """A profile with one mail account and no password: the device asks for it.
+
+    None where nothing may be sent, and where no password is taken: Apple's schema knows no other way to log in.
+    `organization` is who gives it out; "" leaves it to the domain.
 
     Its identifiers depend on the address alone, so that a later one replaces it on the device. Keys are those of
     Apple's device-management schema, `com.apple.mail.managed`. Raises EncodeError for a text that XML cannot hold.
     """
-    if profile.sends is None:
+    if profile.sends is None or not profile.takes_password:
         return None
     name = encode.xml(profile.name) and profile.name
     identifier = ".".join((*reversed(profile.domain.split(".")), "mailprov", profile.address.rpartition("@")[0]))
@@ -29,13 +32,13 @@ def mobileconfig(profile: Profile) -> bytes | None:
         "EmailAccountDescription": profile.address,
         "EmailAccountName": name or profile.address,
         "EmailAddress": profile.address,
-        **_server("Incoming", receives, profile.address),
-        **_server("Outgoing", profile.sends, profile.address),
+        **_server("Incoming", receives, profile.login(receives)),
+        **_server("Outgoing", profile.sends, profile.login(profile.sends)),
         "OutgoingPasswordSameAsIncomingPassword": True,
     }
     whole = {
         **_payload("Configuration", identifier, profile, "profile"),
-        "PayloadOrganization": profile.domain,
+        "PayloadOrganization": (encode.xml(organization) and organization) or profile.domain,
         "PayloadDescription": f"The mail account {profile.address}. It holds no password.",
         "PayloadContent": [account],
     }

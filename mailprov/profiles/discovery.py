@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from mailprov import encode
-from mailprov.profiles.settings import ANYBODY, Profile
+from mailprov.profiles.settings import ANYBODY, ANYBODY_BEFORE, Profile, Server
 from mailprov.render import Render
 
 LONGEST_NAME: Final = 60
 LONGEST_SHORT_NAME: Final = 20
 """characters of displayName and displayShortName (draft-ietf-mailmaint-autoconfig)"""
+
+_AUTHENTICATION: Final = {"oauth2": "OAuth2", "password": "password-cleartext"}
 
 KEPT_DAYS: Final = 14
 """days that mail stays on the server after POP3 has fetched it, as we advise"""
@@ -22,10 +24,16 @@ def autoconfig(profile: Profile, render: Render) -> bytes:
     Raises EncodeError for a text that XML cannot hold.
     """
     anybody = profile.address.startswith(ANYBODY)
+
+    def user(server: Server) -> str:
+        return (ANYBODY_BEFORE if server.local_part else ANYBODY) if anybody else profile.login(server)
+
+    ways = {"oauth2" if kind == "oauth2" else "password" for kind in profile.credentials}
     values = {
         "xml": encode.xml,
         "profile": profile,
-        "user": ANYBODY if anybody else profile.address,
+        "user": user,
+        "ways": [_AUTHENTICATION[way] for way in ("oauth2", "password") if way in ways],
         "name": profile.domain[:LONGEST_NAME],
         "short_name": profile.domain[:LONGEST_SHORT_NAME].rstrip(".-"),
         "days": KEPT_DAYS,
@@ -41,5 +49,5 @@ def autodiscover(profile: Profile, render: Render) -> bytes:
     first = {server.protocol: server for server in reversed((*profile.incoming, *profile.outgoing))}
     order = sorted(first.values(), key=(*profile.incoming, *profile.outgoing).index)
     anybody = profile.address.startswith(ANYBODY)
-    values = {"xml": encode.xml, "profile": profile, "user": "" if anybody else profile.address, "servers": order}
+    values = {"xml": encode.xml, "profile": profile, "user": profile.login, "anybody": anybody, "servers": order}
     return render("profiles/autodiscover.xml", values).encode()

@@ -16,6 +16,8 @@ from typing import Any
 
 from mailprov.encode import Encoded, xml
 from mailprov.errors import MailprovError
+from mailprov.model import Logo
+from mailprov.profiles import credential
 from mailprov.profiles.discovery import KEPT_DAYS
 from mailprov.profiles.settings import Profile, Server
 from mailprov.render import Render
@@ -27,11 +29,13 @@ Content = Mapping[str, Any]
 """a guide as nested lists and mappings of texts, numbers and Parts: what a layout gets"""
 
 _MARK = re.compile(r"\*\*(.+?)\*\*|\{([a-z_]+)\}")
+_PLAIN = frozenset({"provider", "secret", "other", "credential"})
+"""settings that are words of a sentence, and nothing to type in"""
 _NAMES = {"pop3": "POP3", "imap": "IMAP", "submission": "SMTP"}
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class GuideContext:
     """What a guide says beside the profile: who helps, when it was made, and which file and code go with it."""
 
     made: date
@@ -41,6 +45,8 @@ class Occasion:
     signed: bool = False
     code: bytes = b""
     """the QR code, as SVG; empty where there is none"""
+    company: str = ""
+    logo: Logo | None = None
 
 
 def language(text: str) -> Content:
@@ -51,7 +57,7 @@ def language(text: str) -> Content:
         raise MailprovError(f"this language file cannot be read: {error}") from None
 
 
-def content(profile: Profile, words: Content, occasion: Occasion) -> Content:
+def content(profile: Profile, words: Content, occasion: GuideContext) -> Content:
     """The guide of one mailbox in one language."""
     given = _settings(profile, words, occasion)
     facts = _facts(profile, occasion)
@@ -63,7 +69,11 @@ def content(profile: Profile, words: Content, occasion: Occasion) -> Content:
         chosen = (text if isinstance(text, str) else text["text"] for text in texts if _holds(text, facts))
         return [run(text) for text in chosen]
 
+    def line(text: str) -> str:
+        return "".join(words for _, words in run(text))
+
     said = words["words"]
+    documented = credential.documented(profile, words["tag"])
     return {
         "tag": words["tag"],
         "region": words["region"],
@@ -72,13 +82,17 @@ def content(profile: Profile, words: Content, occasion: Occasion) -> Content:
         "made": occasion.made.isoformat(),
         "lead": run(said["lead" if profile.sends else "lead_receives"]),
         "greeting": run(said["greeting" if profile.name else "greeting_nameless"]),
-        "data": _data(profile, said, given),
+        "company": occasion.company,
+        "logo": {"form": occasion.logo.form, "data": list(occasion.logo.data)} if occasion.logo else None,
+        "data": _data(profile, said, given, line(said[credential.note(profile)])),
+        "login": line(said["login_note" if profile.takes_password else "browser_note"]),
+        "before": [*runs(words["before"]), *([["text", text]] for text in documented)] if documented else [],
         "servers": _servers(profile, said),
         "quick": [{"title": item["title"], "text": runs(item["text"])} for item in _those(words["quick"], facts)],
         "clients": [
             {
                 "title": item["title"],
-                "system": item["system"],
+                "system": line(item["system"]),
                 "steps": runs(item["steps"]),
                 "notes": runs([item["note"]] if "note" in item else []),
             }
@@ -92,9 +106,16 @@ def content(profile: Profile, words: Content, occasion: Occasion) -> Content:
 
 def html(guide: Content, render: Render) -> bytes:
     """A guide as one HTML file that needs no other. Raises EncodeError for a text that HTML cannot hold."""
-    code = b64encode(guide["code"].encode()).decode("ascii")
-    values = {"xml": xml, "run": _markup, "guide": guide, "code": Encoded(code)}
+    values = {"xml": xml, "run": _markup, "guide": guide, "code": _embedded("svg", guide["code"].encode())}
+    if guide["logo"]:
+        values["logo"] = _embedded(guide["logo"]["form"], bytes(guide["logo"]["data"]))
     return render("profiles/guide.html", values).encode()
+
+
+def _embedded(form: str, data: bytes) -> Encoded:
+    """A picture as a URL that holds it."""
+    kind = {"svg": "image/svg+xml", "png": "image/png"}[form]
+    return Encoded(f"data:{kind};base64,{b64encode(data).decode('ascii')}")
 
 
 def _markup(parts: Parts) -> Encoded:
@@ -113,19 +134,21 @@ def _parts(text: str, given: Mapping[str, str]) -> Parts:
         if label is not None:
             found.append(["label", _MARK.sub(lambda inner: given[inner[2]], label)])
         else:
-            found.append(["value", given[setting]])
+            found.append(["text" if setting in _PLAIN else "value", given[setting]])
         end = mark.end()
     if end < len(text):
         found.append(["text", text[end:]])
     return found
 
 
-def _settings(profile: Profile, words: Content, occasion: Occasion) -> dict[str, str]:
+def _settings(profile: Profile, words: Content, occasion: GuideContext) -> dict[str, str]:
     receives, sends = profile.receives, profile.sends
     return {
         "name": profile.name,
         "address": profile.address,
-        "user": profile.address,
+        "user": profile.login(receives),
+        "out_user": profile.login(sends) if sends else "",
+        **credential.settings(profile, words),
         "protocol": _NAMES[receives.protocol],
         "kind": "POP" if receives.protocol == "pop3" else "IMAP",
         "in_host": receives.host,
@@ -142,7 +165,7 @@ def _settings(profile: Profile, words: Content, occasion: Occasion) -> dict[str,
     }
 
 
-def _facts(profile: Profile, occasion: Occasion) -> frozenset[str]:
+def _facts(profile: Profile, occasion: GuideContext) -> frozenset[str]:
     """What `if` in a language file may name."""
     receives, sends = profile.receives, profile.sends
     held = {
@@ -164,6 +187,9 @@ def _facts(profile: Profile, occasion: Occasion) -> frozenset[str]:
         "quota": profile.quota is not None,
         "helpdesk": bool(occasion.helpdesk),
         "no_helpdesk": not occasion.helpdesk,
+        "single": len({server.protocol for server in profile.incoming}) == 1,
+        "code": bool(occasion.code),
+        **credential.facts(profile),
     }
     return frozenset(name for name, holds in held.items() if holds)
 
@@ -176,13 +202,13 @@ def _those(items: Sequence[Any], facts: frozenset[str]) -> list[Any]:
     return [item for item in items if _holds(item, facts)]
 
 
-def _data(profile: Profile, said: Mapping[str, str], given: Mapping[str, str]) -> list[list[str]]:
+def _data(profile: Profile, said: Mapping[str, str], given: Mapping[str, str], note: str) -> list[list[str]]:
     """Rows of what is the person's: label, value, remark."""
     rows = [
         [said["name"], profile.name, ""],
         [said["address"], profile.address, ""],
-        [said["user"], profile.address, said["user_note"]],
-        [said["password"], "", said["password_note"]],
+        [said["user"], given["user"], said["user_note_receiving" if profile.receives.local_part else "user_note"]],
+        [given["credential"], "", note],
         [said["quota"], given["quota"], ""],
     ]
     return [row for row in rows if row[1] or row[2]]

@@ -13,6 +13,7 @@ from mailprov.profiles.settings import Profile, Server
 _INCOMING: Final = {"imap": 0, "pop3": 1}
 _SECURITY: Final = {"starttls": 2, "tls": 3}
 _PASSWORD: Final = 1
+_OAUTH2: Final = 6
 
 
 def payload(profile: Profile) -> str | None:
@@ -29,7 +30,8 @@ def payload(profile: Profile) -> str | None:
 
 
 def _reached(server: Server, profile: Profile) -> list[object]:
-    return [server.host, server.port, _SECURITY[server.mode], _PASSWORD, profile.address]
+    way = _OAUTH2 if profile.credentials[0] == "oauth2" else _PASSWORD
+    return [server.host, server.port, _SECURITY[server.mode], way, profile.login(server)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def images(text: str) -> Images:
         import segno
     except ImportError:
         raise MailprovError(
-            "making QR codes needs segno, which is not installed", cure="pip install 'mailprov[profiles]'"
+            "making QR codes needs segno, which is not installed", fix="pip install 'mailprov[profiles]'"
         ) from None
     try:
         # Said to be UTF-8: else a text would be written in whatever encoding happens to fit.

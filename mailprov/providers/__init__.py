@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mailprov.providers.catalogue import catalogue, named, of_mx, search
+from mailprov.providers.catalogue import catalogue, named, of_mx, search, serving
 from mailprov.providers.corrections import Correction, corrected
-from mailprov.providers.words import Credential, MxRecord, Protocol, Provider, Server, Words
+from mailprov.providers.words import CREDENTIALS, Credential, MxRecord, Protocol, Provider, Server, Words
 
 __all__ = [
+    "CREDENTIALS",
     "Correction",
     "Credential",
     "MxRecord",
@@ -19,4 +20,5 @@ __all__ = [
     "named",
     "of_mx",
     "search",
+    "serving",
 ]

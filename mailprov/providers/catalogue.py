@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,24 @@ def catalogue() -> Mapping[str, Provider]:
     return {node["id"]: _provider(node) for node in document()["providers"]}
 
 
+def serving(name: str, hosts: Collection[str] = ()) -> Provider:
+    """The provider with this id, as a customer sees it who uses the servers `hosts` of it; () leaves them open."""
+    provider = catalogue()[name]
+    if not hosts:
+        return provider
+
+    def used(servers: tuple[Server, ...] | None) -> tuple[Server, ...] | None:
+        return servers and tuple(server for server in servers if server.host in hosts)
+
+    return replace(
+        provider,
+        pop3=used(provider.pop3),
+        imap=used(provider.imap),
+        submission=used(provider.submission),
+        cluster=False,
+    )
+
+
 def named(text: str) -> Provider | None:
     """The provider with this very id or name, whatever its case, width and blanks; None where there is none."""
     wanted = plain(text)
@@ -49,7 +68,7 @@ def search(text: str) -> tuple[Provider, ...]:
     if not wanted:
         return ()
     known = catalogue().values()
-    hosted = tuple(each for each in known if wanted in each.domains or wanted in _hosts(each))
+    hosted = tuple(each for each in known if wanted in each.domains or wanted in each.hosts)
     return hosted or tuple(each for each in known if any(wanted in plain(name) for name in _names(each)))
 
 
@@ -60,11 +79,6 @@ def of_mx(host: str) -> Provider | None:
 
 def _names(provider: Provider) -> tuple[str, ...]:
     return (provider.id, provider.name.en, provider.name.zh, *provider.aliases, *provider.domains)
-
-
-def _hosts(provider: Provider) -> frozenset[str]:
-    every = (provider.pop3, provider.imap, provider.submission)
-    return frozenset(server.host for servers in every for server in servers or ())
 
 
 def _provider(node: Mapping[str, Any]) -> Provider:
@@ -85,6 +99,7 @@ def _provider(node: Mapping[str, Any]) -> Provider:
         mx=tuple(node.get("mx", ())),
         mx_records=tuple(MxRecord(**record) for record in node.get("mx_records", ())),
         spf=node.get("spf", ""),
+        local_part_login=frozenset(node.get("local_part_login", ())),
         unverified=frozenset(node.get("unverified", ())),
     )
 

@@ -10,6 +10,15 @@ from typing import Literal
 Protocol = Literal["pop3", "imap", "submission"]
 Credential = Literal["password", "authorization_code", "client_password", "app_password", "oauth2"]
 
+CREDENTIALS: dict[Credential, str] = {
+    "password": "the mailbox password",
+    "authorization_code": "an authorization code (授权码)",
+    "client_password": "a password for clients (客户端专用密码)",
+    "app_password": "an app password",
+    "oauth2": "OAuth2 (a sign-in at the provider)",
+}
+"""each kind, as it is told"""
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -43,7 +52,8 @@ class Provider:
     The first server of a protocol is the preferred one; () is "has none", None "nothing is documented". `cluster`:
     which server is right differs between customers. `credentials`: what a client logs in with, the preferred kind
     first. `mx` are patterns of its MX hosts' names, `mx_records` the exact ones where they are known. `unverified`
-    names the fields that rest on third-party pages, `checked_on` is when the sources were read.
+    names the fields that rest on third-party pages, `checked_on` is when the sources were read. `local_part_login` are
+    the protocols whose user name is what stands before the @.
     """
 
     id: str
@@ -63,10 +73,22 @@ class Provider:
     mx_records: tuple[MxRecord, ...] = ()
     spf: str = ""
     unverified: frozenset[str] = frozenset()
+    local_part_login: frozenset[str] = frozenset()
 
     def servers(self, protocol: Protocol) -> tuple[Server, ...] | None:
         """The servers of one protocol."""
         return {"pop3": self.pop3, "imap": self.imap, "submission": self.submission}[protocol]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names of all its servers for clients."""
+        every = (self.pop3, self.imap, self.submission)
+        return frozenset(server.host for servers in every for server in servers or ())
+
+    @property
+    def takes_password(self) -> bool:
+        """Whether a client can log in with anything that is typed in; else it signs in by the browser (OAuth2) only."""
+        return set(self.credentials) != {"oauth2"}
 
     def receives_at(self, mx_host: str) -> bool:
         """Whether the name of an MX host is one of this provider's."""

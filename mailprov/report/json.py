@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mailprov.engine.rollout import FAILURES, Result
 from mailprov.errors import MailprovError
 from mailprov.model import Plan
-from mailprov.rollout import FAILURES, Result
 
 if TYPE_CHECKING:
+    from mailprov.checks import Check  # a plan's report needs no mail protocols
     from mailprov.doctor import Diagnosis, Finding
-    from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 FORMAT = 1
 
@@ -31,7 +31,7 @@ def document(*, failures: Sequence[MailprovError], **parts: object) -> str:
 
 def rollout(results: Sequence[Result]) -> str:
     """What became of each host; "failed" says whether any has failed."""
-    failed = any(result.verdict in FAILURES for result in results)
+    failed = any(result.status in FAILURES for result in results)
     return json.dumps({"format": FORMAT, "failed": failed, "hosts": [_result(each) for each in results]}, indent=2)
 
 
@@ -39,7 +39,7 @@ def _result(made: Result) -> dict[str, object]:
     error = made.error
     return {
         "host": made.host,
-        "verdict": made.verdict.value,
+        "verdict": made.status.value,
         "changes": made.changes,
         "seconds": round(made.seconds, 3),
         "error": _error(error) if error else None,
@@ -47,7 +47,7 @@ def _result(made: Result) -> dict[str, object]:
 
 
 def _error(error: MailprovError) -> dict[str, str]:
-    return {"what": error.what, "why": error.why, "cure": error.cure}
+    return {"what": error.what, "why": error.why, "cure": error.fix}
 
 
 def _plan(made: Plan) -> dict[str, object]:
@@ -59,7 +59,7 @@ def _plan(made: Plan) -> dict[str, object]:
         "digest": made.digest,
         "certificate_days": made.certificate_days,
         "warnings": list(made.warnings),
-        "dangers": [{"flag": danger.flag, "text": danger.text} for danger in made.dangers],
+        "dangers": [{"flag": risk.flag, "text": risk.text} for risk in made.risks],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
         "changes": [
             {
@@ -90,7 +90,7 @@ def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
             "checks": [_check(check) for check in made],
             "causes": [_finding(each) for each in diagnosis.causes],
             "notices": [_finding(each) for each in diagnosis.findings if each.cause.notice],
-            "untold": list(diagnosis.untold),
+            "untold": list(diagnosis.undetermined),
         }
         for name, made, diagnosis in found
     ]
@@ -106,7 +106,7 @@ def _finding(found: Finding) -> dict[str, object]:
         "title": cause.title,
         "listeners": list(found.listeners),
         "evidence": list(found.evidence),
-        "cure": cause.cure,
+        "cure": cause.fix,
         "user": {"en": cause.user, "zh-CN": cause.user_zh},
     }
 

@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from mailprov.checks.all_users import Login, by_account
+from mailprov.checks.check import Check
+from mailprov.model import some
 from mailprov.report import printable
 from mailprov.report.json import FORMAT
 from mailprov.report.text import Line
-from mailprov.resources import rows
-from mailprov.verify.check import Check
-from mailprov.verify.everybody import Login, by_account
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """characters that XML 1.0 §2.2 cannot hold"""
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class LoginReport:
     """One host's accounts: how each login went, and who was not tried, with the reason."""
 
     host: str
@@ -43,7 +43,7 @@ class Roll:
         return any(not login.check.ok for login in self.logins)
 
 
-def table(roll: Roll, *, details: bool = False) -> list[Line]:
+def table(roll: LoginReport, *, details: bool = False) -> list[Line]:
     """A line for each account that is not well (`details`: for each one), then how many of how many are."""
     lines = []
     width = max((len(login.address) for login in roll.logins), default=0)
@@ -59,7 +59,7 @@ def table(roll: Roll, *, details: bool = False) -> list[Line]:
     for address, reason in roll.without.items():
         reasons.setdefault(reason, []).append(address)
     for reason, names in reasons.items():
-        few = rows.some(names, 5)
+        few = some(names, 5)
         lines.append(Line(f"  not tried: {printable(few)}: {printable(reason)}", "warn"))
     used = dict.fromkeys(f"{login.check.endpoint.protocol} {login.check.endpoint.port}" for login in roll.logins)
     by = f", each by {', '.join(used)} as far as allowed" if used else ""
@@ -67,7 +67,7 @@ def table(roll: Roll, *, details: bool = False) -> list[Line]:
     return [*lines, Line(f"  {roll.well:,} of {roll.total:,} log in{by}", style)]
 
 
-def as_json(rolls: Sequence[Roll]) -> str:
+def as_json(rolls: Sequence[LoginReport]) -> str:
     """Every host's logins; "verified" says whether nobody was shut out."""
     hosts = [
         {
@@ -86,7 +86,7 @@ def as_json(rolls: Sequence[Roll]) -> str:
     return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2, ensure_ascii=False)
 
 
-def junit(rolls: Sequence[Roll]) -> bytes:
+def junit(rolls: Sequence[LoginReport]) -> bytes:
     """JUnit XML: a suite for each host, a case for each login, as pipelines read it."""
     root = ElementTree.Element("testsuites")
     for roll in rolls:

@@ -6,24 +6,26 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mailprov.engine.rollout import Result
 from mailprov.errors import MailprovError
 from mailprov.model import Plan, Reason
 from mailprov.report import effects, printable, text
-from mailprov.rollout import Result
 
 if TYPE_CHECKING:
+    from mailprov.checks import Check  # a plan's report needs no mail protocols
     from mailprov.doctor import Diagnosis
-    from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 
 def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
     """Every host's plan, and why others have none."""
     parts = [f"### mailprov: {text.total(made).text}"]
     parts.extend(f"- ❌ {_cell(f'{error.where}: {error.what}')}" for error in failures)
+    common = text.shared_warnings(made)
+    parts.extend(f"- ⚠ {_cell(warning)}" for warning in common)
     for plan in made:
         parts.append(f"#### {_cell(plan.host)}")
-        parts.extend(f"- ⚠ {_cell(warning)}" for warning in plan.warnings)
-        parts.extend(f"- ⛔ {_cell(danger.text)}: needs `--allow-{danger.flag}`" for danger in plan.dangers)
+        parts.extend(f"- ⚠ {_cell(warning)}" for warning in text.without_warnings(plan, common).warnings)
+        parts.extend(f"- ⛔ {_cell(risk.text)}: needs `--allow-{risk.flag}`" for risk in plan.risks)
         if plan.empty:
             parts.append("No changes.")
             continue
@@ -67,10 +69,10 @@ def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
             evidence = "".join(f"\n  - known from: {_cell(text)}" for text in each.evidence)
             where = f" ({', '.join(each.listeners)})" if each.listeners else ""
             parts.append(
-                f"- {mark} **{_cell(cause.title)}** `{cause.name}`{where}{evidence}\n  - to do: {_cell(cause.cure)}"
+                f"- {mark} **{_cell(cause.title)}** `{cause.name}`{where}{evidence}\n  - to do: {_cell(cause.fix)}"
                 f"\n  - tell the user: {_cell(cause.user)}\n  - 告诉用户：{_cell(cause.user_zh)}"
             )
-        parts.extend(f"- not known: {_cell(each)}" for each in diagnosis.untold)
+        parts.extend(f"- not known: {_cell(each)}" for each in diagnosis.undetermined)
         rows = (
             f"| {'✅' if check.ok else '⚠' if check.warns else '❌'} | {check.endpoint.protocol} {check.endpoint.port} "
             f"| {check.step} | {check.seconds * 1000:.0f} ms | {_cell(check.detail)} |"
@@ -84,7 +86,7 @@ def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
 def rollout(results: Sequence[Result]) -> str:
     """What became of each host."""
     rows = (
-        f"| {_cell(result.host)} | {result.verdict.value} | {result.changes} | {result.seconds:.1f} s "
+        f"| {_cell(result.host)} | {result.status.value} | {result.changes} | {result.seconds:.1f} s "
         f"| {_cell(result.error.what) if result.error else ''} |"
         for result in results
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from mailprov.engine.history import Entry, History
+from mailprov.engine.status import Status
+from mailprov.engine.transaction_state import Station, words
 from mailprov.errors import MailprovError
-from mailprov.history import Entry, History
 from mailprov.report import printable
 from mailprov.report.json import document
 from mailprov.report.text import Line
-from mailprov.station import Station, words
-from mailprov.status import Status
 
 
 def status(found: Status) -> list[Line]:

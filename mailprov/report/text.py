@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mailprov.model import Action, Change, Plan, Reason
+from mailprov.engine.rollout import FAILURES, HostStatus, Result
+from mailprov.model import Action, Change, Plan, Reason, some
 from mailprov.report import effects, printable
-from mailprov.resources import accounts, maps, rows
-from mailprov.rollout import FAILURES, Result, Verdict
+from mailprov.resources import accounts, maps
 
 if TYPE_CHECKING:
+    from mailprov.checks import Check  # a plan's report needs no mail protocols
     from mailprov.doctor import Diagnosis, Finding
-    from mailprov.verify import Check  # a plan's report needs no mail protocols
 
 
 class Line(NamedTuple):
@@ -34,12 +35,30 @@ HOSTS = 12
 
 
 def plans(made: Sequence[Plan], *, details: bool = False) -> list[Line]:
-    """Every host's plan; hosts whose plans are the same in every line share them."""
+    """Every host's plan; hosts whose plans are the same in every line share them, and warnings that all of them have
+    stand above."""
+    common = shared_warnings(made)
+    lines = [Line(f"! {printable(warning)}", "warn") for warning in common]
+    if common:
+        made = [without_warnings(each, common) for each in made]
     alike: dict[tuple[str, tuple[Line, ...]], list[str]] = {}
     for each in made:
         alike.setdefault((_system(each), tuple(_body(each, details))), []).append(each.host)
-    parts = [(Line(f"{rows.some(hosts, HOSTS)}{system}", "head"), *body) for (system, body), hosts in alike.items()]
-    return [line for part in parts for line in part]
+    parts = [(Line(f"{some(hosts, HOSTS)}{system}", "head"), *body) for (system, body), hosts in alike.items()]
+    return [*lines, *(line for part in parts for line in part)]
+
+
+def shared_warnings(made: Sequence[Plan]) -> tuple[str, ...]:
+    """The warnings that the plan of every one of several hosts has."""
+    if len({each.host for each in made}) < 2:
+        return ()
+    others = [set(each.warnings) for each in made[1:]]
+    return tuple(warning for warning in made[0].warnings if all(warning in other for other in others))
+
+
+def without_warnings(made: Plan, told: Sequence[str]) -> Plan:
+    """The plan without the warnings that are `told` elsewhere."""
+    return replace(made, warnings=tuple(warning for warning in made.warnings if warning not in told))
 
 
 def plan(made: Plan, *, details: bool = False, unchanged: str = UNCHANGED) -> list[Line]:
@@ -60,7 +79,7 @@ def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
     width = min(48, max(len(printable(str(change.key))) for change in made.changes))
     for change in made.changes:
         lines.extend(_change(change, width, details))
-    lines.extend(Line(f"  ! {printable(danger.text)}: needs --allow-{danger.flag}", "bad") for danger in made.dangers)
+    lines.extend(Line(f"  ! {printable(risk.text)}: needs --allow-{risk.flag}", "bad") for risk in made.risks)
     lines.append(Line(f"  effect on services: {effects(made)}", "dim"))
     return lines
 
@@ -100,23 +119,23 @@ def _hosts(count: int) -> str:
 def rollout(results: Sequence[Result]) -> list[Line]:
     """What became of a fleet: how many hosts of each verdict, each failure by name, and what to do next."""
     lines = []
-    for verdict in Verdict:
-        of_it = [result for result in results if result.verdict is verdict]
+    for status in HostStatus:
+        of_it = [result for result in results if result.status is status]
         if of_it:
-            style = "bad" if verdict in FAILURES else "warn" if verdict is Verdict.WAITING else "good"
-            names = rows.some([result.host for result in of_it], 40 if verdict in FAILURES else HOSTS)
-            lines.append(Line(f"  {verdict.value:<9} {len(of_it):>5,}  {names}", style))
-    failed = [result for result in results if result.verdict in FAILURES]
+            style = "bad" if status in FAILURES else "warn" if status is HostStatus.WAITING else "good"
+            names = some([result.host for result in of_it], 40 if status in FAILURES else HOSTS)
+            lines.append(Line(f"  {status.value:<9} {len(of_it):>5,}  {names}", style))
+    failed = [result for result in results if result.status in FAILURES]
     for result in failed[:20]:
         what = result.error.what if result.error else ""
         lines.append(Line(f"    {result.host}: {printable(what)}", "bad"))
     reasons: dict[str, list[str]] = {}
     for result in results:
-        if result.verdict is Verdict.WAITING and result.error:
+        if result.status is HostStatus.WAITING and result.error:
             reasons.setdefault(result.error.what, []).append(result.host)
-    lines += [Line(f"    {rows.some(hosts, 3)}: {printable(why)}", "warn") for why, hosts in reasons.items()]
-    if failed or any(result.verdict is Verdict.WAITING for result in results):
-        lines.append(Line("  hosts that are done stay done: mend the cause, and run this again to go on", "head"))
+    lines += [Line(f"    {some(hosts, 3)}: {printable(why)}", "warn") for why, hosts in reasons.items()]
+    if failed or any(result.status is HostStatus.WAITING for result in results):
+        lines.append(Line("  hosts that are done stay done: fix the errors above, and run this again to go on", "head"))
     return lines
 
 
@@ -181,9 +200,9 @@ def diagnosis(host: str, checks: Sequence[Check], found: Diagnosis, *, details: 
     for finding in found.findings:
         if finding.cause.notice:
             lines += [Line(""), *_finding("to know", finding, "warn")]
-    if found.untold:
+    if found.undetermined:
         lines += [Line(""), Line("  this cannot be told from here:", "head")]
-        lines.extend(Line(f"    {printable(each)}", "dim") for each in found.untold)
+        lines.extend(Line(f"    {printable(each)}", "dim") for each in found.undetermined)
     if not found.causes:
         lines += [Line(""), Line("  no cause was found: from here, mail works", "good")]
     return lines
@@ -198,7 +217,7 @@ def _finding(label: str, finding: Finding, style: str) -> list[Line]:
         Line(f"    known from:     {printable(seen)}"),
         *(Line(f"                    {printable(each)}") for each in more[:5]),
         *([Line(f"                    … and {len(more) - 5} more", "dim")] if len(more) > 5 else []),
-        Line(f"    to do:          {cause.cure}"),
+        Line(f"    to do:          {cause.fix}"),
         Line(f"    tell the user:  {cause.user}"),
         Line(f"    告诉用户：      {cause.user_zh}"),
     ]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailprov.errors import HostError
-from mailprov.model import Question
 
 SECTION = "mail"
 
@@ -32,11 +31,6 @@ class Owner:
     name: str
     home: str
     uid: int | None
-
-
-def question(name: str, home: str) -> Question:
-    """Which folders below a user's home are another's, or let nobody in; the home itself comes with them."""
-    return Question(SECTION, "mail_tree", (name, home))
 
 
 def read(text: str) -> tuple[Folder, ...]:
@@ -74,7 +68,7 @@ def refuse(text: str, host: str, owner: Owner, served: Callable[[str, str], bool
         f"Dovecot could not enter {first.path}{more}: {what}",
         where=host,
         why="who logs in there would get an internal error, and new mail would wait",
-        cure=f"if this is the mail of the accounts: {made if uid is None else ''}{act} {paths}; or move it away",
+        fix=f"if this is the mail of the accounts: {made if uid is None else ''}{act} {paths}; or move it away",
     )
 
 

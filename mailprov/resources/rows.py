@@ -9,82 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailprov.errors import HostError
-from mailprov.model import Question, Secret
-
-SHOWN = 20
-"""how many changed rows a plan names; the rest is counted"""
+from mailprov.model import FieldChange, Query, RowsChange, Secret
 
 _SLICE = 1 << 20
 """characters that are turned into bytes at once: not a whole table, which may be large"""
-
-
-def some(names: Sequence[str], most: int = SHOWN) -> str:
-    """The first of `names`, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """One field of a row: what it says and what it will say; neither where that is nobody's business."""
-
-    name: str
-    before: str = ""
-    after: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.before} → {self.after}" if self.before or self.after else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class RowsChange:
-    """How the rows of a table of `noun` differ: the keys that come, have another row, or go, each in order.
-
-    `broken` are the numbers of live lines that are no rows and go, too. A number is no key: nothing that somebody
-    wrote into the table can be taken for one, and no key for a number.
-    """
-
-    noun: str
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    broken: tuple[int, ...] = ()
-    unclear: tuple[int, ...] = ()
-    """those of `broken` that the program which reads the table may take for a row"""
-    fields: Mapping[str, tuple[FieldChange, ...]] = field(default_factory=dict)
-    """by key of a changed row: which fields differ, as far as the kind of table knows fields"""
-    total: int = 0
-    """how many rows there are, before or after"""
-    besides: str = ""
-    """what else differs, in words"""
-
-    @property
-    def summary(self) -> str:
-        """One line: "2 of 1,204 accounts change (1 added, 1 removed)"."""
-        count = len(self.added) + len(self.changed) + len(self.removed)
-        named = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
-        parts = ", ".join(f"{len(keys):,} {word}" for word, keys in named if keys)
-        told = []
-        if parts:
-            told.append(f"{count:,} of {self.total:,} {self.noun} {'changes' if count == 1 else 'change'} ({parts})")
-        if self.broken:
-            one = len(self.broken) == 1
-            told.append("1 line that is no row goes" if one else f"{len(self.broken):,} lines that are no rows go")
-        if self.besides:
-            told.append(self.besides)
-        return "; ".join(told) or (f"no {self.noun}" if self.total == 0 else "order or comments")
-
-    @property
-    def detail(self) -> tuple[str, ...]:
-        """The keys, marked + ~ -, each with its fields; then the lines that are no rows."""
-        return (
-            *(f"+ {key}" for key in self.added),
-            *(f"~ {key}{self._fields(key)}" for key in self.changed),
-            *(f"- {key}" for key in self.removed),
-            *(f"- (line {number})" for number in self.broken),
-        )
-
-    def _fields(self, key: str) -> str:
-        return f"  {', '.join(map(str, self.fields[key]))}" if self.fields.get(key) else ""
 
 
 class Table:
@@ -152,10 +80,10 @@ MOST_PARTS = 64
 """a large table is compared part by part, so that what travels grows with the change, not with the table"""
 
 
-def question(path: str, separator: str, desired: Table | Seen | None) -> Question:
+def query(path: str, separator: str, desired: Table | Seen | None) -> Query:
     """For those parts of a live table that are not as desired. The answer is what `answered` reads."""
     digests = _digests(desired.parts()) if isinstance(desired, Table) else ("-",)
-    return Question("rows", "rows", (path, separator, *digests))
+    return Query("rows", "rows", (path, separator, *digests))
 
 
 def answered(text: str, separator: str, desired: Table | Seen | None) -> Seen:
@@ -174,6 +102,12 @@ def answered(text: str, separator: str, desired: Table | Seen | None) -> Seen:
     found = {row.partition(separator)[0]: row for row in same}
     there = _parse([row for _, _, row in lines], separator, numbers)
     return Seen({**found, **there.rows}, there.broken)
+
+
+def lines(text: str, separator: str) -> list[str]:
+    """All that stands in a table, by the answer to `query`, also what is no row: its digest is of that, too."""
+    found = answered(text, separator, None)
+    return [*found.rows.values(), *found.broken.values()]
 
 
 def _digests(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:

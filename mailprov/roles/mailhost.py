@@ -2,59 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from mailprov.model import Command, Facts, HostSpec, Key, Secret, Spec, State, User
+from mailprov.model import Command, Facts, HostSpec, Key, Risk, Secret, Spec, State, User
 from mailprov.render import Render, render
+from mailprov.resources import files, queue, services
 from mailprov.resources.files import File
-from mailprov.resources.firewall import SERVICE
-from mailprov.roles import dovecot, firewall, postfix, recovery, tls
+from mailprov.roles import Context, Readers, Role, Takeover, dovecot, firewall, postfix, recovery, tls
+
+ROLES: tuple[Role, ...] = (tls.ROLE, dovecot.ROLE, postfix.ROLE, firewall.ROLE, recovery.ROLE)
+"""all that a mail host is made of"""
 
 
 def desired(
     spec: Spec, host: HostSpec, facts: Facts, initial: Callable[[User], Secret], render: Render = render
 ) -> State:
-    """Everything that `host` is declared to be.
+    """Everything that `host` is declared to be; see Context for `initial`.
 
-    `initial` gives the password hash with which a user is created; it is kept, and asked only where a user is new.
     Raises EncodeError for a text that its destination cannot hold.
     """
-    users = spec.users_of(host.name)
-    items = chain(
-        tls.items(host, facts),
-        dovecot.items(host, users, facts, initial, render),
-        postfix.items(host, facts, spec.domains_of(host.name), users, spec.aliases_of(host.name), render),
-        firewall.items(host, facts, render),
-        recovery.items(render),
-    )
-    return {Key(*item.key): item for item in items}
+    context = Context(spec, host, facts, initial, render)
+    return {Key(*item.key): item for role in ROLES for item in role.items(context)}
+
+
+def taken_over(live: State) -> Mapping[str, Takeover]:
+    """By daemon, those that are there already on a host that mailprov does not manage: its own unit is not there.
+
+    That unit's file tells, for a manifest can be lost, and the history stays when the first apply is rolled back.
+    """
+    here = {key.name for key in live if key.kind == services.KIND}
+    if Key(files.KIND, recovery.UNIT) in live:
+        return {}
+    named = ((role.daemon.name, role.takeover) for role in ROLES if role.daemon)
+    return {name: takeover for name, takeover in named if takeover and name in here}
+
+
+def with_queue(desired: State, live: State, taken: Mapping[str, Takeover]) -> State:
+    """What waits in a Postfix that runs and is taken over came under other rules, and is held."""
+    service = live.get(Key(services.KIND, postfix.DAEMON.name))
+    runs = isinstance(service, services.Service) and service.active
+    held = queue.Queue(postfix.DAEMON.name)
+    return {**desired, held.key: held} if runs and held.name in taken else desired
+
+
+def ends(
+    spec: Spec, host: HostSpec, desired: State, taken: Mapping[str, Takeover], sections: Mapping[str, str]
+) -> Iterator[Risk]:
+    """What people would miss of daemons that others have set up, by the answers to the roles' `takeover` queries."""
+    for takeover in taken.values():
+        for what in takeover.ends(spec, host, desired, sections.get(takeover.query.section, "")):
+            yield Risk("takeover", what)
+
+
+def again(live: State) -> Iterator[Risk]:
+    """What a roll-back takes over anew of what another one has given back."""
+    for name in taken_over(live):
+        yield Risk("takeover", f"takes {name} over again, as the first apply did")
 
 
 def reads(path: str) -> File:
     """A bare file at this path, with what is known of who reads it: for one that is put back as a host has kept it."""
-    if path.startswith("/etc/systemd/"):
-        return File(path, "", "", "", services=("systemd",))
-    readers: dict[str, tuple[str, ...]] = {
-        "/etc/dovecot/dovecot.conf": ("dovecot",),
-        "/etc/postfix/main.cf": ("postfix",),
-        "/etc/postfix/master.cf": ("postfix",),
-        firewall.PATH: (SERVICE,),
-        tls.PEM: tls.READERS,
-    }
-    restart = postfix.RESTART_SETTINGS if path == "/etc/postfix/main.cf" else ()
-    return File(path, "", "", "", services=readers.get(path, ()), restart_settings=restart, secret=path == tls.PEM)
+    known = Readers(("systemd",)) if path.startswith("/etc/systemd/") else Readers()
+    known = next((role.files[path] for role in ROLES if path in role.files), known)
+    bare = File(path, "", "", "", services=known.services, restart_settings=known.restart_settings)
+    return replace(bare, secret=known.secret)
 
 
-def validators(host: HostSpec) -> tuple[Command, ...]:
-    """What must hold of the staged tree, seen by the host's own programs, before anything live changes."""
+def validators(host: HostSpec, daemons: Sequence[str]) -> tuple[Command, ...]:
+    """What must hold of the staged tree, seen by the host's own programs, before anything live changes.
+
+    `daemons` are those that shall serve.
+    """
     where = tls.paths(host)
-    checks: list[Command] = [
+    return (
         ("certificate_matches", str(where.certificate), str(where.key)),
-        ("dovecot_check",),
-        ("postfix_check",),
-    ]
-    return (*checks, *([("nft", "-c", "-f", firewall.PATH)] if host.firewall.manage else []))
+        *((f"{name}_check",) for name in daemons),
+        *([("nft", "-c", "-f", firewall.PATH)] if host.firewall.manage else []),
+    )
 
 
 def health(spec: Spec, host: HostSpec) -> tuple[Command, ...]:

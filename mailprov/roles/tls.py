@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailprov.encode import Encoded, word
+from mailprov.errors import MailprovError
 from mailprov.model import Facts, HostSpec, Item
 from mailprov.resources.certificates import Certificate, clock
 from mailprov.resources.files import File, folder, text_file
+from mailprov.roles import Readers, Role
 
 # https://wiki.mozilla.org/Security/Server_Side_TLS, version 5.7, "intermediate", TLS 1.2 suites
 CIPHERS = Encoded(
@@ -41,10 +43,15 @@ def items(host: HostSpec, facts: Facts) -> tuple[Item, ...]:
     """The certificate as the declaration has it: a secret file, one made on the host, or one that is there."""
     folders: tuple[File, ...] = (folder("/etc/mailprov"), folder("/etc/mailprov/tls", "700"))
     tls, now = host.tls, clock(facts.clock)
-    if tls.source == "file" and tls.key is not None:
+    if tls.source == "file":
+        if tls.key is None or not tls.chain:
+            raise MailprovError("the certificate or its key was not read", where=host.name, fix="provide both")
         pem = tls.key.reveal().rstrip("\n") + "\n" + tls.chain.rstrip("\n") + "\n"
         return (*folders, text_file(PEM, pem, mode="600", secret=True, services=READERS))
     if tls.source == "self_signed":
         return (*folders, Certificate(PEM, PEM, "self_signed", (host.hostname,), services=READERS, now=now))
     where = (tls.certificate_path, tls.key_path)
     return (Certificate(*where, "on_host", (host.hostname,), services=READERS, now=now),)
+
+
+ROLE = Role(lambda asked: items(asked.host, asked.facts), files={PEM: Readers(READERS, secret=True)})

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailprov.dns import Answer, Finding, Record, Spf, judge, questions, zonefile, zones
+from mailprov.dns.resolver import server
 from mailprov.dns.zonefile import comment, quoted
 from mailprov.errors import MailprovError
 from mailprov.model import Domain, Firewall, HostSpec, Listener, Password, Services, Spec, Ssh, Tls, User
 from mailprov.providers import catalogue
-from mailprov.resolver import server
 
 EVERYTHING = Services(Listener(110, 995), Listener(143, 993), Listener(587, 465), 25)
 
@@ -177,7 +177,7 @@ def test_judging(record: Record, there: tuple[str, ...], status: str) -> None:
     found = judge(record, {(record.name, record.kind): Answer(there)})
     assert found.status == status, found
     assert found.differs is (status != "ok")
-    assert bool(found.what and found.cure) is (status != "ok")
+    assert bool(found.what and found.fix) is (status != "ok")
 
 
 @pytest.mark.parametrize(
@@ -267,6 +267,6 @@ def test_dnspython_is_imported_when_something_is_asked_only(tmp_path: Path) -> N
     import subprocess
     import sys
 
-    script = "import sys, mailprov.resolver, mailprov.verbs.dns; print('dns' in sys.modules)"
+    script = "import sys, mailprov.dns.resolver, mailprov.commands.dns; print('dns' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mailprov.cli import run
+from mailprov.commands import run
 
 NSD = shutil.which("nsd", path="/usr/sbin:/usr/bin:/sbin")
 pytestmark = pytest.mark.skipif(NSD is None, reason="needs Debian's package nsd (script/setup --test installs it)")

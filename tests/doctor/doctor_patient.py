@@ -53,7 +53,7 @@ class Patient(Machine):
         mount = (
             'mount --bind hosts /etc/hosts && mount --bind resolv.conf "$(readlink -f /etc/resolv.conf)" && exec "$@"'
         )
-        program = (sys.executable, "-c", "from mailprov.cli import main; main()", *arguments)
+        program = (sys.executable, "-c", "from mailprov.commands import main; main()", *arguments)
         return subprocess.Popen(
             ("unshare", *self.unshared.split(), "sh", "-c", mount, "sh", *program),
             cwd=self.folder,

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from mailprov.cli import run
-from mailprov.verbs import doctor
+from mailprov.commands import doctor, run
 
 HASH = "{SHA512-CRYPT}$6$saltsaltsaltsalt$" + "a" * 86
 DECLARED = f"""
@@ -24,7 +23,7 @@ users:
   - {{address: bob@example.test, password: {{hash: "{HASH}"}}, protocols: [imap]}}
   - {{address: postmaster@other.test, password: {{hash: "{HASH}"}}}}
 tls: {{self_signed: {{}}}}
-services: {{pop3: {{starttls: 40110, tls: 40995}}, imap: {{tls: 40993}}, smtp: {{port: 40025}}}}
+services: {{pop3: {{starttls: 20110, tls: 20995}}, imap: {{tls: 20993}}, smtp: {{port: 20025}}}}
 """
 
 
@@ -50,12 +49,12 @@ def look(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[s
 @pytest.mark.parametrize(
     ("options", "listeners", "causes"),
     [
-        ((), {("pop3", 40110), ("pop3", 40995), ("imap", 40993), ("smtp", 40025)}, ["refused"]),
-        (("--user", "alice@example.test"), {("pop3", 40110), ("pop3", 40995), ("imap", 40993)}, ["refused"]),
-        (("--user", "BOB@Example.Test"), {("imap", 40993)}, ["refused"]),
-        (("--user", "bob@example.test", "--protocol", "pop3", "--security", "tls"), {("pop3", 40995)}, None),
-        (("--protocol", "pop3", "--security", "starttls"), {("pop3", 40110)}, ["refused"]),
-        (("--protocol", "pop3", "--port", "40111", "--security", "none"), {("pop3", 40111)}, ["refused"]),
+        ((), {("pop3", 20110), ("pop3", 20995), ("imap", 20993), ("smtp", 20025)}, ["refused"]),
+        (("--user", "alice@example.test"), {("pop3", 20110), ("pop3", 20995), ("imap", 20993)}, ["refused"]),
+        (("--user", "BOB@Example.Test"), {("imap", 20993)}, ["refused"]),
+        (("--user", "bob@example.test", "--protocol", "pop3", "--security", "tls"), {("pop3", 20995)}, None),
+        (("--protocol", "pop3", "--security", "starttls"), {("pop3", 20110)}, ["refused"]),
+        (("--protocol", "pop3", "--port", "20111", "--security", "none"), {("pop3", 20111)}, ["refused"]),
         (("--protocol", "imap", "--security", "starttls"), set(), ["not-declared"]),
         (("--protocol", "submission"), set(), ["not-declared"]),
     ],

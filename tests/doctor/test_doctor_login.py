@@ -45,6 +45,21 @@ def test_a_wrong_password_in_the_users_own_client(machine: Patient) -> None:
     assert machine.doctor(*POP3S, user=CAROL).causes == []
 
 
+def test_a_wrong_password_from_the_address_that_we_come_from(machine: Patient) -> None:
+    """A whole office may be behind it. What the doctor itself has tried is not taken for theirs."""
+    machine.forget()
+    office = machine.host.place.gateway
+    login(machine, "pop3s", CAROL, "an old one", office)
+    soon()
+    for password in ("", PASSWORDS[CAROL]):
+        found = machine.doctor(*POP3S, user=CAROL, password=password)
+        assert found.causes == ["wrong-password"], found.ran.said
+        assert "which is this machine's address, too" in found.evidence("wrong-password")
+    assert login(machine, "pop3s", CAROL, address=office) == 0
+    soon()
+    assert machine.doctor(*POP3S, user=CAROL, password=PASSWORDS[CAROL]).causes == []
+
+
 def test_an_unknown_user(machine: Patient) -> None:
     machine.forget()
     assert machine.doctor(*POP3S, user="alise@example.test", password="whatever").causes == ["unknown-user"]

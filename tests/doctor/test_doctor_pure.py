@@ -13,25 +13,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailprov import onhost, probe
-from mailprov.doctor import CAUSES, Look, Told, diagnosis, told
+from mailprov import assets
+from mailprov.checks import Cause as Why
+from mailprov.checks import Check, Endpoint
+from mailprov.checks.cause import cause_of
+from mailprov.doctor import CAUSES, HostReport, Look, diagnosis, host_report
 from mailprov.doctor.firewall import barrier
+from mailprov.doctor.host_report import Disk, Mailbox, queries
 from mailprov.doctor.log import events
 from mailprov.doctor.table import RANK
-from mailprov.doctor.told import Disk, Mailbox, questions
+from mailprov.engine import probe
 from mailprov.model import Allow
 from mailprov.report import json as as_json
 from mailprov.report import markdown, text
-from mailprov.verify import Cause as Why
-from mailprov.verify import Check, Endpoint
-from mailprov.verify.cause import cause_of
+from mailprov.standard import REGISTRY
 
 USER = "alice@example.com"
 HERE, THERE = "192.0.2.5", "198.51.100.7"
 IMAPS = Endpoint("imap", "tls", "192.0.2.10", 993, "mail.example.com")
 POP3S = Endpoint("pop3", "tls", "192.0.2.10", 995, "mail.example.com")
 UP = {"dovecot.service": "active", "postfix.service": "active"}
-FINE = Told(clock=1000, states=UP, ports=frozenset({993, 995}), mailbox=Mailbox(True), asker=HERE)
+FINE = HostReport(clock=1000, states=UP, ports=frozenset({993, 995}), mailbox=Mailbox(True), asker=HERE)
 
 
 def met(cause: Why, step: str = "connect", endpoint: Endpoint = IMAPS, severity: str = "error") -> Check:
@@ -43,7 +45,7 @@ def look(*checks: Check, **more: Any) -> Look:
     return Look((well, *checks), **{"sources": frozenset({HERE}), "began": 990, "clock": 1000, "user": USER, **more})
 
 
-def names(seen: Look, said: Told | None) -> list[str]:
+def names(seen: Look, said: HostReport | None) -> list[str]:
     return [finding.cause.name for finding in diagnosis(seen, said).findings]
 
 
@@ -70,13 +72,13 @@ CLOSED = nft("drop", [dport(25), ACCEPT])
 OTHERS = nft("accept", [dport(993), {"reject": {"type": "tcp reset"}}], table="filter")
 
 
-def log(kind: str, client: str = THERE, at: float = 995, user: str = USER) -> str:
+def log(kind: str, client: str = THERE, at: float = 995, user: str = USER, session: str = "x") -> str:
     said = {
         "wrong": f"auth: passwd-file({user},{client},<x>): Password mismatch",
         "unknown": f"auth: passwd-file({user},{client},<x>): unknown user",
         "nets": f"auth: passwd-file({user},{client},<x>): allow_nets check failed: IP {client} not in allowed networks",
         "many": f"imap-login: Maximum number of connections from user+IP exceeded: user=<{user}>, rip={client}, TLS",
-        "in": f"imap-login: Login: user=<{user}>, method=PLAIN, rip={client}, lip=192.0.2.10, TLS",
+        "in": f"imap-login: Login: user=<{user}>, method=PLAIN, rip={client}, lip=192.0.2.10, TLS, session=<{session}>",
         "old": f"imap-login: Disconnected (no auth attempts): user=<>, rip={client}, TLS handshaking: SSL_accept() "
         "failed: error:0A000102:SSL routines::unsupported protocol",
         "distrust": f"postfix/smtpd: warning: TLS library problem from x[{client}]: error:14094418:SSL routines:x",
@@ -85,13 +87,13 @@ def log(kind: str, client: str = THERE, at: float = 995, user: str = USER) -> st
     return f"{at:.6f} mail dovecot[1]: {said[kind]}\n"
 
 
-def mailbox(**more: Any) -> Told:
-    return Told(clock=1000, states=UP, ports=FINE.ports, mailbox=Mailbox(True, **more), asker=HERE)
+def mailbox(**more: Any) -> HostReport:
+    return HostReport(clock=1000, states=UP, ports=FINE.ports, mailbox=Mailbox(True, **more), asker=HERE)
 
 
-def saying(*lines: str, **more: Any) -> Told:
-    return Told(
-        clock=1000,
+def saying(*lines: str, **more: Any) -> HostReport:
+    return HostReport(
+        clock=more.get("clock", 1000),
         states=UP,
         ports=FINE.ports,
         mailbox=more.get("box", Mailbox(True)),
@@ -100,6 +102,8 @@ def saying(*lines: str, **more: Any) -> Told:
     )
 
 
+ENTERED = Check(IMAPS, "login", True, 0.1, "is in")
+NOT_TRIED = met(Why.NOT_TESTED, "login", severity="warning")
 REFUSED = met(Why.LOGIN_REFUSED, "login")
 NARROW = (Allow(993, (ip_network("10.0.0.0/8"),)),)
 ELSEWHERE = {"networks": (ip_network("203.0.113.0/24"),)}
@@ -139,19 +143,37 @@ TABLE = [
     (look(met(Why.TEMPORARY, "login")), None, ["temporary"]),
     # what only the host knows
     (look(), FINE, []),
-    (look(met(Why.CONNECT_TIMEOUT)), Told(states=UP, ports=FINE.ports, ruleset=CLOSED), ["firewall-ours"]),
-    (look(met(Why.CONNECT_TIMEOUT)), Told(states=UP, ports=FINE.ports, ruleset=OPEN), ["network-between"]),
-    (look(met(Why.REFUSED)), Told(states=UP, ports=FINE.ports, ruleset=OTHERS), ["firewall-other"]),
-    (look(met(Why.UNREACHABLE)), Told(states=UP, ports=FINE.ports, ruleset=OTHERS), ["firewall-other"]),
-    (look(met(Why.REFUSED)), Told(states=UP), ["not-listening"]),
-    (look(met(Why.REFUSED)), Told(states={"dovecot.service": "failed"}), ["service-down"]),
-    (look(client=THERE), Told(states=UP, ruleset=nft("drop", [saddr("192.0.2.0/24"), ACCEPT])), ["firewall-ours"]),
+    (look(met(Why.CONNECT_TIMEOUT)), HostReport(states=UP, ports=FINE.ports, ruleset=CLOSED), ["firewall-ours"]),
+    (look(met(Why.CONNECT_TIMEOUT)), HostReport(states=UP, ports=FINE.ports, ruleset=OPEN), ["network-between"]),
+    (look(met(Why.REFUSED)), HostReport(states=UP, ports=FINE.ports, ruleset=OTHERS), ["firewall-other"]),
+    (look(met(Why.UNREACHABLE)), HostReport(states=UP, ports=FINE.ports, ruleset=OTHERS), ["firewall-other"]),
+    (look(met(Why.REFUSED)), HostReport(states=UP), ["not-listening"]),
+    (look(met(Why.REFUSED)), HostReport(states={"dovecot.service": "failed"}), ["service-down"]),
+    (
+        look(client=THERE),
+        HostReport(states=UP, ruleset=nft("drop", [saddr("192.0.2.0/24"), ACCEPT])),
+        ["firewall-ours"],
+    ),
     (look(REFUSED), saying(log("wrong", HERE)), ["wrong-password"]),
     (look(REFUSED), saying(log("nets", HERE)), ["blocked-by-allow-from"]),
     (look(REFUSED), mailbox(**ELSEWHERE), ["blocked-by-allow-from"]),
     (look(REFUSED), mailbox(denied=frozenset({"imap"})), ["protocol-not-allowed"]),
     (look(REFUSED), saying(box=Mailbox(False)), ["unknown-user"]),
-    (look(REFUSED), saying(log("wrong", HERE, at=900)), ["login-refused"]),
+    (look(REFUSED), saying(log("wrong", THERE)), ["wrong-password", "login-refused"]),
+    # behind the address from which this machine comes, too: told by time and session
+    (look(), saying(log("wrong", HERE, at=900)), ["wrong-password"]),
+    (look(), saying(log("wrong", HERE)), ["wrong-password"]),  # no login was tried here meanwhile
+    (look(ENTERED), saying(log("wrong", HERE, at=900), log("in", HERE, at=999)), ["wrong-password"]),
+    (look(ENTERED), saying(log("in", HERE, at=994, session="m"), log("wrong", HERE, at=996)), ["wrong-password"]),
+    (look(ENTERED), saying(log("wrong", HERE, at=900), log("in", HERE, at=950), log("in", HERE, at=999)), []),
+    (look(REFUSED), saying(log("wrong", HERE, at=994), log("wrong", HERE, at=994)), ["wrong-password"]),
+    (look(), saying(log("wrong", HERE, at=900), log("in", THERE, at=999)), ["wrong-password"]),  # another device
+    (look(), saying(log("wrong", HERE, at=4500), clock=4600), ["clock-wrong", "wrong-password"]),
+    (look(client=HERE), saying(log("old", HERE, at=900)), ["client-tls-old"]),
+    (look(), saying(log("in", HERE, at=900), log("old", HERE, at=901)), []),
+    (look(NOT_TRIED), saying(log("wrong", HERE)), ["wrong-password"]),
+    (look(), saying(log("many", HERE, at=900)), ["too-many-connections"]),
+    (look(), saying(log("nets", HERE, at=900)), ["blocked-by-allow-from"]),
     (look(), saying(log("wrong")), ["wrong-password"]),
     (look(), saying(log("wrong"), log("in", at=999)), []),
     (look(), saying(log("unknown")), []),
@@ -181,18 +203,18 @@ TABLE = [
     (look(), mailbox(limit=1000, used=990), ["quota-full"]),
     (look(), mailbox(limit=1000, used=900), []),
     (look(), saying(log("full")), ["quota-full"]),
-    (look(), Told(states=UP, disks=(Disk("/var/vmail", 1000, 0),)), ["disk-full"]),
-    (look(), Told(states=UP, disks=(Disk("/", 10**8, 10**7, 10**6, 5),)), ["disk-full"]),
-    (look(), Told(states=UP, disks=(Disk("/", 1000, 500, 0, 0), Disk("/x", 10**8, 10**4, 10**6, 10**4))), []),
-    (look(), Told(clock=4600, states=UP), ["clock-wrong"]),
-    (look(), Told(clock=1060, states=UP), []),
-    (look(resolved=("203.0.113.1",), address="192.0.2.10"), Told(states=UP), ["dns-elsewhere"]),
-    (look(resolved=("192.0.2.10",), address="mail1"), Told(states=UP, addresses=("192.0.2.10",)), []),
+    (look(), HostReport(states=UP, disks=(Disk("/var/vmail", 1000, 0),)), ["disk-full"]),
+    (look(), HostReport(states=UP, disks=(Disk("/", 10**8, 10**7, 10**6, 5),)), ["disk-full"]),
+    (look(), HostReport(states=UP, disks=(Disk("/", 1000, 500, 0, 0), Disk("/x", 10**8, 10**4, 10**6, 10**4))), []),
+    (look(), HostReport(clock=4600, states=UP), ["clock-wrong"]),
+    (look(), HostReport(clock=1060, states=UP), []),
+    (look(resolved=("203.0.113.1",), address="192.0.2.10"), HostReport(states=UP), ["dns-elsewhere"]),
+    (look(resolved=("192.0.2.10",), address="mail1"), HostReport(states=UP, addresses=("192.0.2.10",)), []),
 ]
 
 
 @pytest.mark.parametrize(("seen", "said", "found"), TABLE)
-def test_observation_to_cause(seen: Look, said: Told | None, found: list[str]) -> None:
+def test_observation_to_cause(seen: Look, said: HostReport | None, found: list[str]) -> None:
     assert names(seen, said) == found
 
 
@@ -203,7 +225,7 @@ def test_every_cause_is_complete_and_can_be_found() -> None:
     by_rule |= {"other-certificate", "expires-soon", "cleartext-login", "no-mechanism", "permanent", "unexplained"}
     assert produced | by_rule == set(CAUSES)
     for cause in CAUSES.values():
-        words = (cause.title, cause.known, cause.cure, cause.user, cause.user_zh)
+        words = (cause.title, cause.known, cause.fix, cause.user, cause.user_zh)
         assert all(word and word.isprintable() for word in words), cause.name
         assert cause.user_zh.endswith("。") and cause.user.endswith((".", "!", "?")), cause.name
         assert not cause.title.endswith("."), cause.name
@@ -224,9 +246,9 @@ def test_order_is_the_way_of_a_client() -> None:
 
 
 def test_what_a_client_cannot_tell_is_said() -> None:
-    assert len(diagnosis(look(), None, "why").untold) == 4
-    assert len(diagnosis(look(user=""), None, "why").untold) == 2
-    assert diagnosis(look(), FINE).untold == ()
+    assert len(diagnosis(look(), None, "why").undetermined) == 4
+    assert len(diagnosis(look(user=""), None, "why").undetermined) == 2
+    assert diagnosis(look(), FINE).undetermined == ()
 
 
 def test_dns_causes_are_told_apart_by_number() -> None:
@@ -304,24 +326,26 @@ def test_no_ruleset_breaks_it(expressions: list[Any], chain: Any) -> None:
 
 @given(st.dictionaries(st.sampled_from(["circumstances", "services", "account", "log", "listeners"]), st.text()))
 def test_no_answer_breaks_it(sections: dict[str, str]) -> None:
-    said = told(sections)
+    said = host_report(sections, REGISTRY.units)
     shown = diagnosis(look(REFUSED), said)
     for line in text.diagnosis("mail1", (REFUSED,), shown, details=True):
         assert all(part.isprintable() for part in line.text.split("\t"))
 
 
 def test_an_answer_is_read() -> None:
-    said = told(
+    said = host_report(
         {
             "circumstances": "clock 1700000000\nsynchronised no\nasker 192.0.2.5\naddresses 192.0.2.10 2001:db8::1 \n"
             "disk /var/vmail 1000 5 200 100\ndisk broken\n",
             "services": "Id=dovecot.service\nLoadState=loaded\nActiveState=failed\n\n"
             "Type=oneshot\nId=postfix.service\nLoadState=loaded\nActiveState=active\n\n"
             "Id=postfix@-.service\nLoadState=loaded\nActiveState=inactive\n",
-            "listeners": 'LISTEN 0 100 0.0.0.0:993 0.0.0.0:* users:(("dovecot",pid=1,fd=2))\n',
+            "listeners": 'LISTEN 0 100 0.0.0.0:993 0.0.0.0:* users:(("dovecot",pid=7,fd=2))\n'
+            "process\t7\t0\t1\t/system.slice/dovecot.service\t\n",
             "account": "exists\nallow 10.0.0.0/8,2001:db8::/32\nlimit 307200\ndenied smtp\ndenied imap\nused 300000\n"
             "who username\t#\tproto\t(pids)\t(ips)\nwho alice\t3\tpop3\t(1 2 3)\t(192.0.2.5)\nmost pop3 10\nlock no\n",
-        }
+        },
+        REGISTRY.units,
     )
     assert (said.clock, said.synchronised, said.asker) == (1700000000, False, "192.0.2.5")
     assert said.addresses == ("192.0.2.10", "2001:db8::1")
@@ -337,7 +361,7 @@ def test_an_answer_is_read() -> None:
 def test_postfix_is_one_unit_since_debian_13() -> None:
     text = "Type=%s\nId=postfix.service\nLoadState=loaded\nActiveState=active\n\n"
     text += "Id=postfix@-.service\nLoadState=loaded\nActiveState=inactive\n"
-    found = [told({"services": text % kind}).state("postfix") for kind in ("forking", "oneshot")]
+    found = [host_report({"services": text % kind}, REGISTRY.units).state("postfix") for kind in ("forking", "oneshot")]
     assert found == ["active", "inactive"]
 
 
@@ -381,7 +405,7 @@ def test_what_each_release_logs() -> None:
 
 def test_the_script_shows_no_hash(tmp_path: Path) -> None:
     """Run here, where the files that it reads are made up: the row's password is not in its answer."""
-    script = onhost.text("doctor.sh").replace("/etc/dovecot/mailprov/", f"{tmp_path}/")
+    script = assets.script("doctor/doctor.sh").replace("/etc/dovecot/mailprov/", f"{tmp_path}/")
     (tmp_path / "accounts").write_text(f"{USER}:{{SHA512-CRYPT}}$6$hash:::managed:::allow_nets=10.0.0.0/8\n")
     (tmp_path / "verify").write_text("")
     (tmp_path / "denied").write_text(f"{USER}/imap\nb{USER}/pop3\n")
@@ -394,14 +418,16 @@ def test_the_script_shows_no_hash(tmp_path: Path) -> None:
 def test_settings_are_read_without_dovecots_own_program(tmp_path: Path) -> None:
     conf = "protocols = pop3\nmost=20\nprotocol imap {\n  most = 3\n}\n# most = 4\nlock = yes\n"
     (tmp_path / "dovecot.conf").write_text(conf)
-    script = onhost.text("doctor.sh").replace("/etc/dovecot/", f"{tmp_path}/")
+    script = assets.script("doctor/doctor.sh").replace("/etc/dovecot/", f"{tmp_path}/")
     asked = "setting pop3 most 10; setting imap most 10; setting pop3 lock no; setting pop3 other no"
     done = subprocess.run(["dash", "-s"], input=f"{script}\n{asked}\n", capture_output=True, text=True)
     assert done.stdout.split() == ["20", "3", "yes", "no"]
 
 
 def test_the_questions_are_quoted() -> None:
-    script = probe.script(questions("o'brien@example.com", 5, ("192.0.2.5", "")), "doctor.sh").decode()
+    script = probe.script(
+        REGISTRY, queries("o'brien@example.com", 5, ("192.0.2.5", "")), assets.script("doctor/doctor.sh")
+    ).decode()
     assert script.count("""'o'"'"'brien@example.com'""") == 2
     assert subprocess.run(["dash", "-n"], input=script.encode()).returncode == 0
 
@@ -415,7 +441,7 @@ def test_reports_say_it_all() -> None:
     lines = "\n".join(line.text for line in text.diagnosis("mail1", checks, found))
     assert lines.index("first cause: the certificate has expired") < lines.index("further cause: the password is wrong")
     for name in ("expired", "wrong-password"):
-        for word in (CAUSES[name].cure, CAUSES[name].user, CAUSES[name].user_zh):
+        for word in (CAUSES[name].fix, CAUSES[name].user, CAUSES[name].user_zh):
             assert word in lines
     document = json.loads(as_json.diagnoses([("mail1", checks, found)]))
     assert document["healthy"] is False

@@ -174,7 +174,7 @@ BYSTANDERS = (
         nothing,
         prepare=_fail,
         mend=_give_back,
-        before=lambda scenario, event, words: words.startswith("activate dovecot"),
+        before=lambda scenario, event, words: words.startswith("activate dovecot") or event == "health",
         fits=_lives,
     ),
 )

@@ -29,11 +29,15 @@ from faults_scenarios import BOB, HASHES, LIVE, PASSWORDS, PAST, Declared, base
 from mail_certificates import Certificate
 from newer_archive import newer_archive
 
-from mailprov import cli, probe, spec, survey
+from mailprov import commands as cli
+from mailprov import declaration
+from mailprov.commands.root import every
+from mailprov.engine import probe
 from mailprov.lab import LabHost
 from mailprov.model import Spec
-from mailprov.plan import live
 from mailprov.resources.maps import Map
+from mailprov.standard import REGISTRY
+from mailprov.workflows import survey
 
 RUNNER = Path(__file__).with_name("faults_runner.py")
 PATIENCE = 180.0
@@ -141,7 +145,7 @@ class Patient:
 
     def spec(self, declared: Declared) -> Spec:
         """A declaration, read."""
-        return spec.load(self.declare(declared), environ=_ENVIRONMENT, now=datetime.now(UTC))
+        return declaration.load(self.declare(declared), environ=_ENVIRONMENT, now=datetime.now(UTC))
 
     def start(self, declared: Declared, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start `mailprov ARGUMENTS` on a declaration, changed as `options` say."""
@@ -178,7 +182,7 @@ class Patient:
 
     def arguments(self, verb: str, to: int | None = None) -> tuple[str, ...]:
         """A verb that changes the host, with every consent that it knows; back to before the apply number `to`."""
-        options = [option for each in cli.cli.commands[verb].params for option in each.opts]
+        options = [option for each in every()[verb].params for option in each.opts]
         consents = [option for option in options if option.startswith("--allow-")]
         target = () if to is None else ("--to", self.transactions()[to])
         return (verb, "--yes", *consents, *target)
@@ -280,8 +284,8 @@ class Patient:
         for each in declared:
             read = self.spec(each)
             asked = survey.script(read, read.hosts["mail1"])
-            answer = probe.parse(self.host.run(("sh", "-s"), stdin=asked).stdout)
-            for key, item in live(answer.sections).items():
+            answer = probe.parse(self.host.run(("sh", "-s"), stdin=asked).stdout, REGISTRY.stable)
+            for key, item in REGISTRY.live(answer.sections).items():
                 if isinstance(item, Map):  # no two runs of postmap give the same bytes
                     item = replace(item, database="there" if item.database else "")
                 if key.kind not in ("package", "user") and key.name != "/var/vmail":  # `_MORE` tells of them

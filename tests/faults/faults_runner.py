@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mailprov import cli, transaction
+from mailprov import commands as cli
+from mailprov.engine import transaction
 from mailprov.roles import firewall
-from mailprov.verbs import rollback, transact
+from mailprov.workflows import rollback, run_plan
 
 _STOP = r"""
 journal() {
@@ -54,21 +55,21 @@ def stopping(script: str, canary: bool) -> str:
 def patch(options: dict[str, Any], set_: Set = setattr) -> None:
     """Change this process as a test asks."""
     script, work, ruleset = transaction.script, transaction.Work, firewall.ruleset
-    set_(transaction, "script", lambda: stopping(script(), options.get("canary", True)))
-    for module in (transact, rollback):
+    set_(transaction, "script", lambda registry: stopping(script(registry), options.get("canary", True)))
+    for module in (run_plan, rollback):
         set_(module, "Work", functools.partial(work, confirm_seconds=options.get("confirm", 60)))
     set_(transaction, "APT_PATIENCE_SECONDS", options.get("apt", 60))
     if options.get("cut_ssh"):
         set_(firewall, "ruleset", lambda *words: ruleset(*words).replace("tcp dport 22 accept", "tcp dport 22 drop"))
     if options.get("refuse"):
-        set_(transact.Confirmation, "give", _refuse)
+        set_(run_plan.Confirmation, "give", _refuse)
     if options.get("silent"):
-        set_(transact.Confirmation, "give", lambda *_: time.sleep(600))
+        set_(run_plan.Confirmation, "give", lambda *_: time.sleep(600))
 
 
-def _refuse(confirmation: transact.Confirmation, _leaf: str) -> None:
-    with transact.session(confirmation.declared) as fresh:
-        transact.answer(fresh, confirmation.transaction, "a test refuses")
+def _refuse(confirmation: run_plan.Confirmation, _leaf: str) -> None:
+    with run_plan.session(confirmation.declared) as fresh:
+        run_plan.answer(fresh, confirmation.transaction, "a test refuses")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mailprov.credentials.passwords import sha512_crypt
 from mailprov.model import Secret
-from mailprov.passwords import sha512_crypt
 
 HOSTNAME = "mail.example.test"
 ALICE, BOB, CAROL, DAVE, ERIN = (f"{name}@example.test" for name in ("alice", "bob", "carol", "dave", "erin"))

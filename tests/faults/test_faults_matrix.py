@@ -90,7 +90,8 @@ def _cases() -> Iterator[object]:
     for apply in SHORT:
         for fault in FAULTS if WHOLE or ONLY else SHORT[apply]:
             group = f"faults-{apply}"
-            if WHOLE or ONLY:
+            # To learn what a scenario is takes a minute, in each process that tries it.
+            if (WHOLE or ONLY) and not SCENARIOS[apply].alike:
                 group += f"-{fault if fault in THOROUGH else 'others'}"
             yield pytest.param(apply, fault, marks=pytest.mark.xdist_group(group))
 
@@ -141,7 +142,9 @@ def _events(apply: str, fault: str, known: Known) -> Sequence[str]:
     if WHOLE and fault in THOROUGH and not scenario.alike:
         return possible
     if WHOLE:
-        draws = DRAWS * (6 if fault in THOROUGH else 2 if apply == "change" else chance.random() < 0.35)
+        # Where packages are installed, a case takes a minute and more.
+        thorough = 3 if scenario.installs else 6
+        draws = DRAWS * (thorough if fault in THOROUGH else 2 if apply == "change" else chance.random() < 0.35)
         drawn = chance.sample(range(len(possible)), min(draws, len(possible)))
         return [possible[index] for index in sorted(drawn)] + apt
     acts = [event for event in possible if event.startswith("do ")]
@@ -162,10 +165,10 @@ UNPACKED = (0.1, 1.5)
 
 
 def _in_apt(chance: random.Random, fault: str, known: Known) -> list[str]:
-    """Moments after apt has begun, as chance has it: three while packages are unpacked, three at any time."""
+    """Moments after apt has begun, as chance has it: two while packages are unpacked, two at any time."""
     step = next(number for number, words in known.steps.items() if words.startswith("install_packages"))
     spans = (UNPACKED, (UNPACKED[1], max(2.0, known.seconds)))
-    moments = sorted(chance.uniform(*span) for span in spans for _ in range(3))
+    moments = sorted(chance.uniform(*span) for span in spans for _ in range(2))
     return [f"do {step} +{moment:.2f}" for moment in moments]
 
 

@@ -13,7 +13,7 @@ from faults_kinds import ROOM
 from faults_scenarios import SCENARIOS, Scenario, base, changed
 from faults_trial import Known, Ward
 
-from mailprov import transaction
+from mailprov.engine import transaction
 from mailprov.lab.layers import Layer
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(1800), pytest.mark.xdist_group("faults-others")]
@@ -58,7 +58,7 @@ def test_no_room_to_begin_with(patient: Patient, known: Known) -> None:
     patient.sh("cat /dev/zero >/var/lib/mailprov/.full 2>/dev/null; :")
     status, said = patient.here(changed(), "apply", "--yes")
     assert status == 1
-    assert "could not take up the work; nothing was touched" in said and "No space left" in said
+    assert "starting the transaction failed; nothing was changed" in said and "No space left" in said
     assert folders(patient) == before
     # A little is enough for the bundle, and not for an undo that is sure to have room.
     patient.sh("truncate -s -2M /var/lib/mailprov/.full")
@@ -167,7 +167,7 @@ def test_a_gap_in_the_history_shows(patient: Patient, known: Known) -> None:
 
 def test_a_firewall_that_cuts_ssh_off_is_taken_back(patient: Patient, known: Known) -> None:
     begun = time.monotonic()
-    status, said = patient.mailprov(changed(), "apply", "--yes", cut_ssh=True, confirm=5)
+    status, said = patient.mailprov(changed(), "apply", "--yes", "--allow-closing", cut_ssh=True, confirm=5)
     took = time.monotonic() - begun
     assert status == 6, said
     assert "put back as it was" in said and "no confirmation came within 5 seconds" in said

@@ -8,7 +8,7 @@ import pytest
 from fleet_in_memory import Fleet
 
 # Imported before anything is replaced: one that is imported meanwhile would take the replacement for the real thing.
-from mailprov.verbs import apply, transact
+from mailprov.workflows import apply, run_plan
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     made.declare(5)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOB_INITIAL", "correct horse")
-    monkeypatch.setattr("mailprov.host.door.open_host", made.open)
-    monkeypatch.setattr(transact, "transact", made.transact)
-    monkeypatch.setattr(apply, "transact", made.transact)
+    monkeypatch.setattr("mailprov.connection.connect.open_host", made.open)
+    monkeypatch.setattr(run_plan, "run_plan", made.run_plan)
+    monkeypatch.setattr(apply, "run_plan", made.run_plan)
     return made

@@ -9,23 +9,24 @@ from typing import Any
 import yaml
 from simulated_host import BASE, HASH, SimulatedHost
 
-from mailprov import cli
+from mailprov import commands as cli
+from mailprov.connection.fake import FakeHost
+from mailprov.engine.saved_plan import stale
 from mailprov.errors import ConnectError
-from mailprov.host.fake import FakeHost
 from mailprov.model import HostSpec, Spec
-from mailprov.planfile import stale
-from mailprov.survey import Survey
-from mailprov.verbs import work
+from mailprov.workflows import host_run
+from mailprov.workflows.survey import PlanResult
 
 
 class Fleet:
-    """`hosts` by name; `opened` are the connections made, `begun` the changes; `gone` cannot be reached."""
+    """`hosts` by name; `opened` and `closed` are the connections, `begun` the changes; `gone` cannot be reached."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.document: dict[str, Any] = yaml.safe_load(BASE.replace("$HASH", HASH))
         self.hosts: dict[str, SimulatedHost] = {}
         self.opened: list[str] = []
+        self.closed: list[str] = []
         self.begun: list[str] = []
         self.gone: set[str] = set()
         self.before: Callable[[str], None] = lambda name: None
@@ -39,7 +40,7 @@ class Fleet:
             self.hosts.setdefault(name, SimulatedHost(machine=f"{at:032}"))
 
     def run(self, *words: str) -> int:
-        self.opened, self.begun = [], []
+        self.opened, self.closed, self.begun = [], [], []
         (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.document), encoding="utf-8")
         return cli.run(list(words))
 
@@ -47,9 +48,11 @@ class Fleet:
         self.opened.append(declared.name)
         if declared.name in self.gone:
             raise ConnectError("no answer", where=declared.name)
-        return FakeHost(declared.name, self.hosts[declared.name].respond)
+        host = FakeHost(declared.name, self.hosts[declared.name].respond)
+        host.close = lambda: self.closed.append(declared.name)  # type: ignore[method-assign]
+        return host
 
-    def transact(self, found: Survey, spec: Spec, declared: HostSpec, *_: object) -> None:
+    def run_plan(self, found: PlanResult, spec: Spec, declared: HostSpec, *_: object) -> None:
         self.begun.append(declared.name)
         self.before(declared.name)
         host = self.hosts[declared.name]
@@ -59,5 +62,5 @@ class Fleet:
         host.become(spec, declared.name)
 
 
-def host_sees(host: SimulatedHost, spec: Spec, declared: HostSpec) -> Survey:
-    return work.survey(spec, declared, host.host())
+def host_sees(host: SimulatedHost, spec: Spec, declared: HostSpec) -> PlanResult:
+    return host_run.survey(spec, declared, host.host())

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from fleet_in_memory import Fleet
 
-from mailprov import cli
+from mailprov import commands as cli
+from mailprov.engine.saved_plan import stale
 from mailprov.errors import Exit, MailprovError, StalePlanError
-from mailprov.planfile import stale
-from mailprov.verbs import runner
-from mailprov.verbs import session as sessions
+from mailprov.workflows import fleet as fleets
+from mailprov.workflows import open_hosts
+from mailprov.workflows import session as sessions
 
 
 def verdicts(out: str) -> dict[str, str]:
@@ -40,7 +41,7 @@ def test_a_plan_without_changes_is_no_word_about_hosts_that_nobody_looked_at(
     assert fleet.run("apply", "--yes") == 0
     assert fleet.run("plan", "--out", "kept.json") == 0
     assert fleet.run("apply", "kept.json", "--yes", *limit) == 0
-    assert fleet.opened == (["h1"] if limit else sorted(fleet.hosts))
+    assert sorted(fleet.opened) == (["h1"] if limit else sorted(fleet.hosts))
     fleet.hosts["h1"].entries.clear()
     assert fleet.run("apply", "kept.json", "--yes", *limit) == Exit.STALE
     assert "h1: the host changed after it was looked at" in capsys.readouterr().err
@@ -49,7 +50,33 @@ def test_a_plan_without_changes_is_no_word_about_hosts_that_nobody_looked_at(
     assert fleet.run("apply", "kept.json", "--yes", *limit) != 0
 
 
-def test_what_was_cut_off_goes_on_with_the_same_plan(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_session_of_the_look_is_the_one_of_the_change(fleet: Fleet) -> None:
+    names = [*fleet.hosts]
+    assert fleet.run("apply", "--yes") == 0
+    assert sorted(fleet.opened) == fleet.begun == sorted(fleet.closed) == names
+    assert fleet.run("apply", "--yes") == 0
+    assert sorted(fleet.opened) == sorted(fleet.closed) == names and fleet.begun == []
+
+
+@pytest.mark.parametrize(("name", "value", "again"), [("SECONDS", 0.0, 5), ("MOST", 2, 3)])
+def test_a_session_that_is_not_kept_is_opened_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, name: str, value: float, again: int
+) -> None:
+    monkeypatch.setattr(open_hosts, name, value)
+    assert fleet.run("apply", "--yes") == 0
+    assert sorted(fleet.begun) == [*fleet.hosts]
+    assert len(fleet.opened) == len(fleet.closed) == len(fleet.hosts) + again
+
+
+def test_what_is_not_agreed_to_leaves_no_session(fleet: Fleet) -> None:
+    assert fleet.run("apply") == Exit.UNSAFE
+    assert sorted(fleet.closed) == sorted(fleet.opened) == [*fleet.hosts]
+
+
+def test_what_was_cut_off_goes_on_with_the_same_plan(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_hosts, "SECONDS", 0.0)
     assert fleet.run("plan", "--out", "kept.json") == 0
     fleet.before = lambda name: fleet.gone.add("h3")
     capsys.readouterr()
@@ -178,7 +205,7 @@ def test_a_mistake_on_one_host_is_one_hosts(fleet: Fleet, capsys: pytest.Capture
 def test_whoever_interrupts_gets_a_report(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runner, "CHANGES", 1)
+    monkeypatch.setattr(fleets, "CHANGES", 1)
     held = threading.Event()
 
     def interrupt(name: str) -> None:
@@ -198,7 +225,7 @@ def test_whoever_interrupts_gets_a_report(
 def test_whoever_should_do_the_work_is_gone(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there, times = runner.executor, iter(range(9))
+    there, times = fleets.executor, iter(range(9))
 
     @contextmanager
     def until_the_third(where: str, most: int) -> Iterator[Any]:
@@ -207,7 +234,7 @@ def test_whoever_should_do_the_work_is_gone(
         with there(where, most) as pool:
             yield pool
 
-    monkeypatch.setattr(runner, "executor", until_the_third)
+    monkeypatch.setattr(fleets, "executor", until_the_third)
     assert fleet.run("apply", "--yes", "--batch", "2", *JSON) == Exit.PARTIAL
     said = capsys.readouterr()
     assert [*verdicts(said.out).values()] == ["applied", "waiting", "waiting", "waiting", "waiting"]
@@ -217,8 +244,12 @@ def test_whoever_should_do_the_work_is_gone(
 def test_one_passphrase_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(sessions, "_answers", {})
-    monkeypatch.setattr(sessions.console, "secret", lambda text: asked.append(text) or object())
-    one, other = sessions._asker(), sessions._asker()
+
+    def ask(text: str) -> Any:
+        asked.append(text)
+        return object()
+
+    one, other = sessions._asker(ask), sessions._asker(ask)
     assert one("passphrase of id") is other("passphrase of id")
     assert asked == ["passphrase of id"]
     wrong = one("passphrase of id")
@@ -233,7 +264,7 @@ _HASHERS = """
 import time
 from concurrent.futures import ThreadPoolExecutor
 from mailprov.model import Secret
-from mailprov.passwords import sha512_crypt
+from mailprov.credentials.passwords import sha512_crypt
 
 def hash(number):
     time.sleep(number * 0.0003)  # one after another while the first one still loads what it needs

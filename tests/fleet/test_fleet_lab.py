@@ -48,7 +48,7 @@ class Fleet:
             for name, host in self.hosts.items()
         }
         (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.declared | {"hosts": hosts}))
-        words = (sys.executable, "-c", "from mailprov.cli import main; main()", *arguments)
+        words = (sys.executable, "-c", "from mailprov.commands import main; main()", *arguments)
         pipe = subprocess.PIPE
         return subprocess.Popen(words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 

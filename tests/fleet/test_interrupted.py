@@ -15,10 +15,10 @@ import pytest
 from fleet_in_memory import Fleet
 from simulated_host import SimulatedHost
 
-from mailprov import transaction
-from mailprov.host.fake import FakeHost
+from mailprov.connection.fake import FakeHost
+from mailprov.engine import transaction
 from mailprov.model import Completed, HostSpec
-from mailprov.verbs import transact
+from mailprov.workflows import run_plan
 
 AT = 1_900_083_900  # 17:05:00
 JSON = ("--format", "json")
@@ -59,15 +59,15 @@ class Interrupted:
         self.at_end: Callable[[str], None] = _interrupt
         monkeypatch.chdir(folder)
         monkeypatch.setenv("BOB_INITIAL", "correct horse")
-        monkeypatch.setattr("mailprov.host.door.open_host", self._open)
-        monkeypatch.setattr(transact.Confirmation, "give", lambda *_: None)
+        monkeypatch.setattr("mailprov.connection.connect.open_host", self._open)
+        monkeypatch.setattr(run_plan.Confirmation, "give", lambda *_: None)
 
     def _open(self, declared: HostSpec, *, ask: object = None) -> FakeHost:
         return Journal(declared.name, self._fleet.hosts[declared.name], self.lines, self.at_end)
 
-    def apply(self, count: int = 1, *words: str) -> tuple[int, str, Any]:
+    def apply(self, count: int = 1, *words: str, yes: bool = True) -> tuple[int, str, Any]:
         self._fleet.declare(count)
-        status = self._fleet.run("apply", "--yes", *words)
+        status = self._fleet.run("apply", *(["--yes"] if yes else []), *words)
         said = self._capsys.readouterr()
         return status, said.err, json.loads(said.out) if said.out.startswith("{") else said.out
 
@@ -116,11 +116,12 @@ def test_each_station(case: Interrupted, lines: tuple[str, ...], said: str, verd
 def test_before_anything_was_handed_over(
     case: Interrupted, count: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(*_: object, **__: object) -> None:
+    def ask(*_: object, **__: object) -> bool:
         raise error
 
-    monkeypatch.setattr("mailprov.verbs.apply.agree_to", ask)
-    status, err, _ = case.apply(count)
+    monkeypatch.setattr("mailprov.commands.console.interactive", lambda: True)
+    monkeypatch.setattr(click, "confirm", ask)
+    status, err, _ = case.apply(count, yes=False)
     assert status == 1
     assert "interrupted: nothing was changed" in err
 

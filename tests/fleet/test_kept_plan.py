@@ -15,7 +15,7 @@ from fleet_in_memory import Fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailprov import planfile
+from mailprov.engine import saved_plan
 from mailprov.errors import Exit, KeptPlanError
 from mailprov.model import Key
 
@@ -165,7 +165,7 @@ TAMPERED = {
     "added": add_a_removal,
     "taken away": lambda host: host["changes"].pop(),
     "order": reorder,
-    "dangers": lambda host: host.update(dangers=[]),
+    "dangers": lambda host: host.update(risks=[]),
     "effects": lambda host: host["effects"].update(dovecot="NONE"),
     "another effect": lambda host: host["effects"].update({"ssh; reboot": "RESTART"}),
     "identity": lambda host: host.update(identity="SHA256:" + "A" * 43),
@@ -200,7 +200,7 @@ def test_what_is_written_into_it_is_not_done(changing: Fleet, name: str, capsys:
     ids=["twice", "unsealed", "deep", "nan", "number", "surrogate", "many"],
 )
 def test_a_file_of_any_shape_is_one_error(fleet: Fleet, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = text.replace("%F", planfile.FORMAT).replace("%V", planfile.__version__)
+    text = text.replace("%F", saved_plan.FORMAT).replace("%V", saved_plan.__version__)
     refused(fleet, text.encode(), capsys)
 
 
@@ -229,7 +229,7 @@ def test_it_is_a_plain_file_of_bearable_size(
     elif kind == "device":
         path.symlink_to("/dev/zero")
     elif kind == "large":
-        monkeypatch.setattr(planfile, "LIMIT", 1 << 20)
+        monkeypatch.setattr(saved_plan, "LIMIT", 1 << 20)
         path.write_bytes(b" " * ((1 << 20) + 1))
     assert fleet.run("apply", "kept.json", "--yes") == Exit.INVALID
     assert "kept.json" in capsys.readouterr().err
@@ -239,7 +239,7 @@ def test_it_is_a_plain_file_of_bearable_size(
 def test_a_plan_that_would_not_be_read_is_not_written(
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(planfile, "MARKS", 500)
+    monkeypatch.setattr(saved_plan, "MARKS", 500)
     assert fleet.run("plan", "--out", "kept.json") == Exit.ERROR
     assert "--shard or --limit" in capsys.readouterr().err
     assert not (tmp_path / "kept.json").exists()
@@ -336,8 +336,8 @@ def test_it_holds_no_word_that_moves_with_time_or_place(fleet: Fleet, tmp_path: 
 
 
 def test_what_is_kept_is_what_is_loaded() -> None:
-    claim = planfile.Claim("h", "i", "m", "d", {"a": "NONE"}, (), (), {Key("file", "/é\n"): "1"}, {})
-    text = planfile.dump(True, [claim])
-    assert planfile.load(text.encode(), "x") == planfile.PlanFile(True, (claim,))
+    claim = saved_plan.Claim("h", "i", "m", "d", {"a": "NONE"}, (), (), {Key("file", "/é\n"): "1"}, {})
+    text = saved_plan.dump(True, [claim])
+    assert saved_plan.load(text.encode(), "x") == saved_plan.SavedPlan(True, (claim,))
     with pytest.raises(KeptPlanError, match="not as it was written"):
-        planfile.load(planfile.dump(True, [claim, claim]).encode(), "x")
+        saved_plan.load(saved_plan.dump(True, [claim, claim]).encode(), "x")

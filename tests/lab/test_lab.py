@@ -350,7 +350,8 @@ def test_machines_die_with_a_killed_controller() -> None:
     assert eventually(lambda: not list(Path("/sys/class/net").glob(f"mplab{slot:03d}*")))
     assert str(disks) not in Path("/proc/self/mounts").read_text()
     with Lab():
-        assert leftovers(slot, disks) == []
+        pass  # it may have taken that very slot for itself
+    assert leftovers(slot, disks) == []
 
 
 def test_ctrl_c_leaves_nothing() -> None:

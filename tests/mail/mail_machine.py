@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import yaml
 from mail_certificates import Certificate, certificate
 
+from mailprov.credentials.passwords import sha512_crypt
 from mailprov.lab import LabHost
 from mailprov.model import Secret
-from mailprov.passwords import sha512_crypt
 
 HOSTNAME = "mail.example.test"
 CHINESE = "xn--fsqu00a.xn--55qx5d"  # 例子.公司
@@ -117,7 +117,7 @@ class Machine:
         """Start `mailprov ARGUMENTS` on the declaration."""
         (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.declared, allow_unicode=True))
         return subprocess.Popen(
-            [sys.executable, "-c", f"{self.prelude}\nfrom mailprov.cli import main; main()", *arguments],
+            [sys.executable, "-c", f"{self.prelude}\nfrom mailprov.commands import main; main()", *arguments],
             cwd=self.folder,
             env={**os.environ, "HOME": str(self.folder), **self.environment},
             stdin=subprocess.DEVNULL,

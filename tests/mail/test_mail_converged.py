@@ -80,6 +80,7 @@ def test_a_look_writes_nothing_on_the_host(mail: Machine, verb: tuple[str, ...])
     assert (mail.daemons(), mail.reloads()) == (running, reloads)
 
 
+@pytest.mark.one_release
 def test_the_watch_sees_a_temporary_file(mail: Machine) -> None:
     before = mail.files()
     mail.sh("f=$(mktemp /var/lib/mailprov/XXXXXX) && rm $f")
@@ -129,6 +130,7 @@ def test_verify_as_a_declared_user(mail: Machine) -> None:
     assert unset.status == 1 and "NOBODY_SET_THIS is not set" in unset.err
 
 
+@pytest.mark.one_release
 def test_verify_names_what_is_wrong(clone: Machine) -> None:
     clone.sh("systemctl stop postfix postfix@-")
     verified = clone.mailprov("verify")

@@ -48,9 +48,7 @@ def test_users_write_to_each_other_and_to_an_idn_domain(mail: Machine) -> None:
     assert arrives(mail, ALICE, send(mail, LI, ALICE))
 
 
-@pytest.mark.parametrize(
-    "recipient", ["nobody@example.test", f"nobody@{CHINESE}", "bob.@example.test", "root", "postmaster"]
-)
+@pytest.mark.parametrize("recipient", ["nobody@example.test", f"nobody@{CHINESE}", "bob.@example.test", "root"])
 def test_unknown_recipients_are_refused_at_once(mail: Machine, recipient: str) -> None:
     address = recipient if "@" in recipient else f"{recipient}@mail.example.test"
     assert refusal(mail, "someone@elsewhere.test", address) in (550, 553, 554)

@@ -139,6 +139,7 @@ def test_stopped_daemons_are_started(clone: Machine) -> None:
     assert logins(clone, ALICE) == [True, True, True]
 
 
+@pytest.mark.one_release
 def test_what_is_in_the_way_is_not_overwritten(clone: Machine) -> None:
     """A link or a folder where our file belongs is somebody's intent: an error that names it, and nothing changes."""
     obstacles = {"/etc/dovecot/mailprov/denied": "ln -s /root/other", "/etc/postfix/master.cf": "mkdir"}

@@ -204,7 +204,9 @@ def test_the_firewall_opens_what_is_declared(clone: Machine) -> None:
         {"port": 9100, "from": [f"{friend}/32", "2001:db8::/32"]},
     ]
     assert not connects(clone.address, 9100, friend)
-    applied = clone.apply()
+    refused = clone.apply()
+    assert (refused.status, "narrows port 110 from everywhere to" in refused.err) == (5, True), refused.said
+    applied = clone.apply("--allow-closing", "--allow-opening")
     assert applied.status == 0, applied.said
     assert [connects(clone.address, port, friend) for port in (110, 9100, 9101)] == [True, True, False]
     assert [connects(clone.address, port, stranger) for port in (110, 9100, 9101)] == [False, False, False]

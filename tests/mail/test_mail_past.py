@@ -25,8 +25,8 @@ def held(*given, **more):
     while not os.path.exists('go'): time.sleep(0.05)
     return kept(*given, **more)
 """
-AT_ITS_QUESTION = f"import mailprov.verbs.rollback as where\nkept = where.agree_to\n{HOLD}\nwhere.agree_to = held"
-AT_ITS_CONFIRMATION = f"import mailprov.verbs.transact as where\nkept = where.answer\n{HOLD}\nwhere.answer = held"
+AT_ITS_QUESTION = f"import mailprov.workflows.rollback as where\nkept = where.agree_to\n{HOLD}\nwhere.agree_to = held"
+AT_ITS_CONFIRMATION = f"import mailprov.workflows.run_plan as where\nkept = where.answer\n{HOLD}\nwhere.answer = held"
 
 # In the folder of the last transaction, and what is said then.
 DAMAGES = {
@@ -45,6 +45,7 @@ DAMAGES = {
 }  # fmt: skip
 
 
+@pytest.mark.one_release
 def test_what_is_damaged_is_not_gone_back_to(clone: Machine) -> None:
     listener(clone.declared)
     people(clone.declared)
@@ -64,6 +65,7 @@ def test_what_is_damaged_is_not_gone_back_to(clone: Machine) -> None:
     rolled_back(clone)
 
 
+@pytest.mark.one_release
 def test_it_goes_back_over_the_last_apply_and_no_other(clone: Machine) -> None:
     listener(clone.declared)
     assert clone.apply(*CONSENTS).status == 0
@@ -80,6 +82,7 @@ def test_it_goes_back_over_the_last_apply_and_no_other(clone: Machine) -> None:
     assert state(clone) == between
 
 
+@pytest.mark.one_release
 def test_what_has_not_ended_is_no_success(clone: Machine) -> None:
     """Whoever repeats an apply that was interrupted is not told that all is done, when it is about to be undone."""
     before = state(clone)
@@ -139,6 +142,7 @@ def test_what_was_broken_is_not_broken_again(clone: Machine) -> None:
     assert logins(clone, ALICE) == [True, True, True]
 
 
+@pytest.mark.one_release
 def test_a_certificate_that_has_expired_is_not_served_again(clone: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     soon, begun = 45, time.monotonic()
     with monkeypatch.context() as patch:
@@ -157,6 +161,7 @@ def test_a_certificate_that_has_expired_is_not_served_again(clone: Machine, monk
     assert state(clone) == between
 
 
+@pytest.mark.one_release
 def test_it_says_what_comes_next(clone: Machine) -> None:
     people(clone.declared)
     clone.declared["users"].append({"address": "generated@example.test"})

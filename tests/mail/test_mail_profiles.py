@@ -142,6 +142,7 @@ def test_no_program_speaks_to_somebody_else(mail: Machine, profiles: Path, desk:
             desk.run(command, PASSWORDS[CAROL])
 
 
+@pytest.mark.one_release
 def test_only_what_is_verified_is_told(mail: Machine, tmp_path: Path) -> None:
     """A declared port at which nobody listens is left out."""
     services = {**mail.declared["services"], "pop3": {"starttls": 110, "tls": 1995}}

@@ -86,6 +86,7 @@ def test_after_each_kind_of_change(clone: Machine, change: Callable[[dict[str, A
     assert "no changes" in clone.plan().out
 
 
+@pytest.mark.one_release
 def test_what_it_takes_away_is_named_and_wants_a_consent(clone: Machine) -> None:
     people(clone.declared)
     clone.declared["users"].append({"address": "generated@example.test"})
@@ -178,8 +179,8 @@ def test_killed_on_its_way(clone: Machine) -> None:
     strike = f': >"$STATE/struck"; systemctl kill --kill-who=all --signal=KILL {units}; sleep 5'
     act = f'act() {{ [ "$1" != 6 ] || [ -e "$STATE/struck" ] || {{ {strike}; }}; '
     clone.prelude = (
-        "from mailprov import transaction; kept = transaction.script; "
-        f"transaction.script = lambda: kept().replace('act() {{', {act!r}, 1)"
+        "from mailprov.engine import transaction; kept = transaction.script; "
+        f"transaction.script = lambda registry: kept(registry).replace('act() {{', {act!r}, 1)"
     )
     ran = clone.mailprov("rollback", "--yes", *CONSENTS)
     assert ran.status == 6, ran.said
@@ -209,6 +210,7 @@ def test_a_dovecot_that_systemd_starts_when_somebody_comes(clone: Machine) -> No
     assert state(clone) == before
 
 
+@pytest.mark.one_release
 def test_a_host_that_the_form_before_has_managed(clone: Machine) -> None:
     """Its transactions were functions of a shell script, its manifest the host's whole answer."""
     before = state(clone)

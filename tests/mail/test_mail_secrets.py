@@ -12,8 +12,8 @@ import pytest
 from mail_clients import login
 from mail_machine import ALICE, Machine, ended
 
+from mailprov.credentials.passwords import sha512_crypt
 from mailprov.model import Secret
-from mailprov.passwords import sha512_crypt
 
 pytestmark = pytest.mark.host
 
@@ -45,6 +45,7 @@ def watching(words: Iterable[str]) -> Iterator[set[str]]:
         thread.join()
 
 
+@pytest.mark.one_release
 def test_secrets_stay_secret(clone: Machine) -> None:
     password, initial = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     known = sha512_crypt(Secret(password)).reveal()
@@ -89,6 +90,7 @@ def test_secrets_stay_secret(clone: Machine) -> None:
     assert clone.sh('find "$@" -perm /007', *found) == ""
 
 
+@pytest.mark.one_release
 def test_the_watch_sees_a_command_line(clone: Machine) -> None:
     word = secrets.token_hex(12)
     with watching((word,)) as seen:

@@ -35,6 +35,7 @@ def new_user(mail: Machine) -> None:
     mail.declared["users"].append({"address": "new@example.test", "password": {"hash": HASHES[ALICE]}})
 
 
+@pytest.mark.one_release
 def test_a_host_that_is_no_debian(clone: Machine) -> None:
     before = state(clone)
     kept = clone.host.read("/etc/os-release")
@@ -48,6 +49,7 @@ def test_a_host_that_is_no_debian(clone: Machine) -> None:
     assert (state(clone), clone.host.read("/etc/os-release")) == (before, kept)
 
 
+@pytest.mark.one_release
 def test_nobody_becomes_root(clone: Machine) -> None:
     clone.sh("useradd -m admin && cp -r /root/.ssh /home/admin/ && chown -R admin: /home/admin/.ssh")
     before = state(clone)
@@ -62,6 +64,7 @@ def test_nobody_becomes_root(clone: Machine) -> None:
     assert state(clone) == before
 
 
+@pytest.mark.one_release
 def test_a_host_that_is_not_the_known_one(mail: Machine, tmp_path: Path) -> None:
     kept = dict(mail.declared["hosts"]["mail1"])
     other = tmp_path / "known_hosts"
@@ -103,10 +106,11 @@ def held(host: LabHost, lock: str, seconds: int = 300) -> Iterator[None]:
         host.run(("systemctl", "stop", "holder"), check=False)
 
 
+@pytest.mark.one_release
 def test_another_apt_is_at_work(clone: Machine) -> None:
     """It is waited for, with an end; what is served is served on, and the next apply does it all."""
     clone.sh("dpkg --remove --force-depends ca-certificates")
-    clone.prelude = "from mailprov import transaction; transaction.APT_PATIENCE_SECONDS = 2"
+    clone.prelude = "from mailprov.engine import transaction; transaction.APT_PATIENCE_SECONDS = 2"
     before = state(clone)
     with held(clone.host, "/var/lib/dpkg/lock-frontend"):
         ran = clone.apply()
@@ -148,6 +152,7 @@ def test_nothing_can_be_written(clone: Machine) -> None:
     assert served(clone) == dict.fromkeys(PORTS, clone.shown.fingerprint)
 
 
+@pytest.mark.one_release
 def test_two_applies_at_once(clone: Machine) -> None:
     clone.sh("echo '# by hand' >>/etc/dovecot/dovecot.conf")
     both = [clone.start("apply", "--yes") for _ in range(2)]
@@ -158,6 +163,7 @@ def test_two_applies_at_once(clone: Machine) -> None:
     assert clone.apply().status == 0
 
 
+@pytest.mark.one_release
 def test_the_host_moves_after_it_was_looked_at(clone: Machine, tmp_path: Path) -> None:
     """A hand edit between plan and apply is not overwritten."""
     new_user(clone)
@@ -171,6 +177,7 @@ def test_the_host_moves_after_it_was_looked_at(clone: Machine, tmp_path: Path) -
     assert login(clone, "pop3s", "new@example.test", "secret of alice") == LOGIN_DENIED
 
 
+@pytest.mark.one_release
 def test_nobody_agreed(mail: Machine) -> None:
     """Without a terminal and without --yes nothing is changed."""
     kept = list(mail.declared["users"])

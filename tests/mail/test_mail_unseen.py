@@ -80,6 +80,26 @@ def test_packages_in_which_dpkg_was_killed_are_installed_again(clone: Machine) -
     assert logins(clone, ALICE) == [True, True, True]
 
 
+HALF_UPGRADED = r"""
+cd /srv/newer && dpkg --unpack dovecot-imapd_*.deb dovecot-lmtpd_*.deb dovecot-pop3d_*.deb
+sed -i "/^Package: dovecot-pop3d$/,/^$/s/^Status: .*/Status: install reinstreq half-installed/" /var/lib/dpkg/status
+"""
+
+
+@pytest.mark.one_release
+def test_an_upgrade_in_which_dpkg_was_killed_is_finished(clone: Machine) -> None:
+    """One package is to be unpacked again, and needs another that the upgrade had not come to."""
+    newer_archive(clone.host)
+    clone.sh(HALF_UPGRADED)
+    applied = clone.apply("--allow-restart")
+    assert applied.status == 0, applied.said
+    assert clone.sh("dpkg --audit") == ""
+    assert clone.sh("dpkg-query -W -f '${Version}' dovecot-core").endswith("+newer1")
+    assert logins(clone, ALICE) == [True, True, True]
+    assert clone.plan().status == 0
+
+
+@pytest.mark.one_release
 def test_a_verification_that_was_killed_is_in_nobodys_way(clone: Machine) -> None:
     verifying = clone.start("verify", "--ca", "ca.pem")
     assert eventually(lambda: clone.sh("ls /var/lib/mailprov/testaccount/row.* 2>/dev/null || :"))
@@ -110,6 +130,7 @@ def test_a_maps_database_is_looked_at(clone: Machine) -> None:
     assert arrives(clone, ALICE, deliver(clone, "sales@example.test"))
 
 
+@pytest.mark.one_release
 @pytest.mark.parametrize("path", ["/etc/dovecot/mailprov/accounts", f"{MAPS}/mailboxes", f"{MAPS}/mailboxes.db"])
 def test_what_lies_in_the_way_is_named_by_the_plan(clone: Machine, path: str) -> None:
     for put in ("mkfifo", "mkdir", "ln -s /root/other"):
@@ -173,9 +194,9 @@ def test_mail_that_dovecot_cannot_enter_is_refused(clone: Machine) -> None:
             assert f"could not enter {path}" in ran.err, ran.said
             assert why in ran.err, ran.said
         if "userdel" not in spoil:
-            cure = re.search(r"accounts: (ch\S+ .*?);", re.sub(r"\s+", " ", ran.err))
-            assert cure, ran.err
-            clone.sh(cure[1])
+            fix = re.search(r"accounts: (ch\S+ .*?);", re.sub(r"\s+", " ", ran.err))
+            assert fix, ran.err
+            clone.sh(fix[1])
         clone.sh("cd /root && mv passwd group shadow gshadow /etc")
         assert clone.plan().status == 0, spoil
     assert arrives(clone, ALICE, deliver(clone, ALICE))

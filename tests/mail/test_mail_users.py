@@ -10,8 +10,8 @@ import pytest
 from mail_clients import LOGIN_DENIED, Idle, arrives, deliver, imap, login, logins, pop3, refusal, send, subjects
 from mail_machine import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, HASHES, PASSWORDS, Machine, eventually
 
+from mailprov.credentials.passwords import sha512_crypt
 from mailprov.model import Secret
-from mailprov.passwords import sha512_crypt
 
 pytestmark = pytest.mark.host
 
@@ -68,6 +68,7 @@ def test_a_removed_user_is_shut_out_and_the_mail_stays(clone: Machine) -> None:
     assert clone.plan().status == 0
 
 
+@pytest.mark.one_release
 def test_mail_is_deleted_only_by_number(clone: Machine) -> None:
     assert arrives(clone, ALICE, deliver(clone, ALICE))
     clone.sh('cd /var/vmail/example.test && mkdir -p bob/Maildir ..odd "$1" && chown -R vmail: .', "$(touch x) y")
@@ -78,7 +79,7 @@ def test_mail_is_deleted_only_by_number(clone: Machine) -> None:
     clone.declared["aliases"] = []
     assert clone.apply("--allow-removals").status == 0
     listed = clone.mailprov("purge")
-    assert listed.status == 5 and "--delete" in listed.err and f"{ALICE}  1 messages" in listed.out, listed.said
+    assert listed.status == 0 and "add --delete 1" in listed.out and f"{ALICE}  1 messages" in listed.out, listed.said
     assert clone.mailprov("purge", ALICE, "--delete", "2").status == 5
     assert clone.mailprov("purge", BOB, ALICE, "--delete", "2").status == 1
     assert clone.sh(f"find {home} -type f -path '*/new/*' -o -type f -path '*/cur/*' | wc -l") == "1\n"
@@ -160,7 +161,11 @@ def test_protocols_and_networks_change(clone: Machine) -> None:
     clone.user(BOB)["protocols"] = ["imap", "submission"]
     clone.user(ERIN)["allow_from"] = ["198.18.0.0/15"]
     clone.user(FRANK)["allow_from"] = [f"{clone.client_address()}/32"]
-    assert clone.apply().status == 0
+    refused = clone.apply()
+    assert refused.status == 5 and "--allow-closing" in refused.err, refused.said
+    assert f"narrows from where 2 accounts may log in: {ERIN}, {FRANK}" in refused.err
+    assert f"takes protocols from 1 account: {BOB}" in refused.err
+    assert clone.apply("--allow-closing").status == 0
     assert logins(clone, BOB) == [False, True, True]
     assert logins(clone, ERIN) == [True, True, True]
     assert logins(clone, FRANK) == [False, False, False]
@@ -187,6 +192,7 @@ def test_a_new_domain_is_served(clone: Machine) -> None:
     assert (clone.daemons(), clone.reloads()) == (before, reloads)
 
 
+@pytest.mark.one_release
 def test_a_thousand_users_come_at_once(clone: Machine) -> None:
     same = HASHES[ALICE]
     clone.declared["users"] += [{"address": f"user{n}@example.test", "password": {"hash": same}} for n in range(1000)]
@@ -197,3 +203,14 @@ def test_a_thousand_users_come_at_once(clone: Machine) -> None:
     assert login(clone, "pop3s", "user999@example.test", PASSWORDS[ALICE]) == 0
     assert clone.plan().status == 0
     assert subjects(clone, "user0@example.test", PASSWORDS[ALICE]) == []
+
+
+@pytest.mark.one_release
+def test_what_was_applied_is_so(clone: Machine) -> None:
+    """Dovecot looks at a passwd-file at most once a second, and here it has always just done so."""
+    clone.sh(f"systemd-run -q --unit=asks sh -c 'while :; do doveadm user {CAROL} >/dev/null; sleep 0.02; done'")
+    for size in (21, 22, 23, 24, 25):
+        clone.user(CAROL)["quota"] = f"{size}MiB"
+        assert clone.apply().status == 0
+        assert str(size << 20) in clone.sh(f"doveadm user {CAROL}")
+    clone.sh("systemctl stop asks")

@@ -16,16 +16,17 @@ import pytest
 from simulated_host import SimulatedHost, declare
 
 from mailprov import render
+from mailprov.checks import Account
 from mailprov.encode import Encoded, EncodeError
-from mailprov.manifest import head
+from mailprov.engine.manifest import head
+from mailprov.engine.plan import prints, steps
+from mailprov.engine.transaction import Work, checks, settings
+from mailprov.engine.transaction import steps as records
 from mailprov.model import Password, Secret, Tls, User
-from mailprov.plan import prints, steps
 from mailprov.resources.accounts import accounts
 from mailprov.resources.files import text_file
-from mailprov.survey import survey
-from mailprov.transaction import Work, checks, settings
-from mailprov.transaction import steps as records
-from mailprov.verify import Account
+from mailprov.standard import REGISTRY
+from mailprov.workflows.survey import survey
 
 CANARY = "canary-5ecret"
 HASH = "{SHA512-CRYPT}$6$saltsaltsaltsalt$" + "c" * 86
@@ -79,10 +80,10 @@ def test_a_plan_and_its_steps_do_not_show_it(tmp_path: Path) -> None:
     ]
     spec = declare(tmp_path, {"users": users}, {"BOB_INITIAL": CANARY})
     surveyed = survey(spec, spec.hosts["mail1"], SimulatedHost().host())
-    acts = steps(surveyed.plan)
+    acts = steps(REGISTRY, surveyed.plan)
     assert any(HASH.encode() in (step.payload or b"") for step in acts)
     manifest = head("id", prints(surveyed.plan.desired), {})
-    work = Work(surveyed.plan, acts, surveyed.ask, "id", "meta", manifest)
+    work = Work(REGISTRY, surveyed.plan, acts, surveyed.ask, "id", "meta", manifest)
     shown = [repr(spec), repr(surveyed), repr(acts), str(surveyed.plan), pformat(surveyed), manifest]
     shown += [records(work), checks(work), settings(work), repr(surveyed.plan.desired), surveyed.ask.decode()]
     for text in shown:

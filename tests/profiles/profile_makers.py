@@ -9,8 +9,8 @@ from mailprov import profiles
 from mailprov.assets import folder
 from mailprov.model import Firewall, HostSpec, Listener, Password, Protocol_, Services, Ssh, Tls, User
 from mailprov.profiles.guide import language
+from mailprov.profiles.typeset import Typesetter
 from mailprov.render import render
-from mailprov.typeset import Typesetter
 
 MADE = date(2026, 11, 23)
 EVERY = Services(Listener(110, 995), Listener(143, 993), Listener(587, 465), 25)
@@ -44,5 +44,5 @@ def words(tag: str) -> dict[str, object]:
     return dict(language((folder("templates") / f"profiles/{tag}.toml").read_text(encoding="utf-8")))
 
 
-def means(*tags: str, helpdesk: str = "") -> profiles.Means:
-    return profiles.Means(render, typesetter(), tuple(map(words, tags)), MADE, None, helpdesk)
+def means(*tags: str, helpdesk: str = "") -> profiles.RenderContext:
+    return profiles.RenderContext(render, typesetter(), tuple(map(words, tags)), MADE, None, helpdesk)

@@ -23,8 +23,8 @@ from mailprov.encode import EncodeError, xml
 from mailprov.errors import MailprovError
 from mailprov.model import Domain, Listener, Secret, Services
 from mailprov.profiles import apple, discovery, qr, snippets
+from mailprov.profiles.signing import signer
 from mailprov.render import render
-from mailprov.signing import signer
 
 HERE = Path(__file__).parent
 AUTODISCOVER = {
@@ -256,7 +256,7 @@ def test_who_cannot_sign_is_told_why(tmp_path: Path) -> None:
     for certificate, secret, why in cases:
         with pytest.raises(MailprovError, match=why) as error:
             signer(certificate, Secret(secret))
-        assert error.value.cure
+        assert error.value.fix
 
 
 # --- the QR code

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import plistlib
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -11,23 +14,31 @@ from typing import Any
 
 import pypdfium2
 import pytest
+import segno
 import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html as lxml_html
+from PIL import Image
 from profile_makers import LI, LONG, LONG_NAME, MADE, host, means, profile, typesetter, user, words
 
 from mailprov import profiles
-from mailprov.model import Listener, Services
+from mailprov.declaration import logo
+from mailprov.model import LANGUAGES, Listener, Services
 from mailprov.profiles import guide
+from mailprov.providers import catalogue
 from mailprov.render import render
-from mailprov.verbs.profiles import LANGUAGES
 
 PEOPLE = {
     "chinese": profile(user()),
     "long": profile(user(LONG, LONG_NAME, "imap", "submission", quota=None)),
     "fetches only": profile(user("bob@example.com", "", "pop3")),
     "starttls": profile(user("eve@example.com", "Eve"), host(Services(Listener(110), Listener(143), Listener(587)))),
+}
+PEOPLE |= {
+    name: found
+    for name in ("qq", "tencent-exmail", "gmail", "outlook", "icloud")
+    if (found := profiles.hosted.of_user(user(), its := catalogue()[name], profiles.hosted.servers(its)))
 }
 PEOPLE["restricted"] = profile(replace(user(), expire=7, allow_from=(ip_network("10.0.0.0/8"),)))
 TITLES = {"en": "Your mailbox, step by step", "zh": "邮箱设置指南"}
@@ -66,8 +77,8 @@ def conditions(node: Any) -> Iterator[str]:
 @pytest.mark.parametrize("tag", LANGUAGES)
 def test_a_condition_that_never_holds_is_a_mistake(tag: str) -> None:
     occasions = [
-        guide.Occasion(MADE),
-        guide.Occasion(MADE, "desk", "x.mobileconfig"),
+        guide.GuideContext(MADE),
+        guide.GuideContext(MADE, "desk", "x.mobileconfig", code=b"<svg/>"),
     ]
     own = profiles.Profile("a@x", "", PEOPLE["long"].incoming, PEOPLE["long"].outgoing, self_signed=True)
     held = {fact for each in (*PEOPLE.values(), own) for occasion in occasions for fact in guide._facts(each, occasion)}
@@ -87,12 +98,12 @@ def texts(node: Any) -> Iterator[str]:
 @pytest.mark.parametrize("tag", LANGUAGES)
 @pytest.mark.parametrize("who", PEOPLE)
 def test_no_mark_is_left_over(tag: str, who: str) -> None:
-    made = guide.content(PEOPLE[who], words(tag), guide.Occasion(MADE, "desk", "x.mobileconfig"))
+    made = guide.content(PEOPLE[who], words(tag), guide.GuideContext(MADE, "desk", "x.mobileconfig"))
     assert not [text for text in texts({**made, "words": {}}) if re.search(r"\*\*|\{[a-z_]+\}", text)]
 
 
 def told(who: str, tag: str = "en") -> str:
-    made = guide.content(PEOPLE[who], words(tag), guide.Occasion(MADE))
+    made = guide.content(PEOPLE[who], words(tag), guide.GuideContext(MADE))
     return " ".join(texts({**made, "words": {}}))
 
 
@@ -112,7 +123,7 @@ def test_nobody_is_told_what_is_not_so(tag: str) -> None:
 
 @given(st.text() | st.sampled_from(["{address}", "**b**", "{name}"]))
 def test_a_name_is_not_read_for_marks(name: str) -> None:
-    made = guide.content(profile(user(name=name)), words("en"), guide.Occasion(MADE))
+    made = guide.content(profile(user(name=name)), words("en"), guide.GuideContext(MADE))
     assert made["data"][0][1] == name or not name
     assert not name or ["value", name] in made["greeting"]
 
@@ -198,13 +209,13 @@ def test_the_printed_code_is_read(printed: tuple[str, str, pypdfium2.PdfDocument
     )
 )
 def test_any_name_is_typeset(name: str) -> None:
-    made = guide.content(profile(user(name=name)), words("zh"), guide.Occasion(MADE))
+    made = guide.content(profile(user(name=name)), words("zh"), guide.GuideContext(MADE))
     document = pypdfium2.PdfDocument(typesetter()(made))
     assert 2 <= len(document) <= 4
 
 
 def test_the_same_guide_is_the_same_file() -> None:
-    made = guide.content(PEOPLE["chinese"], words("zh"), guide.Occasion(MADE))
+    made = guide.content(PEOPLE["chinese"], words("zh"), guide.GuideContext(MADE))
     assert typesetter()(made) == typesetter()(made)
 
 
@@ -215,7 +226,7 @@ def test_the_same_guide_is_the_same_file() -> None:
 @pytest.mark.parametrize("who", PEOPLE)
 def test_the_page_holds_the_same(who: str, tag: str) -> None:
     person = PEOPLE[who]
-    made = guide.html(guide.content(person, words(tag), guide.Occasion(MADE, code=b"<svg/>")), render)
+    made = guide.html(guide.content(person, words(tag), guide.GuideContext(MADE, code=b"<svg/>")), render)
     page = lxml_html.document_fromstring(made)
     assert page.get("lang") == tag
     text = page.text_content()
@@ -234,10 +245,10 @@ def test_the_page_holds_the_same(who: str, tag: str) -> None:
     | st.sampled_from(["<script>alert(1)</script>", "</title><img src=x onerror=y>", "{{ 7*7 }}", "'\"`&"])
 )
 def test_a_name_stays_text_in_html(name: str) -> None:
-    made = guide.html(guide.content(profile(user(name=name)), words("en"), guide.Occasion(MADE)), render)
+    made = guide.html(guide.content(profile(user(name=name)), words("en"), guide.GuideContext(MADE)), render)
     page = lxml_html.document_fromstring(made.decode(), parser=lxml_html.HTMLParser(encoding="utf-8"))
     plain = lxml_html.document_fromstring(
-        guide.html(guide.content(profile(user(name="x")), words("en"), guide.Occasion(MADE)), render)
+        guide.html(guide.content(profile(user(name="x")), words("en"), guide.GuideContext(MADE)), render)
     )
     if name:
         assert [node.tag for node in page.iter()] == [node.tag for node in plain.iter()]
@@ -249,3 +260,123 @@ def test_no_password_is_anywhere() -> None:
     for content in files.values():
         assert b"{SHA512-CRYPT}" not in content
     assert not re.search(rb"(?m)^\s*(password|pass)\b", files["mpoprc"] + files["fetchmailrc"] + files["mbsyncrc"])
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_a_phone_shows_a_row_as_lines_with_the_names_of_its_columns(tag: str) -> None:
+    """At 390 px six columns do not fit; nothing there may be wider than the screen, and nothing scrolls sideways."""
+    made = guide.html(guide.content(PEOPLE["long"], words(tag), guide.GuideContext(MADE, code=b"<svg/>")), render)
+    page = lxml_html.document_fromstring(made)
+    (servers,) = page.find_class("servers")
+    heads = [head.text_content() for head in servers.iter("th")]
+    for row in servers.iter("tr"):
+        cells = list(row.iter("td"))
+        assert [cell.get("data-column", "") for cell in cells] == ([*heads[: len(cells) - 1], ""] if cells else [])
+    style = next(page.iter("style")).text_content()
+    assert "overflow-x" not in style and "nowrap" not in style
+    # beside a long name, a port is not broken into "99" and "5"
+    assert ".servers td, .servers th { overflow-wrap: normal; }" in style
+    narrow = style.partition("@media screen and (max-width: 40rem) {")[2].partition("@media print")[0]
+    assert "table, tbody, tr, td { display: block;" in narrow and "attr(data-column)" in narrow
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_thunderbird_is_told_to_people_of_one_protocol(tag: str) -> None:
+    """Nothing begins with "otherwise" where nothing came before."""
+    found = {"en": "When the settings are found, compare", "zh": "自动找到了设置，请与"}[tag]
+    choose = {"en": "When the settings are found, choose", "zh": "自动找到了设置，请选择"}[tag]
+    assert found in told("long", tag) and choose not in told("long", tag)
+    assert choose in told("chinese", tag) and found not in told("chinese", tag)
+    assert not [step for step in ("Otherwise", "否则") if step in told("long", tag)]
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_phones_in_china_come_before_google(tag: str) -> None:
+    for who in ("chinese", "long"):
+        text = told(who, tag)
+        names = {"en": ("Huawei", "Xiaomi", "OPPO", "vivo", "QQ邮箱"), "zh": ("华为", "小米", "OPPO", "vivo", "QQ邮箱")}
+        assert max(text.index(name) for name in (*names[tag], "网易邮箱大师")) < text.index("Google Play")
+
+
+# --- what providers want to be logged in with
+
+CREDENTIALS = {
+    "chinese": ("your password", "密码"),
+    "qq": ("your authorization code", "授权码"),
+    "tencent-exmail": ("your password", "密码"),
+    "gmail": ("your app password", "应用专用密码"),
+    "icloud": ("your app password", "应用专用密码"),
+}
+
+
+def steps(who: str, tag: str) -> str:
+    """All steps of all programs, as they are read."""
+    made = guide.content(PEOPLE[who], words(tag), guide.GuideContext(MADE))
+    return "\n".join("".join(text for _, text in step) for client in made["clients"] for step in client["steps"])
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+@pytest.mark.parametrize("who", CREDENTIALS)
+def test_each_is_told_what_to_type(who: str, tag: str) -> None:
+    secret = CREDENTIALS[who][LANGUAGES.index(tag)]
+    assert {"en": f"Type {secret} and finish", "zh": f"输入{secret}，完成设置"}[tag] in steps(who, tag)
+    made = guide.content(PEOPLE[who], words(tag), guide.GuideContext(MADE))
+    provider = PEOPLE[who].provider
+    assert bool(made["before"]) == (provider is not None)
+    if provider is not None:
+        assert [["text", getattr(provider.enable, tag)]] in made["before"]
+        sent = {"en": "comes to you another way", "zh": "另行告知"}[tag]
+        assert sent not in " ".join(row[2] for row in made["data"])
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_nobody_types_a_password_where_none_is_taken(tag: str) -> None:
+    assert "OAuth2" in steps("outlook", tag)
+    assert not [word for word in ("Type your password", "your password", "，输入密码") if word in steps("outlook", tag)]
+    files = profiles.person(PEOPLE["outlook"], means(tag))
+    kept = {"autoconfig.xml", f"guide.{tag}.html", f"guide.{tag}.pdf", "thunderbird-android.png"}
+    assert files.keys() == kept
+    assert b"OAuth2" in files["autoconfig.xml"] and b"password-cleartext" not in files["autoconfig.xml"]
+
+
+def test_a_user_name_is_what_the_provider_takes() -> None:
+    files = profiles.person(PEOPLE["icloud"], means("en"))
+    text = files["autoconfig.xml"].decode()
+    assert re.findall("<username>(.*?)</username>", text) == ["li.lei", LI]
+    assert "\nUser li.lei\n" in files["mbsyncrc"].decode()
+    made = guide.content(PEOPLE["icloud"], words("en"), guide.GuideContext(MADE))
+    assert ["User name", "li.lei", "for receiving; for sending it is your whole mail address"] in made["data"]
+
+
+# --- whose guide it is
+
+PICTURES = {
+    "svg": b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z" fill="#f00"/></svg>',
+    "png": segno.make_qr("logo").png_data_uri(scale=4),
+}
+
+
+@pytest.mark.parametrize("form", PICTURES)
+def test_the_company_is_at_the_top(form: str) -> None:
+    data = PICTURES[form]
+    picture = logo.checked(data if isinstance(data, bytes) else b64decode(data.partition(",")[2]))
+    context = replace(means("zh"), company="<例子> & Söhne", logo=picture)
+    files = profiles.person(PEOPLE["chinese"], context)
+    page = lxml_html.document_fromstring(files["guide.zh.html"])
+    (brand,) = page.find_class("brand")
+    assert brand.text_content() == "<例子> & Söhne"
+    assert brand.find("img").get("src").startswith(f"data:image/{form}")
+    assert b"http://" not in files["guide.zh.html"]
+    with pypdfium2.PdfDocument(files["guide.zh.pdf"]) as document:
+        assert "<例子>&Söhne" in said(document)
+        top = document[0].render(scale=1).to_pil().convert("L").crop((53, 48, 120, 82))
+        assert any(count for shade, count in enumerate(top.histogram()) if shade < 100)
+    assert plistlib.loads(files[f"{LI}.mobileconfig"])["PayloadOrganization"] == "<例子> & Söhne"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_picture_that_is_taken_can_be_printed(mode: str) -> None:
+    out = io.BytesIO()
+    Image.new(mode, (400, 40)).save(out, "PNG")
+    made = guide.content(PEOPLE["chinese"], words("en"), guide.GuideContext(MADE, logo=logo.checked(out.getvalue())))
+    assert typesetter()(made).startswith(b"%PDF")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_profiles_formats import pair
 
-from mailprov.cli import run
+from mailprov.commands import run
 
 INITIAL = "canary-5ecret"
 Run = Callable[..., tuple[int, str]]
@@ -194,7 +194,7 @@ def test_what_is_not_installed_is_named(
 
 
 def test_what_is_cut_off_can_be_done_again(mailprov: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mailprov import typeset
+    from mailprov.profiles import typeset
 
     whole = typeset.Typesetter.__call__
 
@@ -210,3 +210,70 @@ def test_what_is_cut_off_can_be_done_again(mailprov: Run, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     assert mailprov()[0] == 0
     assert not list((tmp_path / "out").rglob(".new-*"))
+
+
+def forged(folder: Path, listed: object) -> None:
+    (folder / ".mailprov-files").write_text(json.dumps({"verb": "profiles", "files": listed}))
+
+
+def test_a_link_in_the_folder_leads_nobody_out(mailprov: Run, tmp_path: Path) -> None:
+    (tmp_path / "victim/inner").mkdir(parents=True)
+    for name in ("passwd", "inner/deep"):
+        (tmp_path / "victim" / name).write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/x").symlink_to("../victim")
+    forged(tmp_path / "out", ["x/passwd", "x/inner/deep", "x/inner/none", "./x/passwd", "/etc/none/none", "y\0/z"])
+    status, said = mailprov()
+    assert (status, "deleted" in said) == (0, False), said
+    assert files(tmp_path / "victim") == {"passwd": b"mine", "inner/deep": b"mine"}
+    assert (tmp_path / "out/x").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["people", "people/alice@example.com", "publish"])
+def test_nothing_is_written_through_a_link(mailprov: Run, tmp_path: Path, name: str) -> None:
+    assert mailprov()[0] == 0
+    (tmp_path / "out" / name).rename(tmp_path / "victim")
+    before = files(tmp_path / "victim")
+    for path in sorted((tmp_path / "victim").rglob("*.xml")):
+        path.write_text("mine")
+        before[path.relative_to(tmp_path / "victim").as_posix()] = b"mine"
+    (tmp_path / "out" / name).symlink_to(tmp_path / "victim")
+    status, said = mailprov()
+    assert status == 1 and "a link or a file is in the place of a folder" in said, said
+    assert files(tmp_path / "victim") == before
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced(mailprov: Run, tmp_path: Path) -> None:
+    assert mailprov()[0] == 0
+    (tmp_path / "victim").write_text("mine")
+    file = tmp_path / "out/people/alice@example.com/mpoprc"
+    file.unlink()
+    file.symlink_to(tmp_path / "victim")
+    assert mailprov()[0] == 0
+    assert (tmp_path / "victim").read_text() == "mine" and not file.is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["link", "loop", "file", "marker-pipe", "marker-link", "marker-numbers", "deep"])
+def test_a_folder_of_another_kind_is_one_error(mailprov: Run, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    if kind == "link":
+        (tmp_path / "victim").mkdir()
+        out.symlink_to("victim")
+    elif kind == "loop":
+        out.symlink_to("out")
+    elif kind == "file":
+        out.write_text("mine")
+    else:
+        out.mkdir()
+        if kind == "marker-pipe":
+            os.mkfifo(out / ".mailprov-files")
+        elif kind == "marker-link":
+            forged(tmp_path, [])
+            (out / ".mailprov-files").symlink_to(tmp_path / ".mailprov-files")
+        else:
+            forged(out, [1, 2])
+        if kind == "deep":
+            (out / ".mailprov-files").write_text("[" * 100_000)
+    status, said = mailprov()
+    assert status == 1 and "has a mistake" not in said and "to do: name" in said, said
+    assert not (tmp_path / "victim/people").exists()

@@ -11,11 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from mailprov.assets import folder
-from mailprov.cli import run
+from mailprov.commands import run
+from mailprov.declaration import addresses
 from mailprov.providers import catalogue, corrected, named, of_mx, search
 from mailprov.providers.catalogue import document
 from mailprov.providers.plain import plain
-from mailprov.spec import addresses
 
 SCHEMA: dict[str, Any] = json.loads((folder("schemas") / "providers.schema.json").read_text(encoding="utf-8"))
 EVERY = list(catalogue().values())

@@ -12,16 +12,17 @@ import pytest
 import yaml
 from simulated_host import BASE, HASH, SimulatedHost, Unit, declare
 
-from mailprov import cli
+from mailprov import commands as cli
+from mailprov.connection.fake import FakeHost
 from mailprov.errors import ConnectError
-from mailprov.host.fake import FakeHost
 from mailprov.model import HostSpec
 
 Run = Callable[..., tuple[int, str]]
 NAME = "20300317T170459Z-abcdef"
 LISTENS = "".join(
-    f'LISTEN 0 100 0.0.0.0:{port} 0.0.0.0:* users:(("{program}",pid=1,fd=1))\n'
-    for port, program in ((993, "dovecot"), (587, "master"), (25, "master"), (22, "sshd"))
+    f'LISTEN 0 100 0.0.0.0:{port} 0.0.0.0:* users:(("x",pid={port},fd=1))\n'
+    f"process\t{port}\t0\t1\t/system.slice/{unit}.service\t\n"
+    for port, unit in ((993, "dovecot"), (587, "postfix@-"), (25, "postfix@-"), (22, "ssh"))
 )
 BY = "anna@desk commit=abc123 3 changes"
 
@@ -61,10 +62,10 @@ def run(
 
     def opened(declared: HostSpec, *, ask: object = None) -> FakeHost:
         if declared.name == "mail2":
-            raise ConnectError("no route", where="mail2", why="it is off", cure="turn it on")
+            raise ConnectError("no route", where="mail2", why="it is off", fix="turn it on")
         return host.host()
 
-    monkeypatch.setattr("mailprov.host.door.open_host", opened)
+    monkeypatch.setattr("mailprov.connection.connect.open_host", opened)
 
     def ran(*words: str, limit: str = "mail1") -> tuple[int, str]:
         status = cli.run([*words, *(("--limit", limit) if limit else ())])
@@ -140,7 +141,7 @@ def test_nobody_misses_what_is_not_wanted(run: Run, host: SimulatedHost) -> None
 
 
 def test_declared_listeners_that_are_not_there(run: Run, host: SimulatedHost) -> None:
-    host.said["listeners"] = LISTENS.replace('"dovecot"', '"nginx"')
+    host.said["listeners"] = LISTENS.replace("dovecot", "nginx")
     assert "  declared, but no mail service listens there: 993 (imap)\n" in run("status")[1]
     found = json.loads(run("status", "--format", "json")[1])["hosts"][0]
     assert found["not_listening"] == [{"protocol": "imap", "port": 993}]

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from simulated_host import SimulatedHost, declare
 
-from mailprov.model import Action, Change, Danger, Effect, Facts, Key, Plan, Reason, Words
+from mailprov.checks import Check, Endpoint
+from mailprov.model import Action, Change, Effect, Facts, Key, Plan, Reason, Risk, Words
 from mailprov.report import json, markdown, printable, text
 from mailprov.report.text import Line
 from mailprov.resources.services import Service
-from mailprov.verify import Check, Endpoint
 
 GOLDEN = Path(__file__).parent / "golden"
 FACTS = Facts("0" * 32, "12", 0, (22,), "2.3.19.1", 0)
@@ -36,9 +36,9 @@ HOSTILE = [
 ]
 
 
-def plan_of(changes: tuple[Change, ...], warnings: tuple[str, ...] = (), dangers: tuple[Danger, ...] = ()) -> Plan:
+def plan_of(changes: tuple[Change, ...], warnings: tuple[str, ...] = (), risks: tuple[Risk, ...] = ()) -> Plan:
     effects = {"dovecot": Effect.RELOAD, "postfix": Effect.RESTART, "systemd": Effect.RELOAD} if changes else {}
-    return Plan("mail1", FACTS, {}, changes, effects, warnings, "0" * 64, dangers)
+    return Plan("mail1", FACTS, {}, changes, effects, warnings, "0" * 64, risks)
 
 
 def real(tmp_path: Path) -> list[Plan]:
@@ -97,7 +97,7 @@ def hostile_plan(said: str) -> Plan:
         for kind in kinds
         for action in Action
     )
-    return plan_of(changes, (said,), (Danger("removals", said),))
+    return plan_of(changes, (said,), (Risk("removals", said),))
 
 
 def hostile_check(said: str) -> Check:

@@ -17,28 +17,30 @@ from simulated_host import NOW, self_signed
 
 from mailprov.errors import HostError
 from mailprov.model import Effect, Facts, Password, Secret, User
-from mailprov.resources import accounts, certificates, files, firewall, maps, packages, rows, services, system_users
+from mailprov.resources import accounts, certificates, files, firewall, maps, packages, rows, system_users
 from mailprov.resources.certificates import Certificate, problems
 from mailprov.resources.files import File, text_file
+from mailprov.resources.packages import Packages
 from mailprov.resources.services import Service
 from mailprov.roles import dovecot
+from mailprov.standard import REGISTRY
 
 PATH = "/etc/postfix/main.cf"
 
 
 def shown(live: File, text: str) -> File:
     """A file whose content the host has told."""
-    return files.closely(live, None, f"{base64.b64encode(text.encode()).decode()}\n")
+    return files.with_details(live, None, f"{base64.b64encode(text.encode()).decode()}\n")
 
 
 @pytest.mark.parametrize("text", ["one = 1\n", "dGVzdA", "dGVzdA==dGVz", "é"])
 def test_content_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(HostError, match="garbled"):
-        files.closely(text_file(PATH, ""), None, text)
+        files.with_details(text_file(PATH, ""), None, text)
 
 
 def test_content_of_any_bytes_is_shown() -> None:
-    before = files.closely(text_file(PATH, "a\n"), None, base64.b64encode(b"\xff\0\n").decode())
+    before = files.with_details(text_file(PATH, "a\n"), None, base64.b64encode(b"\xff\0\n").decode())
     assert before.content == b"\xff\0\n"
     assert files.delta(before, text_file(PATH, "b\n")).detail
 
@@ -80,7 +82,7 @@ def test_a_secret_file_has_no_diff(secret: str) -> None:
     before = replace(shown(text_file(PATH, ""), "hunter2\n"), secret=secret == "before")
     after = replace(text_file(PATH, "KEY\n"), secret=secret == "after")
     assert files.delta(before, after).detail == ()
-    assert files.closer(replace(before, secret=True), None) is None
+    assert files.detail_query(replace(before, secret=True), None) is None
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_states_of_a_unit(unit: dict[str, str], wrapped: dict[str, str], expecte
     plain = {"Type": "forking", "LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
     blocks = [plain | {"Id": "postfix.service"} | unit, plain | {"Id": "postfix@-.service"} | wrapped]
     text = "\n\n".join("\n".join(f"{name}={value}" for name, value in block.items()) for block in blocks) + "\n"
-    read = services.read({"services": text})
+    read = REGISTRY.services.read({"services": text})
     assert [item for key, item in read.items() if key.name == "postfix"] == ([expected] if expected else [])
     assert all(key.name != "postfix@-" for key in read)
 
@@ -229,14 +231,15 @@ LISTENING = (
 def test_what_a_daemon_owes_for_where_it_listens(listeners: str, daemons: str, why: str) -> None:
     """Only its own sockets count, not those of another program of that name."""
     sections = {"services": ACTIVE, "listeners": listeners, "daemons": daemons}
-    [live] = services.read(sections).values()
-    found = services.behind(Service("dovecot", ports=frozenset({143, 993})), live, read_again=False, ours=True)
+    [live] = REGISTRY.services.read(sections).values()
+    found = REGISTRY.services.behind(Service("dovecot", ports=frozenset({143, 993})), live, read_again=False, ours=True)
     assert (found.why if found else "") == why
 
 
 def test_half_installed_packages_are_missing() -> None:
+    """One that an administrator holds is whole."""
     text = "ii |dovecot-core|1\nrc |postfix|1\niU |nftables|1\nun |x|\nhi |openssl|1\n"
-    assert [key.name for key in packages.read({"packages": text})] == ["dovecot-core"]
+    assert [key.name for key in Packages(REGISTRY.daemons).read({"packages": text})] == ["dovecot-core", "openssl"]
 
 
 SIMULATED = """\
@@ -250,7 +253,7 @@ Conf libx (0~1 Debian:13 [amd64])
 
 
 def test_what_an_installation_brings_along() -> None:
-    changes, new = packages.along(SIMULATED, ["dovecot-pop3d"])
+    changes, new = Packages(REGISTRY.daemons).along(SIMULATED, ["dovecot-pop3d"])
     assert [(change.key.name, dict(change.effects)) for change in changes] == [
         ("dovecot-core", {"dovecot": Effect.RESTART}),
         ("dovecot-sieve", {"dovecot": Effect.RESTART}),
@@ -258,7 +261,7 @@ def test_what_an_installation_brings_along() -> None:
     assert changes[0].summary == "upgrade 1:2.4.1+dfsg1-6 → 1:2.4.1+dfsg1-6+u1 (apt brings it along)"
     assert new == ("+ libx 0~1",)
     assert packages.brought(SIMULATED)["dovecot-pop3d"] == ("", "1:2.4.1+dfsg1-6+u1")
-    assert packages.steps(changes) == ()
+    assert Packages(REGISTRY.daemons).steps(changes) == ()
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def test_an_installation_never_crosses_to_another_syntax(old: str, new: str, ref
         packages.refuse_crossing(text, "mail1")
     except HostError as error:
         assert refused
-        assert f"NAME={old}" in str(error.cure)
+        assert f"NAME={old}" in str(error.fix)
     else:
         assert not refused
 

@@ -72,7 +72,7 @@ FACTS = {
     "2.4": Facts("", "13", 1_900_000_000, (22,), "2.4.1", 0),
 }
 TEXTS: dict[str, Any] = {
-    "main.cf": lambda host, facts: postfix.main_cf(host, FACTS["2.3"]),
+    "main.cf": lambda host, facts: postfix.main_cf(host, (), FACTS["2.3"]),
     "master.cf": lambda host, facts: postfix.master_cf(host),
     "dovecot-2.3.conf": lambda host, facts: dovecot.configuration(host, FACTS["2.3"]),
     "dovecot-2.4.conf": lambda host, facts: dovecot.configuration(host, FACTS["2.4"]),
@@ -185,7 +185,7 @@ def test_only_declared_ports_are_open(
 @pytest.mark.parametrize("minimum", ["TLSv1.2", "TLSv1.3"])
 def test_the_oldest_tls_version(tmp_path: Path, facts: Facts, minimum: str) -> None:
     declared = host(tmp_path, tls={"self_signed": {}, "min_version": minimum})
-    main = settings(postfix.main_cf(declared, FACTS["2.3"]))
+    main = settings(postfix.main_cf(declared, (), FACTS["2.3"]))
     refused = {"!SSLv2", "!SSLv3", "!TLSv1", "!TLSv1.1"} | ({"!TLSv1.2"} if minimum == "TLSv1.3" else set())
     assert set(main["smtpd_tls_protocols"].split(", ")) == refused
     assert main["smtpd_tls_mandatory_protocols"] == main["smtpd_tls_protocols"]
@@ -204,15 +204,15 @@ def test_a_host_without_ipv6_gets_none(tmp_path: Path, facts: Facts) -> None:
     for ipv6, listen, protocols in ((True, "*, ::", "all"), (False, "*", "ipv4")):
         found = replace(facts, ipv6=ipv6)
         assert settings(dovecot.configuration(declared, found))["listen"] == listen
-        assert settings(postfix.main_cf(declared, found))["inet_protocols"] == protocols
+        assert settings(postfix.main_cf(declared, (), found))["inet_protocols"] == protocols
 
 
 def test_relaying_needs_a_login(tmp_path: Path) -> None:
     declared = host(tmp_path, services={"submission": True, "smtp": True})
-    main = settings(postfix.main_cf(declared, FACTS["2.3"]))
+    main = settings(postfix.main_cf(declared, (), FACTS["2.3"]))
     assert main["smtpd_relay_restrictions"] == "permit_sasl_authenticated, reject_unauth_destination"
     assert main["mynetworks"] == "127.0.0.0/8 [::1]/128"
-    assert "permit_mynetworks" not in postfix.main_cf(declared, FACTS["2.3"]) + postfix.master_cf(declared)
+    assert "permit_mynetworks" not in postfix.main_cf(declared, (), FACTS["2.3"]) + postfix.master_cf(declared)
     assert (main["smtpd_sasl_auth_enable"], main["smtpd_tls_auth_only"]) == ("no", "yes")
     found = master(postfix.master_cf(declared))
     assert found["25"] == {}
@@ -244,6 +244,17 @@ def test_narrowed_ports_are_open_to_nobody_else(tmp_path: Path) -> None:
     assert "policy drop" in text
     assert "flush ruleset" not in text
     assert text.index("delete table inet mailprov") > text.index("table inet mailprov\n")
+
+
+def test_the_firewall_knows_udp_and_declared_ssh(tmp_path: Path) -> None:
+    rules = [{"port": 51820, "protocol": "udp"}, {"port": 500, "protocol": "udp", "from": ["10.0.0.0/8"]}]
+    rules += [{"port": 51820}, {"port": 22}, {"port": 500, "from": ["10.1.0.0/16"]}]
+    text = firewall.ruleset(host(tmp_path, firewall={"manage": True, "allow": rules}), FACTS["2.3"])
+    lines = [line.strip() for line in text.splitlines() if "dport" in line]
+    assert {"udp dport 51820 accept", "tcp dport 51820 accept", "tcp dport 22 accept"} <= {*lines}
+    assert "ip saddr { 10.0.0.0/8 } udp dport 500 accept" in lines
+    assert "ip saddr { 10.1.0.0/16 } tcp dport 500 accept" in lines
+    assert "udp dport 500 accept" not in lines and 'tcp dport 22 accept comment "ssh"' not in lines
 
 
 def test_a_firewall_that_is_not_managed_is_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Is it an open relay? Asked as a spammer would, without a login, and without ever sending a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from mailprov.checks.cause import Cause
+from mailprov.checks.check import Check, Endpoint, Log, Note, OnCheck, Stopped, Trust
+from mailprov.checks.session import leave, secured
+from mailprov.checks.smtp import Reply, Smtp
+from mailprov.checks.wire import dial
+
+# example.net belongs to nobody (RFC 2606 §3): no mail for it could ever be wanted.
+FOREIGN: Final = "relay-test@example.net"
+
+
+def check_relay(
+    endpoint: Endpoint, trust: Trust, *, timeout: float = 20.0, on_check: OnCheck | None = None
+) -> tuple[Check, ...]:
+    """Without a login, offers mail for a foreign domain, from nobody and from a local sender; RSET, never DATA.
+
+    One check, "relay refused", for an `smtp` or `submission` endpoint: ok where each envelope is refused for good
+    (5yz, RFC 5321 §4.2.1), a warning where it is put off (4yz). Port 25 is asked in cleartext, as other servers may
+    come; submission is asked over TLS that `trust` accepts. (That AUTH is not offered before TLS is a step of
+    `check_listener`.) `timeout` is seconds for each exchange. Raises nothing that network or server cause.
+    """
+    log = Log(endpoint, on_check)
+    with suppress(Stopped), log.step("relay refused") as note, _session(endpoint, trust, timeout) as session:
+        same_host = session.wire.same_host
+        session.capabilities()
+        replies = [session.recipient(sender, FOREIGN) for sender in ("", f"postmaster@{endpoint.server_name}")]
+        _judge(note, replies, same_host)
+    return log.checks
+
+
+@contextmanager
+def _session(endpoint: Endpoint, trust: Trust, timeout: float) -> Iterator[Smtp]:
+    if endpoint.protocol == "submission":
+        with secured(endpoint, trust, timeout) as session:
+            yield Smtp(session.wire)
+        return
+    session = Smtp(dial(endpoint.address, endpoint.port, timeout))
+    try:
+        session.greet()
+        yield session
+    finally:
+        leave(session)
+
+
+def _judge(note: Note, replies: list[Reply], same_host: bool) -> None:
+    worst = min(replies, key=lambda reply: reply.code)
+    note.detail = f"for {FOREIGN}: {worst}"
+    if worst.code // 100 == 4:
+        note.fail(Cause.TEMPORARY, f"put off, not refused: {note.detail}", "warning")
+    elif worst.code // 100 != 5 and same_host:
+        # Postfix lets its own machine relay (mynetworks), so that local programs can send mail.
+        note.fail(Cause.NOT_TESTED, f"accepted from the mail host itself: judge from another host; {worst}", "warning")
+    elif worst.code // 100 != 5:
+        note.fail(Cause.OPEN_RELAY, f"an open relay: {note.detail}")

@@ -1,0 +1,86 @@
+"""The command line: one file a command, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from mailprov import __version__
+from mailprov.commands.root import cli
+from mailprov.errors import Exit, MailprovError
+
+__all__ = ["cli", "main", "run"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code; every error is a message here, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to say nothing at all
+            stream.reconfigure(errors="backslashreplace")
+    # Somebody who closed them wants to hear nothing; to click, they must be there.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends this is told what hosts do now, as by Ctrl-C
+    status = run(arguments)
+    # Threads that still wait for a host are waited for: whoever does not want that is not shown where they are.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.exit(status)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """The exit code of one command line."""
+    from mailprov.commands import console
+    from mailprov.workflows.session import ask_by
+
+    try:
+        ask_by(console.secret if console.interactive() else None)
+        status = cli.main(arguments, standalone_mode=False, prog_name="mailprov")
+        return int(status) if isinstance(status, int) else int(Exit.DONE)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        usage = f"\n{context.get_usage()}\nTry `{context.command_path} --help`." if context else ""
+        _say(error.format_message() + usage)
+    except MailprovError as error:
+        _say(str(error))
+        return int(error.exit)
+    except BrokenPipeError:
+        sys.stderr.close()
+    except OSError as error:
+        _say(f"{error.filename or 'this machine'}: {error.strerror or error}")
+    except Exception as error:  # the last line of defence: a mistake of ours is an error message too
+        _say(_mistake(error))
+    return int(Exit.ERROR)
+
+
+def _say(text: str) -> None:
+    from mailprov.report import printable
+
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    click.echo(click.style("Error: ", fg="red") + lines, err=True, color=None if _coloured() else False)
+
+
+def _coloured() -> bool:
+    from mailprov.commands.console import coloured
+
+    return coloured(sys.stderr)
+
+
+def _mistake(error: Exception) -> str:
+    from mailprov.report import place
+
+    return (
+        f"mailprov {__version__} has a mistake: {type(error).__name__}\n  where: {place(error)}\n"
+        "  to do: please report this line; nothing else is needed"
+    )

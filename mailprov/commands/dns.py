@@ -1,0 +1,165 @@
+"""mailprov dns: the records that the declared domains need. Asks no host; with --check, a resolver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from mailprov.commands import console
+from mailprov.commands.options import in_file
+from mailprov.commands.terminal import Terminal
+from mailprov.declaration import addresses
+from mailprov.declaration.diagnostics import InvalidValue
+from mailprov.dns import Finding, Record, Zone, judge, questions, zones
+from mailprov.dns import zonefile as as_zonefile
+from mailprov.errors import Exit, MailprovError
+from mailprov.report.json import FORMAT
+from mailprov.report.text import Line
+from mailprov.workflows.secrets import NOTHING
+from mailprov.workflows.selection import load, meant, refuse_confined
+
+_STYLES = {"ok": "good", "missing": "bad", "different": "bad", "extra": "warn", "unknown": "bad"}
+
+
+@click.command("dns")
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
+@in_file
+@click.option("--check", is_flag=True, help="Compare with what DNS says; exit 9 when something must be done.")
+@click.option("--zonefile", is_flag=True, help="Print the records as a part of a zone file.")
+@click.option("--resolver", default="", metavar="IP[:PORT]", help="Ask this resolver. Default: this machine's own.")
+@click.option("--web", default="", metavar="NAME", help="The web server with the files for setting up clients.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(
+    domains: tuple[str, ...], file: Path, check: bool, zonefile: bool, resolver: str, web: str, form: str
+) -> Exit:
+    """Show the DNS records that each declared domain needs (or each DOMAIN), or check those that are there.
+
+    MX, SPF and DMARC for mail between servers; SRV records (RFC 6186) by which mail clients find POP3, IMAP and
+    submission, also for what is not offered; the host's own address where it is declared. With --web: where clients
+    look for autoconfig and autodiscover files.
+
+    \b
+    --check says of each record that it is
+      ok         there, and right; preferences, weights and DMARC's policy are your choice
+      missing    not there ("optional": that does no harm)
+      different  there, and wrong
+      extra      there, with more that nobody declared
+      unknown    the resolver gave no answer
+    """
+    if check and zonefile:
+        raise MailprovError("--check and --zonefile exclude each other", where="mailprov dns", fix="give one of them")
+    if resolver and not check:
+        raise MailprovError("without --check nobody is asked", where="--resolver", fix="add --check")
+    if check:
+        refuse_confined("--check")
+    spec = load(file, NOTHING, Terminal())
+    chosen = _chosen(zones(spec, _web(web)), domains)
+    if check:
+        return _check(chosen, resolver, form)
+    if form == "json":
+        hosts = [{**_zone(zone), "records": list(map(_record, _all(zone)))} for zone in chosen]
+        click.echo(json.dumps({"format": FORMAT, "domains": hosts}, indent=2))
+    elif zonefile:
+        click.echo("\n".join(map(as_zonefile, chosen)), nl=False)
+    else:
+        for zone in chosen:
+            console.show(_shown(zone))
+    return Exit.DONE
+
+
+def _web(text: str) -> str:
+    try:
+        return addresses.hostname(text) if text else ""
+    except InvalidValue as wrong:
+        raise MailprovError(wrong.what, where="--web", fix=wrong.fix) from None
+
+
+def _chosen(every: Sequence[Zone], domains: Sequence[str]) -> Sequence[Zone]:
+    names = [zone.name for zone in every]
+    wanted = set()
+    for text in domains:
+        try:
+            name = addresses.domain(text)
+        except InvalidValue as wrong:
+            raise MailprovError(wrong.what, where="mailprov dns", fix=wrong.fix) from None
+        if name not in names:
+            raise MailprovError(f"the domain {name} is not declared", fix=meant(name, names))
+        wanted.add(name)
+    return [zone for zone in every if not wanted or zone.name in wanted]
+
+
+def _all(zone: Zone) -> Sequence[Record]:
+    return (*zone.records, *zone.elsewhere)
+
+
+def _check(chosen: Sequence[Zone], resolver: str, form: str) -> Exit:
+    from mailprov.dns.resolver import ask, server
+
+    asked = [question for zone in chosen for record in _all(zone) for question in questions(record)]
+    with console.doing(f"asking {len(asked)} questions"):
+        answers = ask(asked, server(resolver) if resolver else None)
+    found = [(zone, [judge(record, answers) for record in _all(zone)]) for zone in chosen]
+    wrong = sum(finding.differs for _, findings in found for finding in findings)
+    if form == "json":
+        told = [{**_zone(zone), "records": list(map(_finding, findings))} for zone, findings in found]
+        click.echo(json.dumps({"format": FORMAT, "right": not wrong, "domains": told}, indent=2))
+    else:
+        for zone, findings in found:
+            console.show(_judged(zone, findings))
+        every = [finding.status for _, findings in found for finding in findings]
+        console.show([_summary(len(every), wrong, every.count("unknown"))])
+    return Exit.UNVERIFIED if wrong else Exit.DONE
+
+
+def _summary(total: int, wrong: int, unknown: int) -> Line:
+    """`wrong` counts the `unknown` ones, too."""
+    parts = [f"{wrong - unknown} of {total} records must be changed"] if wrong > unknown else []
+    parts += [f"{unknown} of {total} could not be looked up"] if unknown else []
+    return Line(
+        f"{'; '.join(parts)}." if parts else f"all {total} records are as they should be.", "bad" if wrong else "good"
+    )
+
+
+def _head(zone: Zone) -> Line:
+    return Line(f"{zone.name}  ({zone.title})", "head")
+
+
+def _shown(zone: Zone) -> Iterator[Line]:
+    yield _head(zone)
+    width = max(len(record.name) for record in _all(zone))
+    for record in _all(zone):
+        for value in record.shown:
+            note = "  (in another zone)" if record in zone.elsewhere else ""
+            yield Line(f"  {record.kind:<5}  {record.name:<{width}}  {value}{note}")
+    yield from (Line(f"  ! {note}", "dim") for note in zone.notes)
+
+
+def _judged(zone: Zone, findings: Sequence[Finding]) -> Iterator[Line]:
+    yield _head(zone)
+    width = max(len(finding.record.name) for finding in findings)
+    for finding in findings:
+        record, status = finding.record, finding.status
+        style = _STYLES[status] if finding.differs or status == "ok" else "dim"
+        what = "; ".join(finding.found) if status == "ok" else finding.what
+        word = "optional" if status == "missing" and record.optional else status
+        yield Line(f"  {word:<9}  {record.kind:<5}  {record.name:<{width}}  {what}", style)
+        if finding.differs:
+            yield Line(f"  {'':<9}  to do: {finding.fix}", style)
+    yield from (Line(f"  ! {note}", "dim") for note in zone.notes)
+
+
+def _zone(zone: Zone) -> dict[str, object]:
+    return {"domain": zone.name, "title": zone.title, "notes": list(zone.notes)}
+
+
+def _record(record: Record) -> dict[str, object]:
+    shown = {"name": record.name, "type": record.kind, "values": list(record.values), "why": record.why}
+    return {**shown, "optional": record.optional}
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    told = {"status": finding.status, "differs": finding.differs, "found": list(finding.found)}
+    return {**_record(finding.record), **told, "what": finding.what, "cure": finding.fix}

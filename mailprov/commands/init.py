@@ -1,0 +1,69 @@
+"""mailprov init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mailprov.commands import console
+from mailprov.errors import Exit, MailprovError
+
+STARTER = """\
+# yaml-language-server: $schema=./mailprov.schema.json
+# (`mailprov schema > mailprov.schema.json` lets your editor check and explain every key)
+mailprov: 1
+
+hosts:
+  mail1:
+    address: 192.0.2.10              # what SSH connects to; `local` is this machine
+    hostname: mail.example.com       # what the mail server calls itself
+    ssh: {user: root}                # port, identity_file, known_hosts, jump; ~/.ssh/config is read too
+    # become: true                   # use sudo where the SSH user is not root
+
+domains:
+  - name: example.com
+    # catch_all: alice@example.com   # where mail for unknown addresses goes
+
+users:
+  - address: alice@example.com
+    name: Alice Example
+    # managed: the host always holds this hash. `mailprov password` makes one. None: one is generated and handed out.
+    # initial: set when the account is made and never again, so that she may change it:
+    password: {initial: {env: ALICE_INITIAL}}
+    quota: 2GiB
+    aliases: [postmaster@example.com]
+    # protocols: [pop3]              # default: pop3, imap and submission
+    # allow_from: [192.0.2.0/24]     # default: from everywhere
+
+# aliases:
+#   - {address: sales@example.com, to: [alice@example.com]}
+
+tls:
+  self_signed: {}                    # for trials: mail clients will warn. For real:
+  # certificate: {file: certs/mail.pem}
+  # key: {file: certs/mail.key}
+  # or: on_host: {certificate: /etc/letsencrypt/live/…/fullchain.pem, key: /etc/letsencrypt/live/…/privkey.pem}
+
+services:                            # a listener left out is closed
+  pop3: {starttls: 110, tls: 995}
+  imap: {starttls: 143, tls: 993}
+  submission: {starttls: 587, tls: 465}
+  smtp: {port: 25}
+
+firewall:
+  manage: true                       # opens what `services` declares and SSH, and nothing else
+"""
+
+
+@click.command("init")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("mail.yaml"), show_default=True)
+def command(output: Path) -> Exit:
+    """Write a commented mail.yaml to start from. Never overwrites a file."""
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(STARTER)
+    except FileExistsError as error:
+        raise MailprovError("there is a file already", where=str(output), fix="choose another with -o") from error
+    console.say(f"wrote {output}; next: edit it, then `mailprov validate -f {output}`", "good")
+    return Exit.DONE

@@ -1,0 +1,112 @@
+"""mailprov password: a hash for the declaration, and new passwords for people who have lost theirs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mailprov.commands import console
+from mailprov.commands.options import address, handed, in_file
+from mailprov.commands.root import worst
+from mailprov.commands.terminal import Terminal
+from mailprov.engine.risks import FLAGS
+from mailprov.errors import Exit, MailprovError
+from mailprov.model import Secret
+from mailprov.report.text import Line
+
+
+@click.group("password", invoke_without_command=True)
+@click.option("--scheme", type=click.Choice(["SHA512-CRYPT"]), default="SHA512-CRYPT", show_default=True)
+@click.pass_context
+def command(context: click.Context, scheme: str) -> Exit:
+    """Ask for a password and print its hash, for `password: {hash: …}`. Reads a line of stdin without a terminal.
+
+    `mailprov password reset` gives people new passwords.
+    """
+    if context.invoked_subcommand is not None:
+        return Exit.DONE
+    from mailprov.credentials.passwords import sha512_crypt
+
+    text = _asked("Password")
+    if scheme != "SHA512-CRYPT":
+        raise MailprovError(f"{scheme} is not known here")
+    click.echo(sha512_crypt(text).reveal())
+    return Exit.DONE
+
+
+@command.command("reset")
+@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...")
+@in_file
+@click.option("--from", "table", type=click.Path(path_type=Path), metavar="FILE", help="A table of addresses, too.")
+@click.option("--domain", default="", help="The domain of rows in FILE that have the part before the @ only.")
+@click.option("--ask", is_flag=True, help="Ask for the new password of the one ADDRESS; otherwise it is generated.")
+@click.option("--end-sessions", is_flag=True, help="End the sessions that are open with the former password.")
+@click.option("--details", is_flag=True, help="Show every account by name.")
+@click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
+@click.option("--allow-many", is_flag=True, help=FLAGS["many"])
+@handed
+def password_reset(
+    addresses: tuple[str, ...],
+    file: Path,
+    table: Path | None,
+    domain: str,
+    ask: bool,
+    end_sessions: bool,
+    details: bool,
+    yes: bool,
+    allow_many: bool,
+    handout: Path | None,
+) -> Exit:
+    """Give accounts new passwords, on every host that has them, and keep these to hand them out.
+
+    It is planned, agreed to, carried out, tried by a login and put back where that fails, as an apply is. It changes
+    nothing else of what is declared. The passwords are kept in the hand-out folder, in place of what waited there for
+    these people: `mailprov handout send --passwords` mails them.
+
+    A password that is declared as a hash is changed in the declaration. A rollback leaves new passwords as they are.
+    """
+    from mailprov.workflows.password_reset import Order, reset
+
+    named = (*addresses, *_listed(table, domain))
+    if not named:
+        raise MailprovError("nobody is named", fix="give addresses, or a table of them with --from FILE")
+    if ask and len(set(named)) != 1:
+        raise MailprovError("one password is asked for, and several accounts are named", fix="reset them one by one")
+    asked = _asked(f"New password of {named[0]}") if ask else None
+    consents = frozenset({"many"} if allow_many else ())
+    results = reset(Order(file, named, asked, end_sessions, consents, handout), Terminal(details, yes))
+    return worst([each.error for each in results if each.error], len(results))
+
+
+def _listed(table: Path | None, domain: str) -> tuple[str, ...]:
+    if table is None:
+        return ()
+    from mailprov.declaration.staff import listed
+
+    found, warnings = listed(table, domain)
+    console.show([Line(f"! {warning}", "warn") for warning in warnings], err=True)
+    return found
+
+
+def _asked(prompt: str) -> Secret:
+    """A password, from whoever sits at the terminal or from a line of stdin. Raises MailprovError for none."""
+    if console.interactive():
+        text = click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        text = _line_of_stdin()
+    if not text:
+        raise MailprovError("the password is empty", fix="give it as one line of standard input")
+    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
+        raise MailprovError("the password holds control characters", fix="nobody could type it: choose another one")
+    return Secret(text)
+
+
+def _line_of_stdin() -> str:
+    try:
+        line = sys.stdin.buffer.readline().decode()
+    except UnicodeDecodeError:
+        fix = "clients send passwords in UTF-8: give it as UTF-8"
+        raise MailprovError("the password is not UTF-8", where="standard input", fix=fix) from None
+    return line.removesuffix("\n").removesuffix("\r")

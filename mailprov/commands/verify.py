@@ -1,0 +1,145 @@
+"""mailprov verify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mailprov import local_files
+from mailprov.checks import Check
+from mailprov.commands import console
+from mailprov.commands.options import Roots, address, declaration, formatted, handed
+from mailprov.commands.root import worst
+from mailprov.commands.terminal import Terminal
+from mailprov.errors import Exit, MailprovError
+from mailprov.model import Purpose
+from mailprov.observer import Failed
+from mailprov.report import json, logins, markdown, text
+from mailprov.report.logins import LoginReport
+from mailprov.report.text import Line
+from mailprov.workflows.all_users import all_users as log_in_all
+from mailprov.workflows.generated_passwords import folder
+from mailprov.workflows.secrets import SESSION
+from mailprov.workflows.selection import hosts, load
+from mailprov.workflows.verify import Login
+from mailprov.workflows.verify import verify as look_at
+
+
+@click.command("verify")
+@declaration
+@formatted
+@click.option(
+    "--user", type=address, metavar="ADDRESS", help="Log in as this account instead of one made for the check."
+)
+@click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
+@click.option(
+    "--no-login",
+    is_flag=True,
+    help="Only look at the listeners: no account, nothing sent; SSH only where the host keeps its own certificate.",
+)
+@click.option("--ca", type=Roots(exists=True), help="A PEM bundle of further root certificates.")
+@click.option("--details", is_flag=True, help="Show every step and its time, or every account.")
+@click.option("--all-users", is_flag=True, help="Log in every account whose password is known, by all that it may use.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), metavar="FILE", help="With --all-users: write JUnit XML, too."
+)
+@handed
+def command(
+    file: Path,
+    limit: tuple[str, ...],
+    form: str,
+    user: str | None,
+    password_env: str | None,
+    no_login: bool,
+    ca: Path | None,
+    details: bool,
+    all_users: bool,
+    junit: Path | None,
+    handout: Path | None,
+) -> Exit:
+    """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
+
+    Makes a test account for the check and removes it afterwards, or uses yours (--user).
+
+    --all-users logs in everybody instead: each account whose initial password is declared or still in the hand-out
+    folder, once by each protocol, and never again once it was refused. Whoever chose another password is refused.
+    """
+    terminal = Terminal(details)
+    if not all_users:
+        if junit is not None:
+            raise MailprovError("--junit is for --all-users", fix="add --all-users")
+        return _verify(file, limit, form, Login(user, password_env, no_login, ca), terminal)
+    if user or no_login or form == "markdown":
+        raise MailprovError("--all-users goes with --format text or json, and without --user or --no-login")
+    return _everybody(file, limit, form, handout, ca, junit, terminal)
+
+
+def _verify(file: Path, limit: Sequence[str], form: str, how: Login, terminal: Terminal) -> Exit:
+    spec = load(file, SESSION, terminal)
+    chosen = hosts(spec, limit)
+    found: list[tuple[str, Sequence[Check]]] = []
+    failures: list[MailprovError] = []
+    for declared in chosen:
+
+        def begun(whose: str, name: str = declared.name) -> None:
+            console.show([Line(f"{name}  {whose}", "head")] if form == "text" else [])
+
+        try:
+            checks = look_at(spec, declared, how, terminal, begun)
+        except MailprovError as error:
+            error.where = error.where or declared.name
+            failures.append(error)
+            terminal.tell(Failed(error))
+            continue
+        if form == "text":
+            console.show(text.verification(checks, details=terminal.details))
+        found.append((declared.name, checks))
+    if form == "json":
+        click.echo(json.checks(found))
+    elif form == "markdown":
+        click.echo(markdown.checks(found))
+    if failures:
+        return worst(failures, len(chosen))
+    return Exit.UNVERIFIED if any(check.failed for _, checks in found for check in checks) else Exit.DONE
+
+
+def _everybody(
+    file: Path,
+    limit: Sequence[str],
+    form: str,
+    handout: Path | None,
+    roots: Path | None,
+    junit: Path | None,
+    terminal: Terminal,
+) -> Exit:
+    if junit is not None:
+        local_files.require_replaceable(junit)
+    spec = load(file, SESSION | {Purpose.INITIAL}, terminal)
+    chosen = hosts(spec, limit)
+    entries = folder(file, handout).entries()
+    rolls: list[LoginReport] = []
+    failures: list[MailprovError] = []
+    for declared in chosen:
+        try:
+            roll = log_in_all(spec, declared, entries, roots, terminal)
+        except MailprovError as error:
+            error.where = error.where or declared.name
+            failures.append(error)
+            terminal.tell(Failed(error))
+            continue
+        rolls.append(roll)
+        if form == "text":
+            console.show([Line(f"{declared.name}  everybody whose password is known", "head")])
+            console.show(logins.table(roll, details=terminal.details))
+    if form == "json":
+        click.echo(logins.as_json(rolls))
+    if junit is not None:
+        local_files.replace(junit, logins.junit(rolls), 0o644)
+    if failures:
+        return worst(failures, len(chosen))
+    if any(roll.without for roll in rolls) and not any(roll.logins for roll in rolls):
+        console.say("nobody was logged in: no password is known here", "bad")
+        return Exit.UNVERIFIED
+    return Exit.UNVERIFIED if any(roll.failed for roll in rolls) else Exit.DONE

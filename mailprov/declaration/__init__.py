@@ -1,0 +1,190 @@
+"""From YAML text to a valid Spec: `load`.
+
+    text ─ yamltext ─▶ values with places ─ shape ─▶ parts ─ hosts, people ─▶ the model ─ meaning ─▶ Spec
+
+Every complaint is gathered on a Desk, so that one run tells them all. What has the wrong shape is not interpreted
+any further, and an address counts as declared even where its user has faults, so that one slip is one complaint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from mailprov.declaration import accounts, semantics, staff
+from mailprov.declaration.belongings import Belongings
+from mailprov.declaration.confined import Root
+from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
+from mailprov.declaration.files import Surroundings
+from mailprov.declaration.handout import handout
+from mailprov.declaration.hosts import Host, hosts
+from mailprov.declaration.origins import Setting, settings
+from mailprov.declaration.source_file import SourceFile, parts
+from mailprov.errors import Diagnostic, Origin, SpecError
+from mailprov.model import Domain, Purpose, Spec
+
+__all__ = ["Explained", "Reading", "explained", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A valid declaration, and how each of its hosts came to be."""
+
+    spec: Spec
+    settings: Mapping[str, tuple[Setting, ...]]
+    """host → what it got, key by key"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read beside the declaration's own files.
+
+    `secrets`: what they are needed for now. `confined`: no path leaves the folder of the main file, and no secret is
+    read.
+    """
+
+    secrets: frozenset[Purpose] = frozenset(Purpose)
+    confined: bool = False
+
+
+EVERYTHING: Final = Reading()
+
+
+def load(path: Path, *, environ: Mapping[str, str], now: datetime, reading: Reading = EVERYTHING) -> Spec:
+    """The declaration in the file at `path`, valid in itself.
+
+    Reads that file, those that it includes, and the certificates, keys and secrets that they point to; `{env: …}` and
+    `~` are looked up in `environ`, and certificates are judged at the moment `now`. A secret that cannot be had is no
+    complaint: what lacks it says so.
+    Raises SpecError with every complaint, in file order, each with its place.
+    """
+    return _loaded(path, environ, now, reading)[0]
+
+
+def explained(path: Path, *, environ: Mapping[str, str], now: datetime, reading: Reading = EVERYTHING) -> Explained:
+    """The declaration as `load` reads it, with the places that each host's settings came from.
+
+    Raises as `load` does.
+    """
+    spec, machines = _loaded(path, environ, now, reading)
+    return Explained(spec, {name: settings(host.settled) for name, host in machines.items()})
+
+
+def _loaded(path: Path, environ: Mapping[str, str], now: datetime, reading: Reading) -> tuple[Spec, Mapping[str, Host]]:
+    diagnostics = Diagnostics()
+    with _root(path, reading) as root:
+        secrets = frozenset[Purpose]() if reading.confined else reading.secrets
+        near = Surroundings(path.parent, environ, secrets=secrets, root=root)
+        files, complete = parts(path, near, diagnostics)
+        spec, machines = _spec(files, now, diagnostics, complete=complete)
+    _tell_slips(files, diagnostics)
+    _leave_out_tainted(files, diagnostics)
+    if diagnostics.errors:
+        raise SpecError(diagnostics.errors)
+    return spec, machines
+
+
+@contextmanager
+def _root(path: Path, reading: Reading) -> Iterator[Root | None]:
+    """What confines the reading, if anything does. Raises SpecError where the main file's folder cannot be held."""
+    if not reading.confined:
+        yield None
+        return
+    try:
+        root = Root(path.parent)
+    except InvalidValue as wrong:
+        raise SpecError([Diagnostic(Origin(str(path), 1, 1), wrong.what, wrong.fix)]) from None
+    with closing(root):
+        yield root
+
+
+def _spec(
+    files: Sequence[SourceFile], now: datetime, diagnostics: Diagnostics, *, complete: bool
+) -> tuple[Spec, Mapping[str, Host]]:
+    # what an unreadable file would have declared must not be called undeclared
+    references = diagnostics if complete else Diagnostics()
+    found = hosts(files, now, diagnostics, references)
+    machines, names = found.hosts, found.names
+    domains, catch_alls = accounts.domains(files, sorted(names), diagnostics)
+    hosted = {name for name, domain in domains.items() if domain.hosted_by}
+    if complete and not any(source_file.mapping("hosts") or not source_file.usable("hosts") for source_file in files):
+        _check_hostless(files, domains, hosted, diagnostics)
+    users, user_claims = accounts.users(files, diagnostics)
+    aliases, alias_claims = accounts.aliases(files, domains.keys() - hosted, diagnostics)
+    lists = staff.users(files, diagnostics)
+    claims = semantics.claimed(chain(user_claims, alias_claims, lists.claims), diagnostics)
+    semantics.check_distinct(machines.values(), diagnostics)
+    if all(source_file.usable("domains") for source_file in files):
+        semantics.check_domains(claims, domains, references)
+    leads = references if lists.complete else Diagnostics()
+    domains = semantics.with_catch_alls(domains, catch_alls, claims, leads)
+    served = semantics.check_served(domains, names, references)
+    semantics.check_targets(aliases, domains, claims, leads)
+    semantics.check_system_mail(list(machines.values()), domains, claims, leads)
+    semantics.check_postmasters(claims, domains, diagnostics)
+    semantics.check_hosted(claims, domains, diagnostics, alone=not names)
+    semantics.check_hosts(list(machines.values()), diagnostics)
+    for name, host in machines.items():
+        if name not in served:
+            diagnostics.warn(
+                host.spec.origin or Origin("", 1, 1), f"the host `{name}` serves no domain", "declare `domains`"
+            )
+    handed = handout(files[0], diagnostics)
+    specs = {name: host.spec for name, host in machines.items()}
+    everybody = (*users, *lists.users)
+    warned = diagnostics.warned()
+    spec = Spec(
+        specs,
+        domains,
+        everybody,
+        tuple(aliases),
+        tuple(words for _, words in warned),
+        found.groups.members,
+        handed,
+        _by_host(warned, specs, Belongings(files, found.groups.members, domains, aliases)),
+    )
+    return spec, machines
+
+
+def _check_hostless(
+    files: Sequence[SourceFile], domains: Mapping[str, Domain], hosted: Set[str], diagnostics: Diagnostics
+) -> None:
+    """Complain that no host is declared, unless providers host every domain."""
+    if not all(source_file.usable("domains") for source_file in files) or (domains and domains.keys() <= hosted):
+        return
+    fix = "add one: hosts: {mail1: {address: 192.0.2.10, hostname: mail.example.com}}"
+    if domains:
+        name = min(domains.keys() - hosted)
+        fix += f"; or name the provider that has the mailboxes: domains: [{{name: {name}, hosted_by: …}}]"
+    diagnostics.complain(files[0].origin("hosts"), "no host is declared", fix)
+
+
+def _by_host(
+    warned: Sequence[tuple[Origin, str]], hosts: Iterable[str], belongings: Belongings
+) -> Mapping[str, tuple[str, ...]]:
+    """The warnings for each host: those about it, and those about no host in particular."""
+    about = [(belongings.of(place), words) for place, words in warned]
+    return {name: tuple(words for those, words in about if those is None or name in those) for name in hosts}
+
+
+def _tell_slips(files: Sequence[SourceFile], diagnostics: Diagnostics) -> None:
+    """Hand in the departures from the schema's formats that nobody has explained better at the same place."""
+    told = {diagnostic.origin for diagnostic in diagnostics.errors}
+    for source_file in files:
+        for format_error in source_file.format_errors:
+            origin = source_file.origin(*format_error.path)
+            if origin not in told and source_file.origin(*format_error.path[:-1]) not in told:
+                diagnostics.complain(origin, format_error.what, format_error.fix)
+
+
+def _leave_out_tainted(files: Sequence[SourceFile], diagnostics: Diagnostics) -> None:
+    """Leave out what was said of values whose text is faulty already: one slip is one complaint."""
+    faults = {fault for source_file in files for fault in source_file.document.faults}
+    tainted = frozenset(chain.from_iterable(source_file.document.tainted for source_file in files))
+    if tainted:
+        diagnostics.errors = [each for each in diagnostics.errors if each in faults or each.origin not in tainted]

@@ -1,0 +1,1 @@
+"""The systems that mailprov manages: one file each, which alone names them (pure)."""

@@ -1,0 +1,11 @@
+# Which packages there are. POSIX sh; a part of the probe's script, with what is in engine/probe.sh.
+
+packages() { # NAME...
+    dpkg-query -W -f '${db:Status-Abbrev}|${Package}|${Version}\n' "$@"
+}
+
+# What apt would do, by the lists that it has; its own cache is made in memory.
+installation() { # NAME...
+    apt-get -s -q --no-install-recommends --no-remove -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        install "$@" 2>&1 | grep -E '^(Inst|Conf|E:) '
+}

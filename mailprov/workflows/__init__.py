@@ -1,0 +1,1 @@
+"""What a command sets in motion: hosts looked at, planned for, changed, confirmed."""

@@ -1,0 +1,235 @@
+"""Where hosts are looked at and changed: in threads here, or on the workers of a Dask cluster.
+
+Either is a concurrent.futures.Executor. A worker elsewhere reads the declaration itself, from the same path: no secret
+travels to it, and none comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mailprov.credentials.folder import Folder
+from mailprov.engine.plan import told
+from mailprov.engine.rollout import HostStatus, Result
+from mailprov.engine.saved_plan import Claim
+from mailprov.errors import HostError, MailprovError, UndecidedError
+from mailprov.model import HostSpec, Plan, Purpose, Spec, some
+from mailprov.observer import Ended, Observer, StillAtWork, Unobserved
+from mailprov.report import place
+from mailprov.workflows import generated_passwords, host_run
+from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.host_run import HostPlan
+from mailprov.workflows.open_hosts import OpenHosts
+from mailprov.workflows.secrets import APPLY, PLAN, require
+from mailprov.workflows.selection import host, load
+from mailprov.workflows.survey import prepare
+
+T = TypeVar("T")
+
+THREADS = "threads"
+LOOKS = 16
+CHANGES = 32
+"""how many hosts are looked at, and changed, at the same time in threads"""
+PATIENCE_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Does things with many hosts of the declaration in `file` at once; `where` is "threads" or "dask://HOST:PORT"."""
+
+    file: Path
+    where: str = THREADS
+    handout: Path = Path("handout")
+    """where generated passwords are: a worker elsewhere finds them at the same path"""
+    spec: Spec = field(repr=False, kw_only=True)
+    observer: Observer = field(repr=False, kw_only=True)
+    at_work: AtWork = field(default_factory=AtWork, repr=False, kw_only=True)
+    """what the hosts say that are changed from here; of those that a worker elsewhere changes, nothing"""
+    opened: OpenHosts | None = field(default=None, repr=False, kw_only=True)
+    """what keeps the sessions of hosts that are to be changed, until that is done"""
+    to_the_letter: bool = field(default=False, kw_only=True)
+    """a plan that was kept is carried out just as it is, or not at all"""
+
+    def look(self, chosen: Sequence[HostSpec]) -> list[HostPlan | MailprovError]:
+        """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
+        here = partial(host_run.plan_host, keep=self.opened)
+        with self._begun(_look_there, here, [(declared,) for declared in chosen], LOOKS) as futures:
+            if self.where == THREADS:
+                prepare(chosen)
+            pairs = zip(chosen, futures, strict=True)
+            return told_apart([_looked(declared.name, future) for declared, future in pairs])
+
+    def change(self, chosen: Sequence[HostSpec], claims: Mapping[str, Claim]) -> list[Result]:
+        """Carry out the plan that each host's claim tells of.
+
+        Whoever interrupts that waits for the hosts that are at work, and for no other.
+        Raises MailprovError for `where`.
+        """
+        if self.at_work.stopped:
+            return [_interrupted(declared.name) for declared in chosen]
+        there = partial(_change_there, str(self.handout.resolve()), self.to_the_letter)
+        here = partial(
+            host_run.apply_host,
+            observer=self.observer,
+            at_work=self.at_work,
+            to_the_letter=self.to_the_letter,
+            opened=self.opened,
+        )
+        calls = [(declared, claims[declared.name]) for declared in chosen]
+        with self._begun(there, here, calls, CHANGES) as futures:
+            try:
+                wait(futures)
+            except KeyboardInterrupt:
+                self.at_work.stopped = True
+                for future in futures:
+                    future.cancel()
+                pairs = zip(chosen, futures, strict=True)
+                left = [declared.name for declared, future in pairs if not future.done()]
+                self.observer.tell(StillAtWork(len(left), self.at_work.lines(left)))
+                try:
+                    wait(futures)
+                except KeyboardInterrupt:
+                    self.at_work.leave()
+                    raise
+            pairs = zip(chosen, futures, strict=True)
+            return [self._changed(declared.name, future) for declared, future in pairs]
+
+    def _changed(self, name: str, future: Future[Result]) -> Result:
+        if future.cancelled():
+            return _interrupted(name)
+        try:
+            made = future.result()
+            if self.where != THREADS:  # from here it is told as it ends
+                self.observer.tell(Ended(made, expected=True))
+            return made
+        except MailprovError as error:  # a worker elsewhere could not even begin
+            error.where = error.where or name
+            made = Result(name, HostStatus.FAILED, error=error)
+        except Exception as error:
+            what = _MISTAKE.format(type(error).__name__)
+            lost = UndecidedError(what, where=name, why=place(error), fix=f"see `mailprov status`; {_REPORT}")
+            made = Result(name, HostStatus.UNKNOWN, error=lost)
+        self.observer.tell(Ended(made, expected=True))
+        return made
+
+    @contextmanager
+    def _begun(
+        self, there: Callable[..., T], here: Callable[..., T], calls: Sequence[tuple[Any, ...]], most: int
+    ) -> Iterator[list[Future[T]]]:
+        """The calls on their way; what is not begun never is, when the block ends with an error."""
+        with executor(self.where, min(most, len(calls))) as pool:
+            futures: list[Future[T]] = []
+            path = str(self.file.resolve())
+            try:
+                for words in calls:
+                    if self.where == THREADS:
+                        futures.append(pool.submit(here, self.spec, *words))
+                    else:
+                        futures.append(pool.submit(there, path, words[0].name, *words[1:]))
+                yield futures
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+
+def _looked(name: str, future: Future[HostPlan | MailprovError]) -> HostPlan | MailprovError:
+    try:
+        return future.result()
+    except MailprovError as error:
+        error.where = error.where or name
+        return error
+    except Exception as error:
+        return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), fix=_REPORT)
+
+
+def _interrupted(name: str) -> Result:
+    """Of a host that is not begun because somebody interrupted before."""
+    return Result(name, HostStatus.WAITING, error=MailprovError("not begun: interrupted", where=name))
+
+
+_MISTAKE = "a mistake of mailprov's, or the end of the worker, ended the work: {}"
+_REPORT = "please report this line"
+
+
+def told_apart(found: Sequence[HostPlan | MailprovError]) -> list[HostPlan | MailprovError]:
+    """What was found, with an error in place of each plan for a machine that other hosts are, too."""
+    names: dict[str, list[str]] = {}
+    for one in found:
+        if not isinstance(one, MailprovError):
+            names.setdefault(one.plan.facts.machine_id, []).append(one.plan.host)
+
+    def checked(one: HostPlan | MailprovError) -> HostPlan | MailprovError:
+        if isinstance(one, MailprovError) or len(same := names[one.plan.facts.machine_id]) == 1:
+            return one
+        return HostError(
+            f"this is the same machine as {some([name for name in same if name != one.plan.host], 3)}",
+            where=one.plan.host,
+            why=f"they have one machine-id: {one.plan.facts.machine_id}",
+            fix="declare each machine once; on a copied machine: rm /etc/machine-id && systemd-machine-id-setup",
+        )
+
+    return [checked(one) for one in found]
+
+
+@contextmanager
+def executor(where: str, most: int) -> Iterator[Executor]:
+    """The executor that `where` names. Raises MailprovError where there is none."""
+    if where == THREADS:
+        pool = ThreadPoolExecutor(max_workers=max(1, most))
+        patient = True
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            patient = False  # whoever interrupts is told at once what is still at work
+            raise
+        finally:
+            pool.shutdown(wait=patient, cancel_futures=not patient)
+        return
+    kind, _, address = where.partition("://")
+    if kind != "dask" or not address:
+        raise MailprovError(f"`{where}` is no executor", where="--executor", fix="write threads, or dask://HOST:PORT")
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MailprovError("Dask is not installed", where=where, fix="pip install 'mailprov[dask]'") from error
+    try:
+        client = Client(f"tcp://{address}", timeout=PATIENCE_SECONDS)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise MailprovError("no Dask scheduler answers", where=where, why=str(error)[:300]) from error
+    with client:
+        yield client.get_executor(pure=False, retries=0)
+
+
+def _read(file: str, name: str, reads: frozenset[Purpose] = APPLY) -> tuple[Spec, HostSpec]:
+    spec = load(Path(file), reads, Unobserved())
+    found = host(spec, name)
+    require(spec, [found], PLAN)
+    return spec, found
+
+
+def _look_there(file: str, name: str) -> HostPlan | MailprovError:
+    try:
+        found = host_run.plan_host(*_read(file, name, PLAN))
+    except MailprovError as error:
+        return error
+    return found if isinstance(found, MailprovError) else HostPlan(told(found.plan), found.claim)
+
+
+def _change_there(handout: str, to_the_letter: bool, file: str, name: str, claim: Claim) -> Result:
+    supply = partial(_supplied, Folder(Path(handout)))
+    return host_run.apply_host(*_read(file, name), claim, Unobserved(), supply, to_the_letter=to_the_letter)
+
+
+def _supplied(folder: Folder, spec: Spec, plan: Plan) -> Spec:
+    made = generated_passwords
+    created = made.created(spec, [plan])
+    return (
+        made.known(spec, {name: it for name, it in made.kept(folder).items() if name in created}) if created else spec
+    )

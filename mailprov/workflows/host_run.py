@@ -1,0 +1,136 @@
+"""What is done with one host of many: a look, or a change. Any executor may run these, here or elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from mailprov.connection import Host
+from mailprov.credentials.passwords import initial_hash
+from mailprov.engine.plan import supplied
+from mailprov.engine.rollout import HostStatus, Result
+from mailprov.engine.saved_plan import Claim, claim, require
+from mailprov.errors import ConnectError, MailprovError, RevertedError, StalePlanError, UndecidedError
+from mailprov.model import HostSpec, Plan, Spec
+from mailprov.observer import Ended, Observer
+from mailprov.roles import mailhost
+from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.open_hosts import OpenHost, OpenHosts
+from mailprov.workflows.session import begin
+from mailprov.workflows.survey import PlanResult, survey
+
+Supply = Callable[[Spec, Plan], Spec]
+"""the declaration with the passwords that a plan needs: those that are generated are kept elsewhere"""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """One host's plan, and what it claims: by that it is known again when it is carried out."""
+
+    plan: Plan
+    claim: Claim
+
+
+def plan_host(spec: Spec, declared: HostSpec, keep: OpenHosts | None = None) -> HostPlan | MailprovError:
+    """The plan for one host, or why there is none; `keep` gets the session where there is something to do."""
+    try:
+        with ExitStack() as ends:
+            host = begin(declared)
+            ends.callback(host.close)
+            found = survey(spec, declared, host)
+            if keep and not found.plan.empty and keep.keep(declared.name, OpenHost(host, found, spec)):
+                ends.pop_all()
+            return host_plan(found, host)
+    except MailprovError as error:
+        error.where = error.where or declared.name
+        return error
+
+
+def host_plan(found: PlanResult, host: Host) -> HostPlan:
+    """What was found on `host`, as it is told."""
+    return HostPlan(found.plan, claim(found.plan, host.identity, found.seen))
+
+
+def apply_host(
+    spec: Spec,
+    declared: HostSpec,
+    kept: Claim,
+    observer: Observer,
+    supply: Supply | None = None,
+    at_work: AtWork | None = None,
+    to_the_letter: bool = False,
+    opened: OpenHosts | None = None,
+) -> Result:
+    """Carry out the plan of one host if it is the one that was agreed to, and say what became of it.
+
+    Where the session is still open in which it was made, the host itself knows whether that is so: it compares what it
+    is with what the plan was made from. Else it is looked at again.
+
+    `at_work` gets to know what the host says meanwhile. A host that is as declared by now is unchanged: what was cut
+    off elsewhere can be run again. `to_the_letter`: only what `kept` says is done, also where the host was settled
+    first.
+    """
+    from mailprov.workflows.run_plan import run_plan
+
+    begun, changes, handed = time.monotonic(), len(kept.changes), False
+    try:
+        with ExitStack() as ends:
+            host, found = _again(spec, declared, opened, ends)
+            require(kept, host_plan(found, host).claim)
+            if found.plan.empty:
+                return _unchanged(declared.name, begun, observer, expected=changes > 0)
+            if supply is not None:
+                spec = supply(spec, found.plan)
+                found = with_passwords(found, spec, declared)
+            handed = True
+            try:
+                run_plan(found, spec, declared, host, observer, at_work)
+            except StalePlanError as error:
+                again = survey(spec, declared, host)
+                if again.plan.empty:
+                    return _unchanged(declared.name, begun, observer, expected=True)
+                # What was cut off there has been settled: nothing is done now that was not agreed to.
+                if to_the_letter or not error.settled or not {*again.plan.risks} <= {*found.plan.risks}:
+                    raise
+                run_plan(again, spec, declared, host, observer, at_work)
+    except MailprovError as error:
+        error.where = error.where or declared.name
+        made = Result(declared.name, status(error, handed=handed), changes, time.monotonic() - begun, error)
+    else:
+        made = Result(declared.name, HostStatus.APPLIED, changes, time.monotonic() - begun)
+    observer.tell(Ended(made, expected=True))
+    return made
+
+
+def _again(spec: Spec, declared: HostSpec, opened: OpenHosts | None, ends: ExitStack) -> tuple[Host, PlanResult]:
+    """A session with the host, which `ends` with that, and what was found there."""
+    before = opened.take(declared.name) if opened else None
+    host = before.host if before else begin(declared)
+    ends.callback(host.close)
+    if before is None:
+        return host, survey(spec, declared, host)
+    # Passwords that were generated since are in the one declaration, and not in the other.
+    return host, before.found if spec is before.spec else with_passwords(before.found, spec, declared)
+
+
+def _unchanged(name: str, begun: float, observer: Observer, *, expected: bool) -> Result:
+    made = Result(name, HostStatus.UNCHANGED, 0, time.monotonic() - begun)
+    observer.tell(Ended(made, expected))
+    return made
+
+
+def with_passwords(found: PlanResult, spec: Spec, declared: HostSpec) -> PlanResult:
+    """What was found, with the passwords that `spec` holds by now. Raises StalePlanError where it asks for more."""
+    desired = mailhost.desired(spec, declared, found.plan.facts, initial_hash)
+    return replace(found, plan=supplied(found.plan, desired))
+
+
+def status(error: MailprovError, *, handed: bool) -> HostStatus:
+    """What an error says of a host; `handed`: whether the work had been handed over."""
+    if isinstance(error, RevertedError):
+        return HostStatus.REVERTED
+    # From then on, a lost connection says nothing about how it ended.
+    undecided = isinstance(error, UndecidedError) or (handed and isinstance(error, ConnectError))
+    return HostStatus.UNKNOWN if undecided else HostStatus.FAILED

@@ -1,0 +1,48 @@
+"""Secrets of a declaration that are not here: who needs them is told so before anything is done, others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from mailprov.errors import Diagnostic, SpecError
+from mailprov.model import HostSpec, Purpose, Spec, User, domain_of
+
+NOTHING: frozenset[Purpose] = frozenset()
+SESSION = frozenset({Purpose.SUDO})
+PLAN = frozenset({Purpose.SUDO, Purpose.KEY, Purpose.HASH})
+APPLY = PLAN | {Purpose.INITIAL}
+EVERY = frozenset(Purpose)
+
+
+def lacking(spec: Spec, purposes: Collection[Purpose]) -> tuple[Diagnostic, ...]:
+    """What could not be had of the secrets for these purposes, each once, in file order.
+
+    An initial password is left out: it may be gone once its account exists, and a plan tells where it would be needed.
+    """
+    return _sorted(_lacking(spec.hosts.values(), spec.users, purposes))
+
+
+def require(spec: Spec, chosen: Sequence[HostSpec], purposes: Collection[Purpose]) -> None:
+    """Raises SpecError with every secret that could not be had and that these hosts need for these purposes."""
+    domains = {domain.name for host in chosen for domain in spec.domains_of(host.name)}
+    without = [user for user in spec.users if user.password.lacking is not None]
+    users = [user for user in without if domain_of(user.address) in domains]
+    found = _sorted(_lacking(chosen, users, purposes))
+    if found:
+        raise SpecError(found)
+
+
+def _lacking(hosts: Collection[HostSpec], users: Sequence[User], purposes: Collection[Purpose]) -> Iterator[Diagnostic]:
+    for host in hosts:
+        if Purpose.SUDO in purposes and host.lacking is not None:
+            yield host.lacking
+        if Purpose.KEY in purposes:
+            yield from host.tls.lacking
+    if Purpose.HASH in purposes:
+        for user in users:
+            if user.password.lacking is not None and user.password.ownership == "managed":
+                yield user.password.lacking
+
+
+def _sorted(found: Iterator[Diagnostic]) -> tuple[Diagnostic, ...]:
+    return tuple(sorted(dict.fromkeys(found), key=lambda each: each.origin))

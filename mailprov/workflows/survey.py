@@ -1,0 +1,230 @@
+"""One host looked at, and what differs from its declaration. The pure middle is plan.py; what is here asks the host."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from heapq import nsmallest
+
+from mailprov import standard
+from mailprov.connection import Host
+from mailprov.credentials.passwords import initial_hash
+from mailprov.engine import manifest, probe
+from mailprov.engine.history import transactions
+from mailprov.engine.plan import Observation, detail_queries, differences, obstacles, plan, prints, queries
+from mailprov.engine.risks import queries as risk_queries
+from mailprov.engine.risks import risks
+from mailprov.engine.transaction import event
+from mailprov.engine.transaction_state import Station, place, words
+from mailprov.errors import HostError, LockedError
+from mailprov.model import Facts, HostSpec, Key, Plan, Query, Spec, State, domain_of
+from mailprov.render import prepare as prepare_templates
+from mailprov.render import unrendered
+from mailprov.resources import certificates, firewall, mail_tree
+from mailprov.resources.accounts import Accounts
+from mailprov.resources.certificates import Certificate, clock, problems
+from mailprov.resources.system_users import SystemUser
+from mailprov.roles import mailhost, postfix
+from mailprov.roles.narrowing import narrowing
+from mailprov.roles.tls import paths
+
+# Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
+_ANY = Facts("", "12", 0, (22,), "2.3", 0)
+
+SOON_DAYS = 21
+"""a certificate with fewer days left earns a warning"""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """A plan, the script by which its host asks itself again, and the fingerprint of everything that was seen."""
+
+    plan: Plan
+    ask: bytes
+    seen: Mapping[Key, str]
+
+
+def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
+    """Look at the host, read-only, and plan. One exec when nothing differs, two or three when something does.
+
+    Raises HostError when the host is not one that mailprov can manage, and ConnectError when it is lost.
+    """
+    registry, asked = standard.REGISTRY, _questions(spec, declared)
+    answer = ask(host, probe.script(registry, asked))
+    kept = manifest.parse(answer.sections.get("manifest", ""))
+    seen = Observation(probe.facts(registry, answer.sections), registry.live(answer.sections), kept, answer.digest)
+    taken = {} if kept and kept.desired else mailhost.taken_over(seen.live)
+    desired = mailhost.with_queue(mailhost.desired(spec, declared, seen.facts, initial_hash), seen.live, taken)
+    _refuse_unusable(declared, seen)
+    _refuse_closed_mail(spec, declared, seen, desired, answer.sections)
+    differing = differences(registry, desired, seen)
+    in_the_way = obstacles(registry, differing, seen.live)
+    if in_the_way:
+        fix = "mailprov replaces plain files only: move it away, then plan again"
+        raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, fix=fix)
+    details = (*detail_queries(registry, differing), *(takeover.query for takeover in taken.values()))
+    more = ask(host, probe.script(standard.REGISTRY, details)).sections if details else {}
+    if any(query.section not in more for query in details):  # else what it holds would pass for new
+        raise HostError("the host's answer is garbled", where=declared.name, why="it does not tell how things differ")
+    warnings = _warnings(spec, declared, seen, answer.sections)
+    made = plan(registry, declared.name, seen, desired, differing, more, warnings)
+    made = replace(made, risks=tuple(mailhost.ends(spec, declared, desired, taken, more)))
+    made = replace(
+        with_risks(made, host, {port for _, _, port in declared.services.ports()}, seen.live, answer.sections),
+        certificate_until=_until(declared, seen),
+    )
+    if made.empty:
+        refuse_unsettled(declared.name, answer.sections)
+    return PlanResult(_with_expiry(declared, made), probe.stable_script(registry, asked), prints(seen.live))
+
+
+def with_risks(made: Plan, host: Host, ports: Set[int], live: State, sections: Mapping[str, str]) -> Plan:
+    """The plan with what in it wants a consent; `ports` are those that shall be open. May ask the host once more."""
+    asked = risk_queries(standard.REGISTRY, made, live)
+    more = ask(host, probe.script(standard.REGISTRY, asked)).sections if asked else {}
+    return replace(
+        made,
+        risks=(
+            *made.risks,
+            *risks(standard.REGISTRY, ports, made, live, {**sections, **more}),
+            *narrowing(made.changes),
+        ),
+    )
+
+
+def _until(declared: HostSpec, seen: Observation) -> int | None:
+    """When the certificate ends that is declared, or that the host keeps."""
+    path = str(paths(declared).certificate)
+    item = seen.live.get(Key(certificates.KIND, path))
+    if declared.tls.source == "file" or not isinstance(item, Certificate) or item.not_after is None:
+        return declared.tls.until
+    return int(item.not_after.timestamp())
+
+
+def _with_expiry(declared: HostSpec, made: Plan) -> Plan:
+    """Warns of a certificate that ends soon and that this apply does not renew; of a file's its reader has warned."""
+    days = made.certificate_days
+    if declared.tls.source != "on_host" or days is None or days >= SOON_DAYS:
+        return made
+    what = f"the certificate has {days} day{'' if days == 1 else 's'} left: see that it is renewed on the host"
+    return replace(made, warnings=(*made.warnings, what))
+
+
+def refuse_unsettled(host: str, sections: Mapping[str, str]) -> None:
+    """Where an apply has not come to its end, what it has changed may go again: to have it is not to be as wanted.
+
+    Raises LockedError.
+    """
+    past = transactions(sections)
+    where = place(found for line in past.events if (found := event(line)))
+    if past.open and where.station not in (Station.CONFIRMED, Station.UNRECORDED, Station.ENDED):
+        raise LockedError(
+            "nothing differs, but an apply there has not come to its end: what it changed may be put back",
+            where=host,
+            why=f"{past.holder}: {words(where)}" if past.holder else f"it was cut off {words(where, trying=False)}",
+            fix="wait for it to end (`mailprov status`), then run this again",
+        )
+
+
+def prepare(chosen: Sequence[HostSpec]) -> None:
+    """Make ready what an answer will need: work for the time in which no host has answered yet."""
+    prepare_templates()
+    if any(declared.tls.source != "file" for declared in chosen):
+        certificates.prepare()
+
+
+def script(spec: Spec, declared: HostSpec) -> bytes:
+    """The script that asks a host for everything that is declared of it."""
+    return probe.script(standard.REGISTRY, _questions(spec, declared))
+
+
+def _questions(spec: Spec, declared: HostSpec) -> Sequence[Query]:
+    names = mailhost.desired(replace(spec, users=(), aliases=()), declared, _ANY, initial_hash, unrendered)
+    return (*queries(standard.REGISTRY, names), *postfix.queries(declared))
+
+
+def ask(host: Host, script: bytes) -> probe.Reply:
+    """What the host answers to a probe's script. Raises HostError when that is no answer."""
+    completed = host.run(("sh", "-s"), stdin=script)
+    if completed.status != 0 and not completed.stdout:
+        why = completed.stderr.decode("utf-8", "replace").strip()[:400]
+        raise HostError("the host could not be read", where=host.name, why=why)
+    return probe.parse(completed.stdout, standard.REGISTRY.stable)
+
+
+def _refuse_unusable(declared: HostSpec, seen: Observation) -> None:
+    """A certificate that something else keeps on the host must be usable before anything refers to it."""
+    tls = declared.tls
+    if tls.source != "on_host":
+        return
+    item = seen.live.get(Certificate(tls.certificate_path, tls.key_path, "on_host").key)
+    certificate = item if isinstance(item, Certificate) else None
+    wrong = problems(certificate, declared.hostname, clock(seen.facts.clock))
+    if wrong:
+        fix = "renew or replace it on the host, or declare another source under `tls`"
+        raise HostError(f"{tls.certificate_path} cannot be used: {'; '.join(wrong)}", where=declared.name, fix=fix)
+
+
+def _refuse_closed_mail(
+    spec: Spec, declared: HostSpec, seen: Observation, desired: State, sections: Mapping[str, str]
+) -> None:
+    """Mail of the declared accounts is entered by the user that owns all mail, or nothing is changed."""
+    domains = {domain.name for domain in spec.domains_of(declared.name)}
+    tables = [item.rows for item in desired.values() if isinstance(item, Accounts) and item.rows]
+
+    def served(domain: str, name: str) -> bool:
+        return domain in domains and (not name or any(f"{name}@{domain}" in table.reveal() for table in tables))
+
+    for wanted in desired.values():
+        if isinstance(wanted, SystemUser):
+            live = seen.live.get(wanted.key)
+            owner = mail_tree.Owner(wanted.name, wanted.home, live.uid if isinstance(live, SystemUser) else None)
+            mail_tree.refuse(sections.get(mail_tree.SECTION, ""), declared.name, owner, served)
+
+
+def _without_password(spec: Spec, host: str, most: int) -> list[str]:
+    """The first addresses, `most` at most, of users of `host` whose declared password is not here to create them."""
+    passwords = ((user.address, user.password) for user in spec.users)
+    lacking = (name for name, it in passwords if it.lacking is not None and it.ownership == "initial")
+    served = {domain.name for domain in spec.domains_of(host)}
+    return nsmallest(most, (address for address in lacking if domain_of(address) in served))
+
+
+def _expiring(spec: Spec, host: str) -> list[str]:
+    """What there is to know about accounts of `host` that lose old messages."""
+    served = {domain.name for domain in spec.domains_of(host)}
+    expiring = ((user.address, user.expire) for user in spec.users if user.expire is not None)
+    counts = Counter(days for address, days in expiring if domain_of(address) in served)
+    return [
+        f"messages are deleted from the INBOX after {days} day{'s' if days > 1 else ''}, fetched or not: "
+        f"{count:,} account{'s' if count > 1 else ''}"
+        for days, count in sorted(counts.items())
+    ]
+
+
+def unsettled(sections: Mapping[str, str]) -> tuple[str, ...]:
+    """A warning where an apply has not come to its end."""
+    past = transactions(sections)
+    if past.holder:
+        return (f"an apply is at work there, and what it has changed so far is shown, too: {past.holder}",)
+    if past.open:
+        return (f"the apply {past.open} was cut off and is not settled yet; the next apply settles it first",)
+    return ()
+
+
+def _warnings(spec: Spec, declared: HostSpec, seen: Observation, sections: Mapping[str, str]) -> tuple[str, ...]:
+    found = [*spec.host_warnings.get(declared.name, spec.warnings), *unsettled(sections)]
+    if sections.get("manifest") and seen.manifest is None:
+        found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
+    if declared.tls.source == "self_signed":
+        found.append("the certificate is self-signed: mail clients will warn")
+    found += firewall.unfiltered(sections) if declared.firewall.manage else ()
+    found += _expiring(spec, declared.name)
+    found += postfix.warnings(declared, sections)
+    missing = _without_password(spec, declared.name, 5)
+    if missing:
+        found.append(f"initial passwords are not here for {', '.join(missing)}: creating these accounts will need them")
+    if seen.facts.free_kib and seen.facts.free_kib < 100_000:
+        found.append(f"/var/lib on the host has only {seen.facts.free_kib // 1024} MiB left")
+    return tuple(found)

@@ -1,0 +1,80 @@
+"""What is done to services, with a systemctl that only says what it was told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from shell_sandbox import Sandbox
+
+DISABLE, STOP = "disable -q dovecot.service", "stop --no-block dovecot.service"
+MASK, MASK_FOR_NOW = "mask -q dovecot.service", "mask -q --runtime dovecot.service"
+SAYS = 'systemctl() { echo "$*"; }'
+
+
+@pytest.mark.parametrize(
+    ("former", "below", "boot", "told"),
+    [
+        ("enabled", "enabled", "", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
+        ("enabled", "enabled", "boot", ["unmask -q dovecot.service", "enable -q dovecot.service"]),
+        ("disabled", "disabled", "", [DISABLE]),
+        ("masked", "disabled", "", [DISABLE, MASK]),
+        ("masked", "enabled", "", [MASK]),
+        ("masked", "", "", [MASK]),
+        ("masked-runtime", "enabled", "", [MASK_FOR_NOW]),
+        ("masked-runtime", "disabled", "", [DISABLE, MASK_FOR_NOW]),
+        ("disabled", "disabled", "boot", [DISABLE, STOP]),
+        ("masked", "disabled", "boot", [DISABLE, MASK, STOP]),
+        ("masked-runtime", "enabled", "boot", []),
+        ("masked-runtime", "disabled", "boot", [DISABLE, STOP]),
+    ],
+)
+def test_at_boot_what_is_disabled_again_is_not_started(
+    tmp_path: Path, former: str, below: str, boot: str, told: list[str]
+) -> None:
+    """systemd has queued it by then: it was enabled when the boot began."""
+    sandbox = Sandbox(tmp_path)
+    sandbox.transaction.joinpath("old/7").write_text(f"{former}\n")
+    if below:
+        sandbox.transaction.joinpath("old/7.below").write_text(f"{below}\n")
+    done = sandbox.call("former_enabling", "7", "dovecot", before=f"BOOT={boot}; {SAYS}")
+    said = [line for line in done.stdout.splitlines() if not line.startswith(("reset-failed", "show"))]
+    assert (done.returncode, said) == (0, told)
+
+
+@pytest.mark.parametrize(("clock", "naps"), [("6", 0), ("4", 0), ("5", 22)], ids=["later", "set back", "stands still"])
+def test_a_second_is_outlasted_whatever_the_clock_does(tmp_path: Path, clock: str, naps: int) -> None:
+    before = f'date() {{ echo {clock}; }}; sleep() {{ echo "$1"; }}'
+    done = Sandbox(tmp_path).call("outlast", "5", before=before)
+    assert (done.returncode, done.stdout.split()) == (0, ["0.05"] * naps)
+
+
+INSTALLED = {"dovecot-core": "1:2.3.19", "dovecot-imapd": "1:2.3.19"}
+SPOKEN_OF = {"dovecot-pop3d": ("not-installed", ""), "dovecot-lmtpd": ("config-files", "1:2.3.13")}
+
+
+@pytest.mark.parametrize(
+    ("now", "restarted"),
+    [
+        (INSTALLED, False),
+        (INSTALLED | {"dovecot-pop3d": "1:2.3.19"}, False),
+        (INSTALLED | {"dovecot-lmtpd": "1:2.3.19"}, False),
+        (INSTALLED | {"dovecot-core": "1:2.3.21"}, True),
+        ({"dovecot-core": "1:2.3.19"}, True),
+    ],
+    ids=["nothing", "one that was spoken of", "one that was removed", "an upgrade", "one that goes"],
+)
+def test_only_what_is_upgraded_is_restarted(tmp_path: Path, now: dict[str, str], restarted: bool) -> None:
+    """Of packages that are not installed, dpkg-query tells, too: they are no former version of what comes."""
+    rows = [f"installed {name}={version}" for name, version in INSTALLED.items()]
+    rows += [f"{state} {name}={version}" for name, (state, version) in SPOKEN_OF.items()]
+    sandbox = Sandbox(tmp_path)
+    told, program = tmp_path / "told", tmp_path / "dpkg-query"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *dovecot*) cat {told} ;; esac\n')
+    program.chmod(0o755)
+    stubs = f'PATH={tmp_path}:$PATH; running() {{ :; }}; again() {{ echo "again $1"; }}'
+    told.write_text("\n".join([*rows, ""]))
+    sandbox.call("eval", 'versions >"$T/old/1.versions"; echo dovecot >"$T/up"', before=stubs)
+    told.write_text("".join(f"installed {name}={version}\n" for name, version in now.items()))
+    done = sandbox.call("refresh", "1", before=stubs)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "again dovecot\n" if restarted else "", "")

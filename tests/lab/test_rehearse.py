@@ -1,0 +1,37 @@
+"""`mailprov rehearse` as somebody types it who has just unpacked the project."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.host
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = ROOT / "examples/quickstart/mail.yaml"
+
+
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_a_declaration_is_rehearsed(release: str) -> None:
+    words = ("rehearse", "-f", str(QUICKSTART), "--limit", "mail1", "--release", release, "--keep")
+    program = (sys.executable, "-c", "from mailprov.commands import main; main()")
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen((*program, *words), text=True, **pipes) as process:  # type: ignore[call-overload]
+        said = ""
+        for line in process.stderr:
+            said += line
+            if "the hosts stay until this is interrupted" in line:
+                break
+        (login,) = re.findall(r"mail1 stays up: (ssh .*)", said) or [said]
+        there = subprocess.run((*login.split(), "hostname"), capture_output=True, text=True, timeout=60)
+        assert there.stdout == "mail1\n", there.stderr
+        process.send_signal(signal.SIGINT)
+        out, rest = process.communicate(timeout=120)
+    assert process.returncode == 0, out + said + rest
+    assert "rehearsed: applied, verified, and a second plan is empty" in out
+    assert f"booting a disposable {release}" in said
