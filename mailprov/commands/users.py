@@ -45,7 +45,7 @@ def users_import(file: Path, encoding: str, domain: str, ignore: tuple[str, ...]
       name (姓名), or first name and last name
       password_hash, {SCHEME} first: the table owns the password
       password (密码): set when the mailbox is made, and the user's own from then on; without it one is generated
-      quota (容量) with its unit, expire (保留天数), protocols, aliases (别名)
+      quota (容量) with its unit, expire (保留天数), protocols, aliases (别名), previous_address (原邮箱)
       enabled or status (状态), suspended, 离职日期: whom one of them shuts out cannot log in
       contact (个人邮箱), department (部门), title (职务), mobile (手机), employee_id (工号), language (语言)
     """

@@ -203,6 +203,20 @@ def settled(
     return tuple(kept)
 
 
+def renamed(entries: Iterable[Entry], names: Mapping[str, User], took: Mapping[str, bool]) -> tuple[Entry, ...]:
+    """The entries under the addresses of today; `names`: address of before → user.
+
+    One whose hosts have not all taken the new name is kept as it is.
+    """
+    kept = {entry.address: entry for entry in entries}
+    for was, user in names.items():
+        entry = kept.get(was)
+        if entry is None or user.address in kept or not all(took.get(host) for host in (*entry.hosts, *entry.pending)):
+            continue
+        kept[user.address] = replace(kept.pop(was), address=user.address, name=user.name, contact=user.contact)
+    return tuple(kept.values())
+
+
 def overdue(entries: Iterable[Entry], today: date) -> tuple[Entry, ...]:
     """Those that should be gone by `today`."""
     return tuple(entry for entry in entries if entry.until < today)

@@ -24,6 +24,7 @@ from mailprov.declaration.files import Surroundings
 from mailprov.declaration.handout import handout
 from mailprov.declaration.hosts import Host, hosts
 from mailprov.declaration.origins import Setting, settings
+from mailprov.declaration.renames import check_renames
 from mailprov.declaration.source_file import SourceFile, parts
 from mailprov.errors import Diagnostic, Origin, SpecError
 from mailprov.model import Domain, Purpose, Spec
@@ -137,6 +138,7 @@ def _spec(
     handed = handout(files[0], diagnostics)
     specs = {name: host.spec for name, host in machines.items()}
     everybody = (*users, *lists.users)
+    check_renames(everybody, domains, diagnostics)
     warned = diagnostics.warned()
     spec = Spec(
         specs,

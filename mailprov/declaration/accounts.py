@@ -182,6 +182,7 @@ class _UserReader:
             address = _claim(self.source_file, (*here, "address"), node["address"], "user", claims, self.diagnostics)
         self.address = address or ""
         aliases = tuple(self._aliases(node.get("aliases", ()), claims))
+        was = self._field(node, "was", addresses.mailbox) or ""
         password = self._password(node["password"]) if "password" in node else GENERATED
         quota = self._field(node, "quota", values.quota)
         expire = self._field(node, "expire", values.days)
@@ -200,6 +201,7 @@ class _UserReader:
             self.source_file.origin(*here),
             person=Person(language=node["language"]) if "language" in node else None,
             expire=expire,
+            was=was,
         )
 
     def _field(self, node: dict[str, Any], key: str, reader: Callable[[str], Any]) -> Any:

@@ -48,6 +48,10 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "expire": ("expire", "retention", "retention days", "保留天数", "邮件保留天数", "保留期限"),
     "protocols": ("protocols", "protocol", "协议", "允许协议"),
     "aliases": ("aliases", "alias", "别名", "邮箱别名"),
+    "previous_address": (
+        *("previous_address", "previous address", "former address", "old address", "old email", "previous email"),
+        *("原邮箱", "原邮箱地址", "旧邮箱", "旧邮箱地址", "曾用邮箱", "原郵箱", "舊郵箱"),
+    ),
     "enabled": STATES,
     "contact": ("contact", "个人邮箱", "备用邮箱", "alternate email address", "recovery email", "personal email"),
     "department": ("department", "部门", "所属部门", "org unit path"),

@@ -21,6 +21,7 @@ _new = object.__new__
 _address, _password, _name = _USER["address"], _USER["password"], _USER["name"]
 _quota, _protocols, _allow_from = _USER["quota"], _USER["protocols"], _USER["allow_from"]
 _aliases, _origin, _person, _expire = _USER["aliases"], _USER["origin"], _USER["person"], _USER["expire"]
+_was = _USER["was"]
 _ownership, _source = _PASSWORD["ownership"], _PASSWORD["source"]
 _hash, _plaintext, _lacking = _PASSWORD["hash"], _PASSWORD["plaintext"], _PASSWORD["lacking"]
 
@@ -36,6 +37,7 @@ def user(
     origin: Origin,
     person: Person | None,
     expire: int | None,
+    was: str,
 ) -> User:
     """A User with these fields."""
     made = _new(User)
@@ -49,6 +51,7 @@ def user(
     _origin(made, origin)
     _person(made, person)
     _expire(made, expire)
+    _was(made, was)
     return made
 
 

@@ -113,6 +113,7 @@ class _Reader:
         self.first_at, self.last_at = at["first_name"], at["last_name"]
         self.two_names = self.name_at < 0 and max(self.first_at, self.last_at) >= 0
         self.quota_at, self.protocols_at, self.aliases_at = (at[field] for field in ("quota", "protocols", "aliases"))
+        self.previous_at = at["previous_address"]
         self.scheme_at = found.scheme
         self.states = tuple((index, Known(states.reader(plain(table.header[index])))) for index in found.states)
         self.doubts = Doubts(table, found)
@@ -166,6 +167,7 @@ class _Reader:
         only_hash, one_name = self.password_at < 0 <= self.hash_at, not self.two_names
         quotas, people, person_of, source = self.quotas, self.people, self.person_of, self.source
         protocols, allow_from, aliases_at = self._protocols, self.defaults.allow_from, self.aliases_at
+        previous_of, previous_at = self._previous, self.previous_at
         same = self.defaults.protocols if self.protocols_at < 0 and not self.states else None
         file, column, canonical = self.table.file, self.table.column, self.canonical
         expires, expire_at = self.expires, self.expire_at
@@ -188,6 +190,7 @@ class _Reader:
                 Origin(file, number, column(line, address_at) if address_at else 1),
                 people[person_of(fields)],
                 expires[fields[expire_at]],
+                previous_of(fields, address) if fields[previous_at] else "",
             )
 
         return read
@@ -239,6 +242,13 @@ class _Reader:
         texts = (text if "@" in text else text + at_domain for text in cells.parts(fields[self.aliases_at]))
         return tuple(dict.fromkeys(map(addresses.mailbox, texts)))
 
+    def _previous(self, fields: list[str], address: str) -> str:
+        text = fields[self.previous_at].strip()
+        if not text:
+            return ""
+        was = addresses.mailbox(text if "@" in text else text + address[address.find("@") :])
+        return was if was != address else ""  # such columns are often filled for everybody
+
     # --- claims
 
     def _claim(self, user: User, fields: list[str]) -> Claim:
@@ -283,18 +293,23 @@ class _Reader:
             # it counts as declared, so that one fault is one complaint
             origin = self.table.origin(number, line, self.address_at)
             self.claims.append(Claim(address, "user", fields[self.address_at].strip(), origin))
-            self._explain_aliases(fields, address, number, line)
+            self._explain_beside(fields, address, number, line)
             if len(self.diagnostics.errors) == before:
                 # no row is ever lost in silence, whatever the two ways to read it make of it
                 self.diagnostics.complain(origin, "this line cannot be understood", "write it anew")
             self.explained += len(self.diagnostics.errors) - before
         self.diagnostics.stop_when_full()
 
-    def _explain_aliases(self, fields: list[str], address: str, number: int, line: str) -> None:
+    def _explain_beside(self, fields: list[str], address: str, number: int, line: str) -> None:
+        """Of the cells that are understood only beside the address."""
         try:
             self._claim_aliases(self._aliases(fields, address), number, line)
         except InvalidValue as wrong:
             self.diagnostics.refuse(self.table.origin(number, line, self.aliases_at), wrong)
+        try:
+            self._previous(fields, address)
+        except InvalidValue as wrong:
+            self.diagnostics.refuse(self.table.origin(number, line, self.previous_at), wrong)
 
     def _cells(self, fields: list[str]) -> Iterator[tuple[int, Callable[[list[str]], object]]]:
         """What reads each cell of a row by itself, with the index of the cell."""

@@ -12,6 +12,7 @@ from mailprov.model.listeners import open_ports
 FLAGS: Mapping[str, str] = {
     "takeover": "A Dovecot or Postfix that others have set up may be taken over.",
     "removals": "Accounts may be closed (their mail is kept).",
+    "renames": "Mailboxes may move to another address.",
     "many": "More than 30% of the accounts (and at least 5) may change.",
     "closing": "Ports, networks or protocols may be closed that are open now.",
     "opening": "A port on which SSH listens by now may be opened.",

@@ -32,8 +32,9 @@ class Disk:
         lower = ":".join(str(layer) for layer in self.layers)
         # volatile: nothing here has to survive the controller's own power cut, and without the syncs
         # an installation of packages takes a fraction of the time. The work directory is made anew above
-        # because the kernel refuses one that a volatile mount left.
-        return f"volatile,lowerdir={lower},upperdir={self.upper},workdir={self._work}"
+        # because the kernel refuses one that a volatile mount left. Without redirect_dir no folder of a lower layer
+        # could be renamed.
+        return f"volatile,redirect_dir=on,lowerdir={lower},upperdir={self.upper},workdir={self._work}"
 
     def freeze(self, into: Path) -> tuple[Path, ...]:
         """Make what was written so far a read-only layer at `into`; return all layers, topmost first."""

@@ -207,7 +207,8 @@ class User:
     """A mailbox. `address` is canonical: lower case, A-label domain. `quota` in bytes, None is unlimited.
 
     Without `protocols` nobody can log in, and mail still arrives. `person` is None where nothing more is known.
-    `expire`: the host deletes messages from the INBOX that many days after they came; None is never.
+    `expire`: the host deletes messages from the INBOX that many days after they came; None is never. `was` is the
+    address that the mailbox had before, canonical, too; "" where it had none.
     """
 
     address: str
@@ -220,6 +221,7 @@ class User:
     origin: Origin | None = field(default=None, compare=False)
     person: Person | None = None
     expire: int | None = None
+    was: str = ""
 
     @property
     def contact(self) -> str:

@@ -30,6 +30,8 @@ class FieldChange:
 class RowsChange:
     """How the rows of a table of `noun` differ: the keys that come, have another row, or go, each in order.
 
+    A row that is `renamed` neither comes nor goes.
+
     `broken` are the numbers of live lines that are no rows and go, too. A number is no key: nothing that somebody
     wrote into the table can be taken for one, and no key for a number.
     """
@@ -38,11 +40,13 @@ class RowsChange:
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """by key of a row that comes: the key of the one whose place it takes"""
     broken: tuple[int, ...] = ()
     unclear: tuple[int, ...] = ()
     """those of `broken` that the program which reads the table may take for a row"""
     fields: Mapping[str, tuple[FieldChange, ...]] = field(default_factory=dict)
-    """by key of a changed row: which fields differ, as far as the kind of table knows fields"""
+    """by key of a changed or renamed row: which fields differ, as far as the kind of table knows fields"""
     total: int = 0
     """how many rows there are, before or after"""
     besides: str = ""
@@ -51,8 +55,8 @@ class RowsChange:
     @property
     def summary(self) -> str:
         """One line: "2 of 1,204 accounts change (1 added, 1 removed)"."""
-        count = len(self.added) + len(self.changed) + len(self.removed)
-        named = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
+        named = (("added", self.added), ("changed", self.changed), ("renamed", self.renamed), ("removed", self.removed))
+        count = sum(len(keys) for _, keys in named)
         parts = ", ".join(f"{len(keys):,} {word}" for word, keys in named if keys)
         told = []
         if parts:
@@ -69,7 +73,7 @@ class RowsChange:
         """The keys, marked + ~ -, each with its fields; then the lines that are no rows."""
         return (
             *(f"+ {key}" for key in self.added),
-            *(f"~ {key}{self._fields(key)}" for key in self.changed),
+            *(f"~ {key}{self._fields(key)}" for key in sorted((*self.changed, *self.renamed))),
             *(f"- {key}" for key in self.removed),
             *(f"- (line {number})" for number in self.broken),
         )

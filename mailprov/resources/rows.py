@@ -123,30 +123,52 @@ def change(
     after: Table | Seen | None,
     fields: Callable[[str, str], tuple[FieldChange, ...]] | None = None,
     besides: str = "",
+    formerly: Mapping[str, str] | None = None,
 ) -> RowsChange:
-    """What differs between two tables; None is one without rows. `fields` tells two rows of one key apart."""
+    """What differs between two tables; None is one without rows. `fields` tells two rows of one key apart.
+
+    `formerly`: under which key a row may have been before.
+    """
     old, new = (side.reveal() if side is not None else {} for side in (before, after))
     broken = before.broken if isinstance(before, Seen) else {}
-    added = tuple(sorted(key for key in new if key not in old))
+    pairs = (formerly or {}).items()
+    renamed = {key: was for key, was in pairs if key in new and key not in old and was in old and was not in new}
+    left = frozenset(renamed.values())
+    added = tuple(sorted(key for key in new if key not in old and key not in renamed))
     changed = tuple(sorted(key for key, row in new.items() if old.get(key, row) != row))
+    told = {key: fields(old[key], new[key]) for key in changed} if fields else {}
+    for key, was in renamed.items() if fields else ():
+        found = fields(old[was], new[key]) if fields and _rest(old[was], was) != _rest(new[key], key) else ()
+        told[key] = (FieldChange("address", was, key), *found)
     return RowsChange(
         noun,
         added,
         changed,
-        tuple(sorted(key for key in old if key not in new)),
+        tuple(sorted(key for key in old if key not in new and key not in left)),
+        renamed,
         tuple(sorted(broken)),
-        fields={key: fields(old[key], new[key]) for key in changed} if fields else {},
+        fields=told,
         total=len(old) + len(added),
         besides=besides,
     )
 
 
+def _rest(row: str, key: str) -> str:
+    return row.removeprefix(key)
+
+
 def payload(delta: RowsChange, after: Mapping[str, str]) -> bytes:
-    """What `merge` of acts.sh needs to make `after` of the live table: "S" and a row, or "D" and a key, a line each.
+    """What `merge` of acts.sh needs to make `after` of the live table: "S" and a row, "D" and a key, or "R", the key of
+    before and a row, a line each.
 
     So what travels grows with the change, not with the table. Lines that are no rows are dropped by themselves there.
     """
-    lines = (*(f"S{after[key]}" for key in (*delta.added, *delta.changed)), *(f"D{key}" for key in delta.removed))
+    lines = (
+        *(f"S{after[key]}" for key in (*delta.added, *delta.changed)),
+        *(f"D{key}" for key in delta.removed),
+        *(f"R{was} {after[key]}" for key, was in delta.renamed.items()),
+        *(f"D{was}" for was in delta.renamed.values() if was not in after),
+    )
     return "".join(line + "\n" for line in lines).encode()
 
 

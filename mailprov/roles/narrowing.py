@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import collapse_addresses, ip_network
 
 from mailprov.model import Change, Network, Risk, RowsChange, some
-from mailprov.resources.accounts import Accounts
+from mailprov.resources.accounts import Accounts, consents
 from mailprov.resources.accounts.row import networks
 from mailprov.resources.files import File
 from mailprov.roles.dovecot import DENIED
@@ -26,7 +26,7 @@ def _accounts(changes: Iterable[Change]) -> Iterator[str]:
         if not isinstance(before, Accounts) or not isinstance(after, Accounts) or not isinstance(delta, RowsChange):
             continue
         old, new = (side.rows.reveal() if side.rows else {} for side in (before, after))
-        pairs = ((name, networks(old[name]), networks(new[name])) for name in delta.changed)
+        pairs = ((name, networks(was), networks(will)) for name, was, will in consents.pairs(delta, old, new))
         names = [name for name, was, will in pairs if was != will and not _within(*map(_known, (was, will)))]
         if names:
             yield f"narrows from where {len(names):,} account{'' if len(names) == 1 else 's'} may log in: {some(names)}"
@@ -34,7 +34,9 @@ def _accounts(changes: Iterable[Change]) -> Iterator[str]:
 
 def _protocols(changes: Sequence[Change]) -> Iterator[str]:
     """What the file of denials takes from accounts that were there before."""
-    new = {name for change in changes if isinstance(change.delta, RowsChange) for name in change.delta.added}
+    deltas = [change.delta for change in changes if isinstance(change.delta, RowsChange)]
+    new = {name for delta in deltas for name in delta.added}
+    called = {was: name for delta in deltas for name, was in delta.renamed.items()}
     for change in changes:
         before, after = change.before, change.after
         if change.key.name != DENIED or not isinstance(before, File) or not isinstance(after, File):
@@ -42,7 +44,9 @@ def _protocols(changes: Sequence[Change]) -> Iterator[str]:
         if before.content is None or after.content is None:
             continue
         old, now = (frozenset(text.decode("utf-8", "replace").splitlines()) for text in (before.content, after.content))
-        names = sorted({line.rpartition("/")[0] for line in now - old} - new)
+        same = (line.rpartition("/") for line in old)
+        known = {f"{called.get(name, name)}/{service}" for name, _, service in same}
+        names = sorted({line.rpartition("/")[0] for line in now - known} - new)
         if names:
             yield f"takes protocols from {len(names):,} account{'' if len(names) == 1 else 's'}: {some(names)}"
 

@@ -152,10 +152,12 @@ class GeneratedPasswords:
             if spec is not None:
                 names = {entry.address for entry in before}
                 self.closed = _merged(self.closed, {host: _without_own(spec, host, names) for host in took})
-            if entries.settled(before, self.first, self.closed, took) == before:
-                found = before
-            else:
-                found = self.where.change(lambda now: entries.settled(now, self.first, self.closed, took))
+            former = {user.was: user for user in spec.users if user.was} if spec is not None and before else {}
+
+            def settled(now: tuple[Entry, ...]) -> tuple[Entry, ...]:
+                return entries.settled(entries.renamed(now, former, took), self.first, self.closed, took)
+
+            found = before if settled(before) == before else self.where.change(settled)
         except MailprovError as error:
             self.observer.tell(Failed(error))  # what the hosts became matters more, and is still to be told
             return
@@ -174,8 +176,10 @@ def _ended(plans: Iterable[Plan]) -> Mapping[str, frozenset[str]]:
 def _without_own(spec: Spec, host: str, names: Collection[str]) -> frozenset[str]:
     """Those of `names` that have no password of their own on a host that is as declared: no account, or a declared
     hash. That is so whoever brought it there, and when."""
-    own = {user.address for user in spec.users_of(host) if user.password.ownership == "initial"} if names else set()
-    return frozenset(names) - own
+    users = [user for user in spec.users_of(host) if user.password.ownership == "initial"] if names else []
+    # That of one who is renamed is kept under the name of before, until all hosts have taken the new one.
+    former = {user.was for user in users if user.address not in names}
+    return frozenset(names) - {user.address for user in users} - former
 
 
 def _merged(one: Mapping[str, frozenset[str]], more: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:

@@ -18,7 +18,7 @@ from mailprov.engine.risks import risks
 from mailprov.engine.transaction import event
 from mailprov.engine.transaction_state import Station, place, words
 from mailprov.errors import HostError, LockedError
-from mailprov.model import Facts, HostSpec, Key, Plan, Query, Spec, State, domain_of
+from mailprov.model import GENERATED, Facts, HostSpec, Key, Plan, Query, Spec, State, domain_of
 from mailprov.render import prepare as prepare_templates
 from mailprov.render import unrendered
 from mailprov.resources import certificates, firewall, mail_tree
@@ -140,7 +140,9 @@ def script(spec: Spec, declared: HostSpec) -> bytes:
 
 
 def _questions(spec: Spec, declared: HostSpec) -> Sequence[Query]:
-    names = mailhost.desired(replace(spec, users=(), aliases=()), declared, _ANY, initial_hash, unrendered)
+    # Of users only those are asked about by name whose mailbox may have another address yet.
+    renamed = tuple(replace(user, password=GENERATED) for user in spec.users if user.was)
+    names = mailhost.desired(replace(spec, users=renamed, aliases=()), declared, _ANY, initial_hash, unrendered)
     return (*queries(standard.REGISTRY, names), *postfix.queries(declared))
 
 

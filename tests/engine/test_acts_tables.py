@@ -253,7 +253,7 @@ def test_sessions_of_closed_accounts_end_however_many_are_closed(tmp_path: Path)
     programs = f"""sleep() {{ :; }}; doveadm() {{ case $1 in who) printf '{who}' ;; kick) echo "$2" ;; esac; }}"""
     done = sandbox.call(*("2" if word == "@" else word for word in step.do), before=programs)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == sorted({names[7], names[19_999]})
+    assert {*done.stdout.split()} == {names[7], names[19_999]}
 
 
 @pytest.mark.parametrize("separator", [":", " "])

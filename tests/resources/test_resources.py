@@ -18,6 +18,7 @@ from simulated_host import NOW, self_signed
 from mailprov.errors import HostError
 from mailprov.model import Effect, Facts, Password, Secret, User
 from mailprov.resources import accounts, certificates, files, firewall, maps, packages, rows, system_users
+from mailprov.resources.accounts import consents
 from mailprov.resources.certificates import Certificate, problems
 from mailprov.resources.files import File, text_file
 from mailprov.resources.packages import Packages
@@ -396,9 +397,12 @@ def test_whose_quota_falls(before: dict[str, int | None], after: dict[str, int |
         extra = {name: "" if size is None else f"userdb_quota_rule=*:bytes={size}" for name, size in quotas.items()}
         return accounts.accounts("/a", [f"{name}@x::::initial:::{text}" for name, text in extra.items()], Secret)
 
+    was, will = table(before), table(after)
+    sides = [side.rows.reveal() if side.rows else {} for side in (was, will)]
+
     both = [(name, before[name], after[name]) for name in before.keys() & after.keys()]
     falls = {f"{name}@x" for name, was, will in both if will is not None and (was is None or will < was)}
-    assert set(accounts.shrinking(table(before), table(after))) == falls
+    assert set(consents.shrinking(accounts.delta(was, will), *sides)) == falls
 
 
 AGES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([None, 1, 30, 90]))
@@ -415,5 +419,7 @@ def test_who_would_lose_messages(before: dict[str, int | None], after: dict[str,
 
     both = [(name, before[name], after[name]) for name in before.keys() & after.keys()]
     lose = {(f"{name}@x.cn", will) for name, was, will in both if will is not None and (was is None or will < was)}
-    found = accounts.expiring(table(before, "2.3.19"), table(after, "2.4.1"))
+    was, will_be = table(before, "2.3.19"), table(after, "2.4.1")
+    sides = [side.rows.reveal() if side.rows else {} for side in (was, will_be)]
+    found = consents.expiring(accounts.delta(was, will_be), *sides)
     assert {(name, days) for days, names in found.items() for name in names} == lose

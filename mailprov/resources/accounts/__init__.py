@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import (
     Backup,
     Change,
+    Command,
     Key,
     Phase,
     Query,
@@ -19,10 +19,10 @@ from mailprov.model import (
     Step,
     fingerprint,
     listing,
-    some,
 )
 from mailprov.resources import common, rows
-from mailprov.resources.accounts.row import RESET, TAKEN, expire, fields, owns_password, quota, with_password
+from mailprov.resources.accounts import consents
+from mailprov.resources.accounts.row import RESET, TAKEN, fields, owns_password, with_password
 
 KIND = "accounts"
 SECTIONS = ("accounts",)
@@ -35,10 +35,10 @@ class Accounts:
     """The passwd-file at `path`.
 
     `digest` is that of its sorted rows, where the password of an account that owns it is left out (the gecos field
-    says "initial" there). `rows` are those rows, when known. `initial` gives the password hash with which
-    such an account is created; it is asked for accounts that are new or whose password is `reset`, and for no other.
-    `signed_out` are those whose sessions end. `kept` is where the host has kept the copy from which it is put back,
-    whose own digest is `copy`.
+    says "initial" there). `rows` are those rows, when known. `initial` gives the password hash with which such an
+    account is created; it is asked for accounts that are new or whose password is `reset`, and for no other.
+    `signed_out` are those whose sessions end. `formerly`: by address, the one that an account may have had before.
+    `kept` is where the host has kept the copy from which it is put back, whose own digest is `copy`.
     """
 
     path: str
@@ -49,6 +49,7 @@ class Accounts:
     initial: Callable[[str], Secret] | None = field(default=None, repr=False, compare=False)
     reset: tuple[str, ...] = field(default=(), compare=False)
     signed_out: tuple[str, ...] = field(default=(), compare=False)
+    formerly: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     kept: str = field(default="", compare=False)
     copy: str = field(default="", compare=False)
 
@@ -68,10 +69,12 @@ class Accounts:
         return () if self.type == "file" else ((self.path, self.type),)
 
 
-def accounts(path: str, lines: Iterable[str], initial: Callable[[str], Secret]) -> Accounts:
-    """The desired passwd-file with these rows."""
+def accounts(
+    path: str, lines: Iterable[str], initial: Callable[[str], Secret], formerly: Mapping[str, str] | None = None
+) -> Accounts:
+    """The desired passwd-file with these rows, of which some may have had another address before."""
     table = rows.table(lines, ":")
-    return Accounts(path, table.digest(), rows=table, initial=initial)
+    return Accounts(path, table.digest(), rows=table, initial=initial, formerly=formerly or {})
 
 
 activation = common.no_steps
@@ -119,7 +122,8 @@ def delta(before: Accounts | None, after: Accounts | None) -> RowsChange:
     if before is not None and after is not None and before.attributes != after.attributes:
         besides = f"mode and owner {' '.join(before.attributes)} → {' '.join(after.attributes)}"
     live = before.rows if before else None
-    found = rows.change("accounts", live, after.rows if after else None, fields, besides)
+    wanted, formerly = (after.rows, after.formerly) if after else (None, {})
+    found = rows.change("accounts", live, wanted, fields, besides, formerly)
     if after is not None and after.reset:
         fresh = {name: (*found.fields.get(name, ()), RESET) for name in after.reset}
         found = replace(found, changed=tuple(sorted({*found.changed, *fresh})), fields={**found.fields, **fresh})
@@ -148,8 +152,8 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     for change in changes:
         after = change.after
         if not isinstance(after, Accounts):
-            drop, back = ("drop", "@", change.key.name), ("former_accounts", "@", change.key.name)
-            made.append(Step(Phase.COMMIT, f"remove {change.key.name}", drop, back, key=change.key))
+            drop, undo = ("drop", "@", change.key.name), ("former_accounts", "@", change.key.name)
+            made.append(Step(Phase.COMMIT, f"remove {change.key.name}", drop, undo, key=change.key))
             made.extend(_dismissal(change))
             continue
         if after.kept:
@@ -161,31 +165,87 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         for key in (*change.delta.added, *after.reset):
             if after.initial is not None and owns_password(new[key]):
                 new[key] = with_password(new[key], after.initial(key))
+        renamed, both = change.delta.renamed, _with_former(change)
         # What else is undone leaves passwords to their users: that of a reset would stay.
-        back = ("restore" if after.reset else "former_accounts", "@", after.path)
+        back = ("restore", "@", after.path) if after.reset else _undo(after.path, renamed)
         put = ("put", "@", after.path, *after.attributes)
-        stage = ("merge", "@", after.path, ":", after.digest)
-        payload = rows.payload(change.delta, new)
+        stage = ("merge", "@", after.path, ":", both.digest() if both else after.digest)
+        payload = rows.payload(change.delta, {**(both.reveal() if both else {}), **new})
         made.append(Step(Phase.COMMIT, f"write {after.path}", put, back, stage, payload, change.key))
+        made += _leaving(after, renamed) if renamed else []
         made.extend(_dismissal(change))
     return tuple(made)
 
 
+def _leaving(after: Accounts, renamed: Mapping[str, str]) -> list[Step]:
+    """Once nothing waits any more that came for them, the former names go."""
+    do, what = ("drop_names", "@", after.path, after.digest, *after.attributes), "take the former names out"
+    names = _lines(renamed.values())
+    drop = Step(Phase.ACTIVATE, f"{what} of {after.path}", do, _undo(after.path, {}), payload=names)
+    return [_delivery(renamed), drop]
+
+
+def _undo(path: str, renamed: Mapping[str, str]) -> Command:
+    return ("former_accounts", "@", path, *(f"{key}={was}" for key, was in renamed.items()))
+
+
+def _with_former(change: Change) -> rows.Table | None:
+    """The rows of renamed accounts under both names: until all else is done mail may come for either."""
+    before, after, delta = change.before, change.after, change.delta
+    if not (isinstance(before, Accounts) and isinstance(after, Accounts) and isinstance(delta, RowsChange)):
+        return None
+    if not delta.renamed or before.rows is None or after.rows is None:
+        return None
+    there = before.rows.reveal()
+    return rows.table((*after.rows.reveal().values(), *(there[was] for was in delta.renamed.values())), ":")
+
+
+def _delivery(renamed: Mapping[str, str]) -> Step:
+    what = "deliver what waits for the former names"
+    return Step(Phase.ACTIVATE, what, ("delivered", "@"), ("keep",), payload=_lines(renamed.values()))
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
+
+
 def _back(change: Change, after: Accounts) -> list[Step]:
     """What the host has kept is put back; passwords that users have changed since are left to them."""
-    do, undo = ("put_back", "@", after.path), ("former_accounts", "@", after.path)
-    take = ("take_accounts", "@", after.kept, after.copy, after.path)
-    return [Step(Phase.COMMIT, f"put back {after.path}", do, undo, take, key=change.key), *_dismissal(change)]
+    renamed = change.delta.renamed if isinstance(change.delta, RowsChange) else {}
+    take = ("take_accounts", "@", after.kept, after.copy, after.path, *(f"{was}={key}" for key, was in renamed.items()))
+    what, do = f"put back {after.path}", ("put_back", "@", after.path)
+    both = _back_with_present(change) if renamed else None
+    if both is None:
+        return [Step(Phase.COMMIT, what, do, _undo(after.path, {}), take, key=change.key), *_dismissal(change)]
+    last = Step(Phase.ACTIVATE, what, do, _undo(after.path, {}), take)
+    return [both, _delivery(renamed), last, *_dismissal(change)]
+
+
+def _back_with_present(change: Change) -> Step | None:
+    """Accounts that get their former names back have both, until all else is done."""
+    before, after, delta = change.before, change.after, change.delta
+    if not (isinstance(before, Accounts) and isinstance(after, Accounts) and isinstance(delta, RowsChange)):
+        return None
+    if before.rows is None or after.rows is None:
+        return None
+    there, then = before.rows.reveal(), after.rows.reveal()
+    both = {**there, **{key: then[key] for key in delta.renamed}}
+    stage = ("merge", "@", after.path, ":", rows.table(both.values(), ":").digest())
+    put = ("put", "@", after.path, *before.attributes)
+    payload = rows.payload(RowsChange("accounts", renamed=delta.renamed), both)
+    what = f"write {after.path} with former names"
+    return Step(Phase.COMMIT, what, put, _undo(after.path, delta.renamed), stage, payload, change.key)
 
 
 def _dismissal(change: Change) -> list[Step]:
-    closed = change.delta.removed if isinstance(change.delta, RowsChange) else ()
+    delta = change.delta if isinstance(change.delta, RowsChange) else RowsChange("accounts")
     others = change.after.signed_out if isinstance(change.after, Accounts) else ()
-    if not closed and not others:
+    names = (*delta.removed, *delta.renamed.values(), *others)
+    if not names:
         return []
-    whose = "closed accounts" if closed else "accounts with a new password"
-    what, names = f"end sessions of {whose}", "".join(f"{name}\n" for name in (*closed, *others)).encode()
-    return [Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=names)]
+    whose = "accounts with a new password" if others else "closed accounts" if delta.removed else "renamed accounts"
+    what = f"end sessions of {whose}"
+    return [Step(Phase.ACTIVATE, what, ("dismiss", "@"), ("keep",), payload=_lines(names))]
 
 
 def reset(live: Accounts, names: Sequence[str], initial: Callable[[str], Secret], *, end_sessions: bool) -> Accounts:
@@ -200,89 +260,25 @@ def ended(delta: RowsChange) -> frozenset[str]:
     return frozenset(delta.removed) | {name for name, found in delta.fields.items() if TAKEN in found}
 
 
-def shrinking(before: Accounts, after: Accounts) -> tuple[str, ...]:
-    """The accounts whose quota falls, in order."""
-    old, new = (side.rows.reveal() if side.rows else {} for side in (before, after))
-    changed = ((name, row, new[name]) for name, row in old.items() if new.get(name, row) != row)
-    limits = ((name, quota(was), quota(will)) for name, was, will in changed)
-    return tuple(sorted(name for name, was, will in limits if will is not None and (was is None or will < was)))
-
-
-def expiring(before: Accounts, after: Accounts) -> Mapping[int, tuple[str, ...]]:
-    """The accounts that would lose messages which they keep now, in order, by the days after which they do."""
-    old, new = (side.rows.reveal() if side.rows else {} for side in (before, after))
-    changed = ((name, expire(row), expire(new[name])) for name, row in old.items() if new.get(name, row) != row)
-    found: dict[int, list[str]] = {}
-    for name, was, will in changed:
-        if will is not None and (was is None or will < was):
-            found.setdefault(will, []).append(name)
-    return {days: tuple(sorted(found[days])) for days in sorted(found)}
-
-
-def read_usage(text: str) -> Mapping[str, int]:
-    """Bytes used by account, in the answer to the `usage` question."""
-    pairs = (line.split(" ", 1) for line in text.splitlines())
-    return {pair[1]: int(pair[0]) for pair in pairs if len(pair) == 2 and re.fullmatch("[0-9]{1,18}", pair[0])}
-
-
-# --- what people would miss
-
-SHARE = 0.3
-LEAST = 5
-"""touching more than this share of the accounts, and at least so many, wants a consent"""
-
-
 def risk_queries(change: Change) -> tuple[Query, ...]:
     """How much the accounts use whose quota would shrink."""
-    before, after = change.before, change.after
-    names = shrinking(before, after) if isinstance(before, Accounts) and isinstance(after, Accounts) else ()
+    names = consents.shrinking(*_sides(change)) if isinstance(change.delta, RowsChange) else ()
     return (Query("usage", "usage", names),) if names else ()
 
 
 def risks(change: Change, sections: Mapping[str, str]) -> tuple[Risk, ...]:
-    """Accounts that are closed, many that change, quotas below what is used, messages that go."""
+    """What people would miss of the accounts that were there before."""
     if not isinstance(change.delta, RowsChange) or not isinstance(change.before, Accounts):
         return ()
-    usage = read_usage(sections.get("usage", ""))
-    found = [*_touched(change.delta, change.key.name), *_quotas(change, usage), *_expiry(change.before, change.after)]
-    return tuple(found)
+    delta, before, after = _sides(change)
+    return consents.risks(delta, change.key.name, before, after, consents.read_usage(sections.get("usage", "")))
 
 
-def _touched(delta: RowsChange, path: str) -> list[Risk]:
-    found = []
-    if delta.removed:
-        count = f"{len(delta.removed):,} account{_s(delta.removed)}"
-        found.append(Risk("removals", f"closes {count}: {some(delta.removed)}"))
-    if delta.unclear:
-        lines = f"{len(delta.unclear):,} line{_s(delta.unclear)}"
-        numbers = some([str(number) for number in delta.unclear])
-        found.append(Risk("removals", f"drops {lines} that Dovecot may read as accounts: {numbers} of {path}"))
-    touched = len(delta.removed) + len(delta.changed) + len(delta.unclear)
-    before = delta.total - len(delta.added) + len(delta.unclear)
-    if touched >= LEAST and touched > SHARE * before:
-        found.append(Risk("many", f"touches {touched:,} of {before:,} accounts"))
-    return found
-
-
-def _quotas(change: Change, usage: Mapping[str, int]) -> list[Risk]:
-    after = change.after.rows if isinstance(change.after, Accounts) and usage else None
-    rows_ = after.reveal() if after else {}
-    limits = {name: quota(rows_[name]) for name in usage if name in rows_}
-    over = sorted(name for name, limit in limits.items() if limit is not None and usage[name] > limit)
-    return [Risk("shrinking", f"sets quotas below what is used: {some(over)}")] if over else []
-
-
-def _expiry(before: Accounts, after: object) -> list[Risk]:
-    """It cannot be taken back: a rollback brings no message back that is gone."""
-    found = expiring(before, after) if isinstance(after, Accounts) else {}
-    return [
-        Risk("expiry", f"deletes messages older than {days} day{'s' if days > 1 else ''} of {some(names)}")
-        for days, names in found.items()
-    ]
-
-
-def _s(things: Sequence[object]) -> str:
-    return "" if len(things) == 1 else "s"
+def _sides(change: Change) -> tuple[RowsChange, Mapping[str, str], Mapping[str, str]]:
+    delta = change.delta if isinstance(change.delta, RowsChange) else RowsChange("accounts")
+    sides = (it.rows.reveal() if isinstance(it, Accounts) and it.rows else {} for it in (change.before, change.after))
+    before, after = sides
+    return delta, before, after
 
 
 # --- the way back
@@ -299,7 +295,9 @@ def restored(backup: Backup, live: Accounts | None) -> Accounts | None:
     if copy is None or copy.type != "file":
         return None
     attributes = (copy.mode, copy.owner, copy.group)
-    return Accounts(backup.key.name, "", attributes, kept=backup.where, copy=copy.sha256)
+    pairs = (word.split("=") for word in backup.undo[3:])
+    formerly = {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+    return Accounts(backup.key.name, "", attributes, formerly=formerly, kept=backup.where, copy=copy.sha256)
 
 
 def kept_query(item: Accounts) -> Query | None:

@@ -2,45 +2,100 @@
 # POSIX sh; a part of the transaction's script, with what is in engine/acts.sh.
 # shellcheck disable=SC2013,SC2015,SC2034,SC2154
 
-# A passwd-file as it was, but for the passwords that users have changed since: those are theirs.
-own_passwords() { # LIVE FORMER
-    awk -F: -v OFS=: '
+# A passwd-file as it was, but for the passwords that users have changed since: those are theirs, whatever they are
+# called.
+own_passwords() { # LIVE FORMER [NAME_IN_LIVE=NAME_IN_FORMER...]
+    live=$1 former=$2
+    shift 2
+    printf '%s\n' "$@" >"$former.names" && awk -F: -v OFS=: -v "NAMES=$former.names" '
+        BEGIN { while ((getline pair <NAMES) > 0) if (split(pair, name, "=") == 2) called[name[2]] = name[1] }
         FILENAME == ARGV[1] { if ($5 == "initial") own[$1] = $2; next }
-        $5 == "initial" && $1 in own { $2 = own[$1] }
+        { now = $1 in called ? called[$1] : $1 }
+        $5 == "initial" && now in own { $2 = own[now] }
         { print }
-    ' "$1" "$2" >"$2.now" && cat -- "$2.now" >"$2" && rm -f -- "$2.now"
+    ' "$live" "$former" >"$former.now" && cat -- "$former.now" >"$former" && rm -f -- "$former.now" "$former.names"
 }
 
-former_accounts() { # N PATH
-    back=${OUT-$T/old/$1}.back
-    if [ -f "$T/old/$1" ] && [ -f "$2" ]; then
-        cp -a -- "$T/old/$1" "$back" && own_passwords "$2" "$back" && place_as_kept "$back" "$2"
+former_accounts() { # N PATH [NAME_IN_LIVE=NAME_IN_FORMER...]
+    back=${OUT-$T/old/$1}.back number=$1 path=$2
+    shift 2
+    if [ -f "$T/old/$number" ] && [ -f "$path" ]; then
+        cp -a -- "$T/old/$number" "$back" && own_passwords "$path" "$back" "$@" && place_as_kept "$back" "$path"
         said=$?
         rm -f -- "$back"
         return $said
     else
-        restore "$1" "$2"
+        restore "$number" "$path"
     fi
 }
 
 merge() { # N PATH SEPARATOR DIGEST
-    merged "$1" "$2" "$3" || return 1
-    found=$(awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$T/new/$1" | sha256sum)
-    [ "${found%% *}" = "$4" ] || { echo "merging into $2 gave other rows than planned"; return 1; }
+    merged "$1" "$2" "$3" && as_planned "$T/new/$1" "$4" "$2"
 }
 
-take_accounts() { # N KEPT DIGEST PATH
-    take "$1" "$2" "$3" && { [ ! -f "$4" ] || own_passwords "$4" "$T/new/$1"; }
+as_planned() { # FILE DIGEST PATH
+    found=$(awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1" | sha256sum)
+    [ "${found%% *}" = "$2" ] || { echo "merging into $3 gave other rows than planned"; return 1; }
+}
+
+take_accounts() { # N KEPT DIGEST PATH [NAME_IN_LIVE=NAME_IN_FORMER...]
+    taken=$T/new/$1 path=$4
+    take "$1" "$2" "$3" || return 1
+    shift 4
+    [ ! -f "$path" ] || own_passwords "$path" "$taken" "$@"
+}
+
+# Former names of accounts, which new/N has.
+drop_names() { # N PATH DIGEST MODE OWNER GROUP
+    save "$1" "$2" || return 1
+    awk -F: -v "NAMES=$T/new/$1" '
+        BEGIN { while ((getline name <NAMES) > 0) former[name] = 1 }
+        !($1 in former) { print }
+    ' "$2" >"$T/new/$1.left" && as_planned "$T/new/$1.left" "$3" "$2" && place "$T/new/$1.left" "$2" "$4" "$5" "$6"
+}
+
+# Before nobody knows them all is delivered that was accepted for them.
+delivered() { # N
+    running postfix || return 0
+    for try in $(seq 40); do
+        waiting=$(postqueue -j | awk -v "NAMES=$T/new/$1" '
+            BEGIN { while ((getline name <NAMES) > 0) former[name] = 1 }
+            /"queue_name": "hold"/ { next }
+            {
+                line = tolower($0)
+                split($0, word, "\"")
+                for (i = 1; i in word; i++) if (word[i] == "queue_id") id = word[i + 2]
+                while (match(line, /"address": "[^"]*"/)) {
+                    if (substr(line, RSTART + 12, RLENGTH - 13) in former) { print id; break }
+                    line = substr(line, RSTART + RLENGTH)
+                }
+            }
+        ')
+        [ -n "$waiting" ] || return 0
+        # What was put off before is tried at once, and is for the alias where the former address has become one.
+        [ "$try" != 3 ] || for id in $waiting; do postsuper -r "$id"; done
+        sleep 0.25
+    done
+    echo "mail for an address that is renamed waits and cannot be delivered: see postqueue -p"
+    return 1
 }
 
 # Their names are in a file: thousands of them are more than a program takes as words.
 dismiss() { # N: end the sessions of the closed accounts that new/N names
-    names=$(doveadm who -1 2>/dev/null | awk -v "CLOSED=$T/new/$1" '
+    outlast "$(date +%s)" # until then they are let in
+    # Who was let in just before may not be among them yet.
+    for _ in 1 2 3 4 5; do
+        names=$(sessions_of "$T/new/$1")
+        [ -n "$names" ] || return 0
+        for name in $names; do doveadm kick "$name"; done
+        sleep 0.1
+    done
+    return 0
+}
+
+sessions_of() { # FILE: those who have sessions among the names in it
+    doveadm who -1 2>/dev/null | awk -v "CLOSED=$1" '
         BEGIN { while ((getline name <CLOSED) > 0) closed[name] = 1 }
         NR > 1 && $1 in closed { print $1 }
-    ' | sort -u)
-    [ -n "$names" ] || return 0
-    outlast "$(date +%s)" # until then they would be let in again
-    for name in $names; do doveadm kick "$name"; done
-    return 0
+    ' | sort -u
 }

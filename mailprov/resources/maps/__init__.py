@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import Backup, Change, FieldChange, Key, Phase, Query, RowsChange, State, Step, fingerprint, listing
@@ -152,24 +152,63 @@ def obstacles(before: Map | None, after: Map | None, there: State) -> tuple[tupl
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
-    """One merge a map, compiled where it is staged; text and database are put in place together."""
+    """One merge a map, compiled where it is staged; text and database are put in place together.
+
+    An address that moves from one map to another (a mailbox becomes an alias) is in either of them at any moment.
+    """
     made: list[Step] = []
-    for change in changes:
-        after, path, undo = change.after, change.key.name, ("former_map", "@", change.key.name)
-        if not isinstance(after, Map):
-            made.append(Step(Phase.COMMIT, f"remove {path}", ("drop_map", "@", path), undo, key=change.key))
-            continue
-        if after.kept:
-            take, do = ("take_map", "@", after.kept, after.digest, path), ("put_back_map", "@", path)
-            made.append(Step(Phase.COMMIT, f"put back {path}", do, undo, take, key=change.key))
-            continue
-        if after.rows is None or not isinstance(change.delta, RowsChange):
-            continue
-        put = ("put_map", "@", after.path, *after.attributes)
-        stage = ("merge_map", "@", after.path, after.digest)
-        changed = rows.payload(change.delta, after.rows.reveal())
-        made.append(Step(Phase.COMMIT, f"write {after.path}", put, undo, stage, changed, change.key))
+    if any(_gainers(change, changes) for change in changes):
+        # Mail for an address that was an alias before must not come to an account that is not known yet.
+        wait = ("next_second", "@")
+        made.append(Step(Phase.COMMIT, "wait until Dovecot has read the accounts", wait, ("keep",)))
+    left, written = list(changes), set[str]()
+    while left:
+        ready = next((change for change in left if _gainers(change, changes) <= written), None)
+        if ready is not None:
+            left.remove(ready)
+            made.extend(_step(ready))
+        else:  # two maps exchange addresses
+            ready = max((change for change in left if change.key.name not in written), key=lambda change: change.key)
+            made.extend(_with_leaving(ready, changes))
+        written.add(ready.key.name)
     return tuple(made)
+
+
+def _gainers(change: Change, changes: Sequence[Change]) -> set[str]:
+    """The other maps that get what this one loses."""
+    lost = {*change.delta.removed} if isinstance(change.delta, RowsChange) else set[str]()
+    pairs = ((each.key.name, each.delta) for each in changes if each is not change)
+    return {name for name, delta in pairs if isinstance(delta, RowsChange) and not lost.isdisjoint(delta.added)}
+
+
+def _step(change: Change) -> Iterator[Step]:
+    after, path, undo = change.after, change.key.name, ("former_map", "@", change.key.name)
+    if not isinstance(after, Map):
+        yield Step(Phase.COMMIT, f"remove {path}", ("drop_map", "@", path), undo, key=change.key)
+    elif after.kept:
+        take, do = ("take_map", "@", after.kept, after.digest, path), ("put_back_map", "@", path)
+        yield Step(Phase.COMMIT, f"put back {path}", do, undo, take, key=change.key)
+    elif after.rows is not None and isinstance(change.delta, RowsChange):
+        put, stage = ("put_map", "@", path, *after.attributes), ("merge_map", "@", path, after.digest)
+        changed = rows.payload(change.delta, after.rows.reveal())
+        yield Step(Phase.COMMIT, f"write {path}", put, undo, stage, changed, change.key)
+
+
+def _with_leaving(change: Change, changes: Sequence[Change]) -> Iterator[Step]:
+    """The map with what comes, and with what goes to another one."""
+    before, after, delta, path = change.before, change.after, change.delta, change.key.name
+    if not (isinstance(before, Map) and isinstance(after, Map) and isinstance(delta, RowsChange)):
+        return
+    if before.rows is None or after.rows is None:
+        return
+    gained = {key for each in changes if isinstance(each.delta, RowsChange) for key in each.delta.added}
+    there, leaving = before.rows.reveal(), gained.intersection(delta.removed)
+    both = {**after.rows.reveal(), **{key: there[key] for key in leaving}}
+    stage = ("merge_map", "@", path, rows.table(both.values(), " ").digest())
+    put, undo = ("put_map", "@", path, *after.attributes), ("former_map", "@", path)
+    rest = replace(delta, removed=tuple(key for key in delta.removed if key not in leaving))
+    what = f"write {path} with what goes to another map"
+    yield Step(Phase.COMMIT, what, put, undo, stage, rows.payload(rest, both), change.key)
 
 
 # --- the way back

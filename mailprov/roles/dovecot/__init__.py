@@ -12,6 +12,7 @@ from mailprov.model import PROTOCOLS, Daemon, Facts, HostSpec, Item, Password, P
 from mailprov.render import Render, render
 from mailprov.resources.accounts import MODE, accounts
 from mailprov.resources.files import File, folder, text_file
+from mailprov.resources.mailboxes import Rename
 from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
 from mailprov.resources.system_users import SystemUser
@@ -65,11 +66,17 @@ def items(
         folder(MAIL, "750", "vmail", "vmail", lasting=True),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
         text_file(CONFIGURATION, configuration(host, facts, render), services=("dovecot",)),
-        accounts(ACCOUNTS, rows(users, facts), lambda name: initial(by_address()[name])),
+        accounts(ACCOUNTS, rows(users, facts), lambda name: initial(by_address()[name]), formerly(users)),
+        *(Rename(was, name) for name, was in formerly(users).items()),
         _private(DENIED, "".join(f"{line}\n" for line in denied(users))),
         _private(f"{FOLDER}/verify", ""),
         Service("dovecot", ports=ports, sockets=frozenset(f"{QUEUE}/{name}" for name in SOCKETS)),
     )
+
+
+def formerly(users: Sequence[User]) -> Mapping[str, str]:
+    """By the address of a user: the one before."""
+    return {user.address: user.was for user in users if user.was}
 
 
 def packages(host: HostSpec) -> tuple[Package, ...]:
