@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from mailprov.declaration.diagnostics import Diagnostics
+from mailprov.declaration.encodings import other_readings
 from mailprov.declaration.states import STATES
 from mailprov.declaration.table import Table
 from mailprov.declaration.unseen import without_unseen
@@ -18,6 +19,8 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     # `address` comes after `user name`: Microsoft 365 has both, and its `address` is that of a house
     "address": (
         *("email address", "e-mail address", "emailaddress", "email_address", "邮箱地址", "邮件地址", "电子邮件地址"),
+        # before `邮箱`: DingTalk and Feishu have both, and that is one elsewhere
+        *("企业邮箱账号", "企业邮箱帐号", "企业邮箱", "work email", "電子郵件地址", "郵箱地址", "電子郵件"),
         *(
             "user principal name",
             "userprincipalname",
@@ -36,13 +39,17 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "local_part": ("local_part", "local part", "localpart", "帐号", "账号", "用户名", "username", "英文id"),
     "domain": ("domain", "域名", "邮箱域名"),
-    "name": ("name", "姓名", "display name", "displayname", "显示名称", "显示名", "common name", "full name"),
+    "name": (
+        *("name", "姓名", "display name", "displayname", "显示名称", "显示名", "common name", "full name", "员工姓名"),
+        "cn",
+    ),
     "first_name": ("first name", "firstname", "first_name", "given name", "first", "名", "名字"),
-    "last_name": ("last name", "lastname", "last_name", "surname", "family name", "last", "姓", "姓氏"),
+    "last_name": ("last name", "lastname", "last_name", "surname", "family name", "last", "姓", "姓氏", "sn"),
     "password_hash": ("password_hash", "password hash", "passwordhash", "密码哈希", "密码散列"),
     "password": (
         *("password", "initial password", "initial_password", "密码", "初始密码", "登录密码", "密碼", "初始密碼"),
         *("passwort", "kennwort", "mot de passe", "contraseña", "пароль", "パスワード", "비밀번호"),
+        *("邮箱密码", "登陆密码", "initialpassword", "pwd"),
     ),
     "quota": ("quota", "容量", "配额", "邮箱容量", "空间", "mailbox size"),
     "expire": ("expire", "retention", "retention days", "保留天数", "邮件保留天数", "保留期限"),
@@ -55,10 +62,12 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "enabled": STATES,
     "contact": ("contact", "个人邮箱", "备用邮箱", "alternate email address", "recovery email", "personal email"),
     "department": ("department", "部门", "所属部门", "org unit path"),
-    "title": ("title", "职务", "职位", "岗位", "job title"),
-    "mobile": ("mobile", "手机", "手机号", "手机号码", "移动电话", "mobile phone"),
+    "title": ("title", "职务", "职位", "岗位", "job title", "jobtitle", "employee title"),
+    "mobile": ("mobile", "手机", "手机号", "手机号码", "移动电话", "mobile phone", "mobilephone"),
     "language": ("language", "preferred language", "lang", "语言", "首选语言", "指南语言"),
-    "employee_id": ("employee_id", "employee id", "employeeid", "employee number", "编号", "工号", "员工编号"),
+    "employee_id": (
+        *("employee_id", "employee id", "employeeid", "employee number", "employeenumber", "编号", "工号", "员工编号"),
+    ),
 }
 """field → the headings that mean it, the surest first, in the form that `plain` gives"""
 _SCHEMES: Final = ("password hash function", "hash function", "password scheme", "password_scheme", "password type")
@@ -77,12 +86,28 @@ _OTHERS: Final = frozenset(
         *("licenses", "proxy addresses", "object id", "when created", "last login", "created", "modified", "maildir"),
         *("phone", "telephone", "birthday", "language", "remark", "remarks", "id", "性别", "备注", "出生日期"),
         *("生日", "座机", "固定电话", "分机", "工位", "地址", "入职日期", "入职时间", "直属上级", "别名邮箱", "序号"),
-        *("微信", "手机号码2", "国家", "城市", "最后登录时间", "创建时间", "性別", "備註"),
+        *("微信", "手机号码2", "国家", "城市", "最后登录时间", "创建时间", "性別", "備註", "员工userid", "办公地点"),
+        *("主管", "直属主管", "是否部门主管", "是否部门负责人", "是否高管", "工作城市", "转正日期", "出生年月"),
+        *("hire date", "start date", "joining date", "join date", "date of birth", "birth date", "入社日", "生年月日"),
+        *("eintrittsdatum", "geburtsdatum", "abteilung", "telefon", "distinguishedname", "dn", "objectclass"),
+        *("objectguid", "samaccountname", "sid", "passwordexpired", "passwordneverexpires", "passwordnotrequired"),
+        *("passwordlastset", "pwdlastset", "lockouttime", "lastlogondate", "lastlogon", "lastlogontimestamp"),
+        *("whencreated", "whenchanged", "createddatetime", "usertype", "usagelocation", "streetaddress"),
+        *("officelocation", "postalcode", "telephonenumber", "agegroup", "companyname", "creationtype"),
+        *("directorysynced", "onpremisessyncenabled", "invitationstate", "identityissuer", "zimbracosid", "uid"),
+        *("到職日期", "advanced protection program enrollment"),
     }
 )
 """further headings that are known to be headings"""
 _FIELDS: Final = {heading: (field, rank) for field, known in HEADINGS.items() for rank, heading in enumerate(known)}
-_NOTE: Final = re.compile(r"\[[^\]]*\]|[*\ufeff]")
+_NOTE: Final = re.compile(
+    r"\[[^\]]*\]|\((?:required|optional|必填项?|选填项?|非必填|可选|必須|必填欄位|選填|pflichtfeld)\)|[*\ufeff]|:\s*$",
+    re.I,
+)
+"""what stands in a heading beside its name; other words in round brackets may belong to it: `邮箱(个人)`"""
+_WITHIN: Final = re.compile("(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
+"""a blank that makes a word of ideographs as wide as another"""
+_ENCODING: Final = "name the right `encoding`, so that nobody who has left is overlooked"
 _ADDRESS: Final = re.compile(r"[^\s@]+[@＠][^\s@]+\.[^\s@]+")
 
 
@@ -99,9 +124,9 @@ class Columns:
 
 
 def plain(heading: str) -> str:
-    """A heading as it is compared: NFKC, in one case, without `*`, `[Required]` and blanks at its ends."""
+    """A heading as it is compared: NFKC, in one case, without `*`, `[Required]`, `(必填)` and needless blanks."""
     text = unicodedata.normalize("NFKC", without_unseen(heading))
-    return " ".join(_NOTE.sub(" ", text).casefold().split())
+    return _WITHIN.sub("", " ".join(_NOTE.sub(" ", text).casefold().split()))
 
 
 def columns(table: Table, domain: str, ignored: Collection[str], diagnostics: Diagnostics) -> Columns | None:
@@ -139,7 +164,10 @@ def _is_clear(table: Table, found: Columns, diagnostics: Diagnostics) -> bool:
         here = table.heading(index)
         if table.guessed and not text.isascii():
             what = f"the encoding was guessed ({table.guessed}), and the heading of column {index + 1} is not known"
-            diagnostics.complain(here, what, "name the right `encoding`, so that nobody who has left is overlooked")
+            diagnostics.complain(here, what, _ENCODING)
+        elif any(map(is_heading, other_readings(table.header[index], table.codec))):
+            what = f"the heading of column {index + 1} is not known, and would be in another encoding"
+            diagnostics.complain(here, what, _ENCODING)
         elif close := get_close_matches(text[:100], STATES, 1, 0.8):
             what = f"the heading of column {index + 1} is nearly one that says who may use a mailbox"
             diagnostics.complain(here, what, f"did you mean `{close[0]}`? else rename it, or `ignore` it")

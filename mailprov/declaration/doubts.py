@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
-from mailprov.declaration import states
+from mailprov.declaration import encodings, states
 from mailprov.declaration.cells import Known
 from mailprov.declaration.columns import Columns, is_heading, plain
 from mailprov.declaration.table import Table
@@ -26,9 +28,20 @@ class Doubts:
     def __init__(self, table: Table, found: Columns) -> None:
         self._nameless = tuple(index for index in found.unused if not plain(table.header[index]))
         self._telling = tuple(_telling(table, found))
-        self._gone = Known(states.gone)
-        self._switches = {index: 0 for index in self._telling if not is_heading(table.header[index])}
-        """columns in which every cell so far says yes or no, with how many do"""
+        codec = "" if _is_proved(table) else table.codec
+        self._gone = Known(partial(_gone, codec))
+        self._misread = bool(codec)
+        """whether the encoding may be another one"""
+        names = Counter(map(plain, table.header))
+        self._switches = {
+            index: 0
+            for index in self._telling
+            # of two columns of one name, one is called by a wrong one
+            if not is_heading(table.header[index]) or names[plain(table.header[index])] > 1
+        }
+        """columns in which every cell so far says yes or no or a day, with how many do"""
+        self._hinted = {index for index in self._switches if states.is_hinted(plain(table.header[index]))}
+        """columns whose headings sound as if they said who has left"""
         self._name_at = max(found.at.get(field, -1) for field in ("name", "first_name", "last_name"))
 
     def of(self, user: User, fields: list[str]) -> Doubt | None:
@@ -41,12 +54,9 @@ class Doubts:
         for index in self._telling:
             if gone[fields[index]]:
                 fix = f"delete this line, or write `no` in a column `enabled`; {_IGNORE}"
-                return (
-                    index,
-                    "this cell says that the user has left or is suspended, and nothing shuts the account",
-                    fix,
-                )
-        if not user.name.isalnum() and _BRACKET.search(user.name) and states.gone(user.name):
+                what = "this cell says that the user has left or is suspended, and nothing shuts the account"
+                return index, what, fix
+        if (self._misread or _BRACKET.search(user.name)) and gone[user.name]:
             fix = "delete this line, or write `no` in a column `enabled`, or the name without its brackets"
             return self._name_at, "this name says that the user has left, and nothing shuts the account", fix
         for index in self._nameless:
@@ -57,18 +67,32 @@ class Doubts:
 
     def _count(self, fields: list[str]) -> None:
         for index in tuple(self._switches):
-            if text := fields[index]:
-                if states.is_switch(text):
-                    self._switches[index] += 1
-                else:
-                    del self._switches[index]
+            text = fields[index]
+            if not text or states.is_nothing(text):
+                continue
+            if index in self._hinted or states.is_switch(text):
+                self._switches[index] += 1
+            else:
+                del self._switches[index]
 
     def switches(self) -> Iterator[Doubt]:
-        """The columns that say yes or no of every user, and nobody knows of what."""
+        """The columns of which nobody knows what they say, and that say yes or no or a day of every user, or have a
+        heading that sounds as if they said who has left."""
         for index, count in self._switches.items():
             if count:
-                what = f"column {index + 1} says yes or no, and its heading is not known: it may say who has left"
-                yield index, what, f"call it `enabled`, or `suspended`, if it does; {_IGNORE}"
+                says = "" if index in self._hinted else "says yes or no, or a day, and "
+                what = f"column {index + 1} {says}may say who has left, and its heading is not known"
+                yield index, what, f"call it `enabled`, or `suspended`, or `离职日期`, if it does; {_IGNORE}"
+
+
+def _is_proved(table: Table) -> bool:
+    """Whether a heading that is known, and is not ASCII, shows that the encoding is the right one."""
+    return any(is_heading(heading) and not plain(heading).isascii() for heading in table.header)
+
+
+def _gone(codec: str, text: str) -> bool:
+    """Whether a cell says that somebody has left, in the encoding in which it was read or in any other."""
+    return states.gone(text) or any(map(states.gone, encodings.other_readings(text, codec)))
 
 
 def _telling(table: Table, found: Columns) -> Iterator[int]:

@@ -22,6 +22,7 @@ ENCODINGS: Final = {
     "windows-1252": "cp1252",
 }
 """names that a declaration may use, and Python's for them"""
+_DOUBTFUL: Final = tuple(codec for name, codec in ENCODINGS.items() if not name.startswith("utf"))
 _PIECE: Final = 1 << 15
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DAMAGED: Final = 12
@@ -40,6 +41,11 @@ class Encoding:
     name: str
     codec: str
     guessed: bool = False
+
+    @property
+    def doubtful(self) -> str:
+        """The codec, if it could read what is in another encoding; in UTF-8 and UTF-16 such a text is an error."""
+        return self.codec if self.codec in _DOUBTFUL else ""
 
 
 def named(name: str) -> str:
@@ -61,7 +67,11 @@ def recognized(file: BinaryIO, declared: str = "") -> Encoding:
     for magic, what, fix in _MAGIC:
         if start.startswith(magic):
             raise InvalidValue(what, fix)
-    name = declared or next((name for mark, name in _MARKS if start.startswith(mark)), "")
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), "")
+    if declared not in ("", "utf-8", "utf-16") and (marked or _is_surely_utf8(file)):
+        what = f"this is {(marked or 'utf-8').upper()}, not {declared.upper()}"
+        raise InvalidValue(what, "leave `encoding` out")
+    name = declared or marked
     if not name and b"\0" in start:
         raise InvalidValue(
             "this is not a text: it holds NUL bytes", "save it as CSV in UTF-8; UTF-16 wants a byte order mark"
@@ -108,6 +118,21 @@ def _fault(file: BinaryIO, codec: str) -> _Fault | None:
             return _Fault(1, 0)
         read += len(piece)
     return None
+
+
+def _is_surely_utf8(file: BinaryIO) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        return sum(len(piece) - len(decoder.decode(piece, not piece)) for piece in _pieces(file)) >= _DAMAGED
+    except UnicodeDecodeError:
+        return False
+
+
+def other_readings(text: str, codec: str) -> Iterator[str]:
+    """What the bytes of `text`, which was read with this codec, say in other encodings; "" is one beyond doubt."""
+    if codec and not text.isascii():
+        data = text.encode(codec, "replace")
+        yield from (data.decode(other, "replace") for other in _DOUBTFUL if other != codec)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

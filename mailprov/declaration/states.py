@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mailprov.declaration.diagnostics import InvalidValue
+from mailprov.declaration.unseen import without_unseen
 
 _GONE: Final = frozenset(
     {
@@ -24,7 +25,19 @@ _GONE: Final = frozenset(
         *("отключен", "отключён", "отключена", "неактивен", "gesperrt", "deaktiviert", "inaktiv", "ausgeschieden"),
         *("gekündigt", "gelöscht", "suspendu", "suspendue", "désactivé", "désactivée", "inactif", "supprimé"),
         *("parti", "suspendido", "suspendida", "inactivo", "inactiva", "desactivado", "deshabilitado", "sospeso"),
-        *("disattivato",),
+        *(
+            "disattivato",
+            "退社",
+            "退社済",
+            "退社済み",
+            "ausgetreten",
+            "entlassen",
+            "fired",
+            "laid off",
+            "已离开",
+            "已解聘",
+        ),
+        *("disabled users", "disabled accounts", "inactive users", "former users", "deleted users", "ex employees"),
     }
 )
 """what says by itself, whatever its column is called, that somebody has left or is shut out"""
@@ -39,7 +52,7 @@ _TRUE: Final = frozenset(
         *("allowed", "是", "启用", "已启用", "正常", "有效", "在职", "已激活", "激活", "试用", "试用期", "使用中"),
         *("啟用", "已啟用", "在職", "有効", "はい", "사용", "사용중", "활성", "재직", "예", "да", "активен"),
         *("активна", "включен", "aktiv", "ja", "oui", "actif", "activo", "activa", "si", "sí", "attivo", "sim"),
-        *("ativo",),
+        *("ativo", "正式", "已转正", "转正", "实习", "在用", "在籍"),
     }
 )
 _SWITCH: Final = frozenset(
@@ -49,8 +62,19 @@ _SWITCH: Final = frozenset(
         *("✓", "✗"),
     }
 )
-_NOT: Final = frozenset({"-", "–", "—", "/", "n/a", "none", "null", "never", "无", "無", "没有"})
-"""what an empty cell of a column about an end looks like"""
+_IN_USE: Final = frozenset(
+    {
+        *("active", "enabled", "正常", "在职", "在職", "有効", "启用", "已启用", "啟用", "已啟用", "使用中", "在用"),
+        *("正式", "在籍", "aktiv"),
+    }
+)
+"""what of `_TRUE` denies an end, also in a column about one; the others affirm it"""
+_NOTHING: Final = frozenset({"", "-", "–", "—", "/", "n/a", "none", "null", "无", "無", "没有"})
+_NOT: Final = _NOTHING | {
+    *("never", "未停用", "未禁用", "未冻结", "未离职", "未離職", "未注销", "未锁定", "未删除"),
+    "9223372036854775807",  # accountExpires of Active Directory: never (MS-ADA1 §2.1)
+}
+"""what says in a column about an end that there was none"""
 _ENDED: Final = frozenset(
     {
         *("suspended", "is suspended", "suspend", "login suspended", "suspended_login", "disabled", "is disabled"),
@@ -64,12 +88,17 @@ _ENDED: Final = frozenset(
         *("离职日期", "离职时间", "锁定", "是否锁定", "注销", "是否注销", "已删除", "是否删除", "停用时间"),
         *("停用日期", "離職", "是否離職", "離職日期", "是否停權", "退職日", "퇴사일", "퇴직일", "gesperrt"),
         *("austrittsdatum", "deaktiviert", "suspendu", "date de départ", "дата увольнения", "уволен", "заблокирован"),
+        *("accountexpires", "accountexpirationdate", "nsaccountlock", "pwdaccountlockedtime", "deleteddatetime"),
+        *("禁用状态", "停用状态", "冻结状态", "锁定状态", "离职原因", "离职类型", "離職原因", "退社日", "austritt"),
+        *("termination reason", "reason for leaving", "leaving reason", "kündigungsgrund"),
     }
 )
 """headings of columns that say who has left or is shut out"""
 _BITS: Final = frozenset({"useraccountcontrol"})
 _DISABLED: Final = 2
 """ADS_UF_ACCOUNTDISABLE of Active Directory's userAccountControl (MS-ADTS §2.2.16)"""
+_USUAL_BITS: Final = frozenset({"512", "514", "544", "546", "66048", "66050", "66080", "66082", "262656", "262658"})
+"""what userAccountControl of people nearly always is"""
 STATES: Final = (
     *("enabled", "active", "启用", "是否启用", "account enabled", "accountenabled", "is enabled", "is active"),
     *("isactive", "status", "new status", "account status", "account state", "user status", "user state"),
@@ -83,8 +112,27 @@ STATES: Final = (
     *sorted(_BITS),
 )
 """headings of columns that say who may use a mailbox"""
-_APART: Final = re.compile(r"[()\[\]{}（）【】〔〕「」<>/\\|]+")
-_LONGEST: Final = 40
+_HINT: Final = re.compile(
+    "leav(e date|er|ing)|left|terminat|dismiss|resign|suspen|disab|activ|archiv|delet|lock(ed|out)|block|offboard|exit"
+    "|retire|expir|end date|valid (to|until)|last (working )?day|status|account ?lock|离[职岗开]|離[職崗開]|辞[职退]"
+    "|解[聘雇]|开除|退[休职職社出]|[停禁封]用|停[职權权止]|冻结|凍結|[注註][销銷]|锁定|鎖定|[删刪]除|[失无無有]效|有効"
+    "|無効|状[态況况態]|狀[態況]|在[职職岗籍]|[启啟]用|到期|[终終]止|截止|最[后後]工作|퇴[사직]|상태|정지|중지|활성|재직"
+    "|austritt|ausge(schied|tret)|kündig|sperr|aktiv|entlass|gelöscht|vertragsende|ablauf|départ|sortie|actif|licenci"
+    "|supprim|statut|bajas?\\b|cese|salida|estado|dimission|cessazione|stato\\b|desligamento|demiss|увол|блокир|отключ"
+    "|статус|состояни|актив"
+)
+"""what a heading holds that may tell who has left, in whatever words"""
+_OF_PASSWORDS: Final = re.compile("passw|pwd|密码|密碼|kennwort|pswd")
+_APART: Final = re.compile(r"[()\[\]{}（）【】〔〕「」<>/\\|,.;:=、。]+|[0-9][0-9./:年月日-]*")
+_DAY: Final = re.compile(
+    r"(?:[0-9]{4}([-/.])[0-9]{1,2}(?:\1[0-9]{1,2})?|[0-9]{1,2}([-/.])[0-9]{1,2}\2(?:[0-9]{2}){1,2}"
+    r"|[0-9]{1,2}[ .-]+[a-z]{3,9}[ .-]+(?:[0-9]{2}){1,2}|[a-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
+    r"|[0-9]{4}年[0-9]{1,2}月(?:[0-9]{1,2}日)?|(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[0-9]{6})?)"
+    r"(?:[t ]?[0-9:.+-]+)?(?: ?[ap]m)?z?|[0-9]{10,14}(?:\.[0-9]+)?z|1[0-9]{17}"
+)
+"""a day, perhaps with a time: as spreadsheets write it, LDAP (RFC 4517 §3.3.13) and Active Directory (FILETIME)"""
+_LONGEST: Final = 300
+"""characters that are looked at for a word: as many as a distinguished name may have, and fewer than an essay"""
 
 
 def reader(heading: str) -> Callable[[str], bool]:
@@ -109,12 +157,10 @@ def _not_ended(text: str) -> bool:
     found = _plain(text)
     if found in _GONE or found == "left":
         return False
-    if not found or found in _NOT or found in _FALSE:
+    if found in _NOT or found in _FALSE or found in _IN_USE:
         return True
-    if found in _TRUE and found not in ("active", "正常", "在职", "在職", "有効", "enabled"):
-        return False
     if found in _TRUE:
-        return True
+        return False
     fix = "delete this line; or, who still works here: empty this cell"
     raise InvalidValue("this column says who has left or is shut out, and for this line it says something", fix)
 
@@ -132,13 +178,27 @@ def gone(text: str) -> bool:
     """Whether a cell of any column, or a part of it that is set apart, says that somebody has left or is shut out."""
     if len(text) > _LONGEST:
         return False
-    return any(part.strip() in _GONE for part in _APART.split(_plain(text)))
+    found = _plain(text)
+    return found in _GONE or any(part.strip() in _GONE for part in _APART.split(found))
+
+
+def is_nothing(text: str) -> bool:
+    """Whether a cell says nothing: it is empty, or has a dash."""
+    return len(text) <= _LONGEST and _plain(text) in _NOTHING
 
 
 def is_switch(text: str) -> bool:
-    """Whether a cell says no more than yes or no."""
-    return len(text) <= _LONGEST and _plain(text) in _SWITCH
+    """Whether a cell says no more than yes or no, which userAccountControl also does, or than a day."""
+    if len(text) > _LONGEST:
+        return False
+    found = _plain(text)
+    return found in _SWITCH or found in _USUAL_BITS or _DAY.fullmatch(found) is not None
+
+
+def is_hinted(heading: str) -> bool:
+    """Whether a (plain) heading that is not known may be one of a column that says who has left."""
+    return _HINT.search(heading) is not None and not _OF_PASSWORDS.search(heading)
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", without_unseen(text)).casefold().split())

@@ -43,6 +43,8 @@ class Table:
     """where in a line, from 1, the field of this index begins"""
     guessed: str = ""
     """the encoding, where it had to be found out and is not UTF-8"""
+    codec: str = ""
+    """what read it, where that could read a text of another encoding, too"""
 
     def origin(self, line: int, text: str, index: int) -> Origin:
         """The place of the field `index` in this line."""
@@ -111,7 +113,8 @@ def _csv(file: str, encoding: Encoding, lines: Iterator[tuple[int, str]], diagno
     def column(text: str, index: int) -> int:
         return _column(text, separator, index)
 
-    return Table(file, form, tuple(header), number, line, rows, column, encoding.name if encoding.guessed else "")
+    guessed = encoding.name if encoding.guessed else ""
+    return Table(file, form, tuple(header), number, line, rows, column, guessed, encoding.doubtful)
 
 
 def _separator(line: str) -> str:
