@@ -27,6 +27,7 @@ _DAYS: Final = re.compile(r"([0-9]{1,9})(?:\.0)? ?(?:d|days?|天|日)?")
 _MOBILE: Final = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}")
 _APART: Final = re.compile(r"[\s,;|/、，；]+")
 _IDEOGRAPH: Final = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+_QUOTED: Final = re.compile("""[`"]([^`"]{3,})[`"]""")
 _UNLIMITED: Final = frozenset({"不限", "无限", "不限制", "无限制", "无限容量"})
 _NEVER: Final = frozenset({"never", "no", "永不", "不删除", "永久", "永久保留", "否"})
 _LANGUAGES: Final = {
@@ -146,6 +147,14 @@ def contact(text: str) -> str:
     """An address elsewhere. Raises Wrong."""
     plain = text.strip()
     return addresses.target(plain, ()) if plain else ""
+
+
+def unquoted(wrong: InvalidValue, cell: str) -> InvalidValue:
+    """The same fault, told without the text of its cell."""
+    plain = unicodedata.normalize("NFKC", cell).casefold()
+    told = _QUOTED.sub(lambda found: "this" if found[1].casefold().rstrip("…") in plain else found[0], wrong.what)
+    shown = len(plain.strip()) > 5 and plain.strip() in wrong.fix.casefold()
+    return InvalidValue(told, "" if shown else wrong.fix)
 
 
 def managed(text: str, source: str) -> Password:

@@ -285,7 +285,7 @@ class _Reader:
             try:
                 found = read(fields)
             except InvalidValue as wrong:
-                self.diagnostics.refuse(self.table.origin(number, line, index), wrong)
+                self._refuse(wrong, fields, number, line, index)
                 continue
             if index == self.address_at:
                 address = str(found)
@@ -300,16 +300,22 @@ class _Reader:
             self.explained += len(self.diagnostics.errors) - before
         self.diagnostics.stop_when_full()
 
+    def _refuse(self, wrong: InvalidValue, fields: list[str], number: int, line: str, index: int) -> None:
+        """A comma without quotes shifts a row: where there are passwords, any cell may hold one, and none is shown."""
+        if max(self.password_at, self.hash_at) >= 0:
+            wrong = cells.unquoted(wrong, fields[index])
+        self.diagnostics.refuse(self.table.origin(number, line, index), wrong)
+
     def _explain_beside(self, fields: list[str], address: str, number: int, line: str) -> None:
         """Of the cells that are understood only beside the address."""
         try:
             self._claim_aliases(self._aliases(fields, address), number, line)
         except InvalidValue as wrong:
-            self.diagnostics.refuse(self.table.origin(number, line, self.aliases_at), wrong)
+            self._refuse(wrong, fields, number, line, self.aliases_at)
         try:
             self._previous(fields, address)
         except InvalidValue as wrong:
-            self.diagnostics.refuse(self.table.origin(number, line, self.previous_at), wrong)
+            self._refuse(wrong, fields, number, line, self.previous_at)
 
     def _cells(self, fields: list[str]) -> Iterator[tuple[int, Callable[[list[str]], object]]]:
         """What reads each cell of a row by itself, with the index of the cell."""

@@ -212,7 +212,8 @@ def test_nothing_is_lost_under_load(clone: Machine) -> None:
         subjects = (re.search(rb"load-\d+", part[1]) for part in found if isinstance(part, tuple))
         return Counter(subject[0].decode() for subject in subjects if subject)
 
-    left = clone.sh("journalctl -q -o short-precise | grep 'to=<ali.*status=' | grep -v status=sent | tail -n 12 | cut -c1-400", check=False)
+    unsent = "journalctl -q -o cat | grep 'to=<ali.*status=' | grep -v status=sent | tail -n 12 | cut -c1-400"
+    left = clone.sh(unsent, check=False)
     assert eventually(lambda: arrived().keys() >= load.accepted, 60), (load.accepted - arrived().keys(), left)
     found = arrived()
     assert [number for number, times in found.items() if times > 1] == []

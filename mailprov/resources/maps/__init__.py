@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailprov.model import Backup, Change, FieldChange, Key, Phase, Query, RowsChange, State, Step, fingerprint, listing
