@@ -294,7 +294,19 @@ def test_a_record_is_a_user_like_any_other() -> None:
     password = Password("managed", "x", Secret(HASH))
     origin, person = Origin("staff.csv", 2, 1), Person("a@b.c")
     assert fast_records.managed("x", HASH) == password
-    fields: tuple[Any, ...] = ("a@b.c", password, "A", 5, frozenset({"pop3"}), (), ("b@b.c",), origin, person, 90, "c@b.c")
+    fields: tuple[Any, ...] = (
+        "a@b.c",
+        password,
+        "A",
+        5,
+        frozenset({"pop3"}),
+        (),
+        ("b@b.c",),
+        origin,
+        person,
+        90,
+        "c@b.c",
+    )
     made = fast_records.user(*fields)
     assert made == User(*fields)
     assert repr(made) == repr(User(*fields))

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -58,6 +58,7 @@ done
 nft list tables | sort
 find /etc/dovecot /etc/postfix /etc/mailprov /etc/systemd/system -type d -printf 'folder %p %m %u:%g\n' 2>/dev/null
 stat -c 'store %n %F %a %U:%G' /var/vmail 2>/dev/null
+find /var/vmail -type l 2>/dev/null | sed 's/^/link /'
 getent passwd vmail | cut -d: -f 1,6,7 | sed 's/^/user /'
 for map in /etc/postfix/mailprov/*.db; do
     [ -e "$map" ] || continue
@@ -325,13 +326,14 @@ class Patient:
         shown = None if certificate == "any" else certificate or self.certificates.declared(declared)
         want = shown.fingerprint if shown else ""
         passwords = _passwords(declared)
+        reached = {*passwords, *(alias for user in declared["users"] for alias in user.get("aliases", ()))}
         for name, listener in declared["services"].items():
             ways = {how: port for how, port in listener.items() if how in ("tls", "starttls", "port")}
             for how, port in ways.items():
-                _try(wrong, f"{name} on {port}", partial(self._look, name, how, port, want, passwords))
+                _try(wrong, f"{name} on {port}", partial(self._look, name, how, port, want, passwords, reached))
         return wrong
 
-    def _look(self, name: str, how: str, port: int, want: str, passwords: Mapping[str, str]) -> None:
+    def _look(self, name: str, how: str, port: int, want: str, passwords: Mapping[str, str], reached: Set[str]) -> None:
         """Meet one listener; everybody logs in where that is a login's port."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         context.check_hostname = False
@@ -353,7 +355,7 @@ class Patient:
                 client.mail("")
                 for recipient in PASSWORDS:
                     code, said = client.rcpt(recipient)
-                    if code != (250 if recipient in passwords else 550):
+                    if code != (250 if recipient in reached else 550):
                         raise OSError(f"RCPT {recipient}: {code} {said!r}")
             if isinstance(client, imaplib.IMAP4):
                 client.logout()

@@ -79,6 +79,14 @@ def changed() -> Declared:
     return declared
 
 
+def renamed() -> Declared:
+    """A mailbox that gets another address, and keeps the old one as an alias."""
+    declared = base()
+    hash_ = {"hash": HASHES[ERIN]}
+    declared["users"][2] = {"address": ERIN, "was": CAROL, "password": hash_, "aliases": [CAROL]}
+    return declared
+
+
 def reduced() -> Declared:
     """An account gone, listeners closed, the firewall off."""
     declared = base()
@@ -111,7 +119,8 @@ def imap_only() -> Declared:
 
 
 PAST: Mapping[str, Callable[[], Declared]] = {
-    make.__name__: make for make in (base, accounts, settings, renewed, changed, reduced, acme, acme_changed, imap_only)
+    make.__name__: make
+    for make in (base, accounts, settings, renewed, renamed, changed, reduced, acme, acme_changed, imap_only)
 }
 """What a scenario's past may have applied, by name."""
 
@@ -176,6 +185,7 @@ SCENARIOS = {
             renews=True,
         ),
         Scenario("removal", "an account and listeners removed, the firewall off", base(), reduced(), ("base",)),
+        Scenario("rename", "a mailbox gets another address", base(), renamed(), ("base",)),
         Scenario(
             "revert",
             "the change again, refused by the controller",
@@ -206,6 +216,7 @@ SCENARIOS = {
         _back("back-bare", "of a first install, with its packages", base(), None, "base", bare=True, alike=True),
         _back("back-settings", "of configuration", settings(), base(), "base", "settings"),
         _back("back-accounts", "of accounts", accounts(), base(), "base", "accounts"),
+        _back("back-rename", "of a mailbox's address", renamed(), base(), "base", "renamed"),
         _back("back-renewed", "of certificate and firewall", renewed(), base(), "base", "renewed"),
         _back(
             "back-further",

@@ -27,7 +27,7 @@ from mailprov.model import Secret
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, CHINESE = DOCS / "daily-tasks.md", DOCS / "daily-tasks.zh-CN.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-ZOE, YU = "zoe@example.com", "yu@example.com"
+ZOE, YU, RENAMED = "zoe@example.com", "yu@example.com", "zoe.yang@example.com"
 TABLE = "/etc/dovecot/mailprov/accounts"
 ASKING = ("apply", "password reset", "handout purge")
 """commands that ask, where nobody is there to answer"""
@@ -81,7 +81,7 @@ class Admin:
             "services": {"pop3": {"tls": 995}, "imap": {"tls": 993}, "submission": True, "smtp": True},
             "handout": {"from": "it@example.com", "relay": {"host": "127.0.0.1", "port": port, "tls": "none"}},
         }
-        self.staff = {YU: ("", "yu@home.example")}
+        self.staff: dict[str, tuple[str, ...]] = {YU: ("", "yu@home.example")}
         self.show(shown)
 
     def show(self, shown: Certificate) -> None:
@@ -90,8 +90,9 @@ class Admin:
         (self.folder / "mail.key").write_text(shown.key_pem)
 
     def type(self, command: str, *statuses: int, stdin: str = "") -> str:
-        rows = "".join(f"{name},{hash_},{contact}\n" for name, (hash_, contact) in self.staff.items())
-        (self.folder / "staff.csv").write_text(f"address,password_hash,contact\n{rows}")
+        lines = ((name, *cells, *["", ""][len(cells) - 2 :]) for name, cells in self.staff.items())
+        rows = "".join(f"{','.join(cells)}\n" for cells in lines)
+        (self.folder / "staff.csv").write_text(f"address,password_hash,contact,previous_address,aliases\n{rows}")
         (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.declared))
         words = shlex.split(command)[1:] + (
             ["--yes"] if command.startswith(tuple(f"mailprov {it}" for it in ASKING)) else []
@@ -165,11 +166,24 @@ def moves(admin: Admin) -> None:
     admin.type(verify_all)
 
 
+def is_renamed_and_back(admin: Admin) -> None:
+    before, cells = admin.accounts(), admin.staff.pop(ZOE)
+    admin.staff[RENAMED] = (*cells, ZOE, ZOE)
+    for command in section("Somebody gets another address"):
+        admin.type(command)
+    assert admin.accounts() == {YU: before[YU], RENAMED: before[ZOE]} and admin.kept() == set()
+    del admin.staff[RENAMED]
+    admin.staff[ZOE] = (*cells, RENAMED, "")
+    admin.type("mailprov apply --allow-renames")
+    assert admin.accounts() == before
+
+
 def joins_forgets_leaves(admin: Admin, relay: Relay) -> None:
     admin.staff[ZOE] = ("", "zoe@home.example")
     for command in section("Somebody joins"):
         admin.type(command)
     assert [to for to, _ in relay.letters] == ["zoe@home.example"] * 2 and admin.kept() == set()
+    is_renamed_and_back(admin)
     before = admin.accounts()
     reset, send, make, apply = section("Somebody has forgotten the password")
     admin.type(reset)
