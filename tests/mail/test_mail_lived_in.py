@@ -58,6 +58,10 @@ def test_a_shell_that_is_none_of_ours(clone: Machine) -> None:
     ran = clone.plan()
     assert ran.status == 1
     one_error(ran, "/bin/tcsh", "cannot run")
+    clone.sh("usermod -s /usr/sbin/nologin root")
+    ran = clone.plan()
+    assert ran.status == 1
+    one_error(ran, "currently not available")
 
 
 @pytest.mark.one_release

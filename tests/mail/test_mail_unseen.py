@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from mail_clients import arrives, deliver, imap, login, logins, served
@@ -262,4 +264,25 @@ def test_a_host_without_ipv6_sockets(clone: Machine) -> None:
     clone.host.stop()
     clone.host.start()
     assert clone.apply("--allow-restart").status == 0
+    assert clone.plan().status == 0
+
+
+@pytest.mark.one_release
+def test_a_host_that_is_reached_by_ipv6_alone(clone: Machine) -> None:
+    outside, inside, name = "fd00:0:0:25::1", "fd00:0:0:25::2", clone.host.place.name
+    subprocess.run(("ip", "-6", "address", "add", f"{outside}/64", "dev", name, "nodad"), check=True)
+    clone.sh(f"sysctl -q -w net.ipv6.conf.host0.disable_ipv6=0; ip -6 address add {inside}/64 dev host0 nodad")
+    ssh = clone.declared["hosts"]["mail1"]["ssh"]
+    known = clone.folder / "known_hosts"
+    known.write_text(Path(ssh["known_hosts"]).read_text().replace(clone.address, inside))
+    ssh["known_hosts"] = str(known)
+    clone.sh("ip -4 address flush dev host0")
+    clone.declared["hosts"]["mail1"]["address"] = inside
+    clone.user(ALICE)["quota"] = "3GiB"
+    applied = clone.apply()
+    assert applied.status == 0, applied.said
+    clone.address = inside
+    with imap(clone, ALICE) as client:
+        assert client.noop()[0] == "OK"
+    assert arrives(clone, ALICE, deliver(clone, ALICE))
     assert clone.plan().status == 0
