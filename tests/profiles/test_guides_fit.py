@@ -130,7 +130,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module", params=[(who, tag) for who in PEOPLE for tag in LANGUAGES], ids="-".join)
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guide:
-    return made(*request.param, kept() or tmp_path_factory.mktemp("guide"))
+    who, tag = request.param
+    return made(who, tag, kept() or tmp_path_factory.mktemp("guide"))
 
 
 def kept() -> Path | None:
