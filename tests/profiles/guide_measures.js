@@ -56,9 +56,10 @@
     if (below && /^[,.;:!?)，。；：！？）]/.test(here.text.data)) found.push(`a line begins with a mark: ${before.said}${here.said}`);
   }
   // What is typed as it stands there, and fits on a line, is on one.
-  for (const short of document.querySelectorAll("code, td[data-column]")) {
+  for (const short of document.querySelectorAll("code, .servers td, .servers th")) {
     range.selectNodeContents(short);
-    if (/^[0-9]+$/.test(short.textContent) && range.getClientRects().length > 1) found.push(`a number is broken: ${named(short)}`);
+    const word = short.textContent.length < 11 && !/[ .@]/.test(short.textContent);
+    if (word && range.getClientRects().length > 1) found.push(`a word is broken: ${named(short)}`);
   }
   return found;
 })()

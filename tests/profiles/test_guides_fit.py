@@ -172,7 +172,7 @@ def test_nothing_is_cut_off_on_a_screen(one: Guide, shown: Browser) -> None:
             "<p>some words <b style='display: inline-block; width: 100%'>and</b>, a comma</p>",
             "a line begins with a mark",
         ),
-        ("<p style='width: 1em; overflow-wrap: anywhere'><code>995</code></p>", "a number is broken"),
+        ("<p style='width: 1em; overflow-wrap: anywhere'><code>995</code></p>", "a word is broken"),
         ("<img src='data:image/png;base64,AAAA' alt=''>", "a picture is not shown"),
     ],
 )
