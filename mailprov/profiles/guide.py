@@ -29,6 +29,11 @@ Content = Mapping[str, Any]
 """a guide as nested lists and mappings of texts, numbers and Parts: what a layout gets"""
 
 _MARK = re.compile(r"\*\*(.+?)\*\*|\{([a-z_]+)\}")
+_NAME = re.compile(r"[!-~]+[.@][!-~]+|\b\d{4}-\d\d-\d\d\b")
+"""an address, a host name, a file name, a URL or a date among other words"""
+_PIECE = re.compile(r"[^.@-]+|[.@]+|-+[^.@-]?")
+_WHOLE = 24
+"""characters of a name that is not broken where a line is wide enough for it"""
 _PLAIN = frozenset({"provider", "secret", "other", "credential"})
 """settings that are words of a sentence, and nothing to type in"""
 _NAMES = {"pop3": "POP3", "imap": "IMAP", "submission": "SMTP"}
@@ -85,7 +90,7 @@ def content(profile: Profile, words: Content, occasion: GuideContext) -> Content
         "company": occasion.company,
         "logo": {"form": occasion.logo.form, "data": list(occasion.logo.data)} if occasion.logo else None,
         "data": _data(profile, said, given, line(said[credential.note(profile)])),
-        "login": line(said["login_note" if profile.takes_password else "browser_note"]),
+        "login": said["login"] + line(said["login_note" if profile.takes_password else "browser_note"]),
         "before": [*runs(words["before"]), *([["text", text]] for text in documented)] if documented else [],
         "servers": _servers(profile, said),
         "quick": [{"title": item["title"], "text": runs(item["text"])} for item in _those(words["quick"], facts)],
@@ -106,7 +111,13 @@ def content(profile: Profile, words: Content, occasion: GuideContext) -> Content
 
 def html(guide: Content, render: Render) -> bytes:
     """A guide as one HTML file that needs no other. Raises EncodeError for a text that HTML cannot hold."""
-    values = {"xml": xml, "run": _markup, "guide": guide, "code": _embedded("svg", guide["code"].encode())}
+    values = {
+        "xml": xml,
+        "words": _words,
+        "run": _markup,
+        "guide": guide,
+        "code": _embedded("svg", guide["code"].encode()),
+    }
     if guide["logo"]:
         values["logo"] = _embedded(guide["logo"]["form"], bytes(guide["logo"]["data"]))
     return render("profiles/guide.html", values).encode()
@@ -120,7 +131,24 @@ def _embedded(form: str, data: bytes) -> Encoded:
 
 def _markup(parts: Parts) -> Encoded:
     tags = {"text": ("", ""), "label": ("<b>", "</b>"), "value": ("<code>", "</code>")}
-    return Encoded("".join(f"{tags[kind][0]}{xml(text)}{tags[kind][1]}" for kind, text in parts))
+    return Encoded("".join(f"{tags[kind][0]}{_words(text)}{tags[kind][1]}" for kind, text in parts))
+
+
+def _words(text: str) -> Encoded:
+    """`text`, with the names in it marked where they may break: as guide.typ breaks them, and for the same reason."""
+    found, end = "", 0
+    for name in _NAME.finditer(text):
+        long = len(name[0]) > _WHOLE
+        pieces = "".join(_piece(piece, long) for piece in _PIECE.findall(name[0]))
+        found += xml(text[end : name.start()]) + f'<span class="name">{pieces}</span>'
+        end = name.end()
+    return Encoded(found + xml(text[end:]))
+
+
+def _piece(text: str, long: bool) -> str:
+    if text.startswith("-"):
+        return f"<span>{xml(text)}</span>"
+    return xml(text) + "<wbr>" * (long and text[0] in ".@")
 
 
 def _parts(text: str, given: Mapping[str, str]) -> Parts:
