@@ -13,7 +13,7 @@ from mailprov.engine import saved_plan
 from mailprov.engine.risks import require_consent
 from mailprov.engine.rollout import HostStatus, Result, RolloutPolicy, failures, roll_out, size
 from mailprov.engine.saved_plan import Claim
-from mailprov.errors import InterruptionError, MailprovError, StalePlanError
+from mailprov.errors import MailprovError, StalePlanError
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.observer import (
     Applied,
@@ -26,9 +26,10 @@ from mailprov.observer import (
 )
 from mailprov.workflows import saved_plan as files
 from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.attempt import Attempt
 from mailprov.workflows.fleet import THREADS, Fleet
 from mailprov.workflows.generated_passwords import GeneratedPasswords, folder, noted, remind
-from mailprov.workflows.host_run import HostPlan, host_plan, status, with_passwords
+from mailprov.workflows.host_run import HostPlan, host_plan, with_passwords
 from mailprov.workflows.open_hosts import OpenHosts
 from mailprov.workflows.run_plan import run_plan
 from mailprov.workflows.secrets import APPLY, PLAN, require
@@ -99,30 +100,26 @@ def _alone(
     passwords: GeneratedPasswords,
     observer: Observer,
 ) -> Result:
-    begun, changes, at_work = time.monotonic(), 0, AtWork()
-    kept = claims[declared.name] if claims else None
-    try:
-        with at_work.interruptible(), session(declared) as host:
-            for again in (False, True):
-                with observer.during(f"looking at {declared.name}"):
-                    found = survey(spec, declared, host)
-                changes = len(found.plan.changes)
-                try:
-                    one(found, spec, declared, host, order.consents, passwords, observer, kept=kept, at_work=at_work)
-                    break
-                except StalePlanError as error:
-                    if again or not error.settled:
-                        raise
-                    observer.tell(SettledFirst(declared.name))
-    except InterruptionError as error:
-        observer.tell(Failed(error))
-        return Result(declared.name, at_work.status(declared.name), changes, time.monotonic() - begun, error)
-    except MailprovError as error:
-        error.where = error.where or declared.name
-        observer.tell(Failed(error))
-        return Result(declared.name, status(error, handed=changes > 0), changes, time.monotonic() - begun, error)
-    made = HostStatus.APPLIED if changes else HostStatus.UNCHANGED
-    return Result(declared.name, made, changes, time.monotonic() - begun)
+    at_work = AtWork()
+    attempt, kept = Attempt(declared.name, at_work), claims[declared.name] if claims else None
+    with attempt, at_work.interruptible(), session(declared) as host:
+        for again in (False, True):
+            with observer.during(f"looking at {declared.name}"):
+                found = survey(spec, declared, host)
+            attempt.changes = len(found.plan.changes)
+            attempt.handed = attempt.changes > 0
+            try:
+                one(found, spec, declared, host, order.consents, passwords, observer, kept=kept, at_work=at_work)
+                break
+            except StalePlanError as error:
+                if again or not error.settled:
+                    raise
+                observer.tell(SettledFirst(declared.name))
+    if attempt.error is not None:
+        observer.tell(Failed(attempt.error))
+    elif not attempt.changes:
+        attempt.status = HostStatus.UNCHANGED
+    return attempt.result
 
 
 def one(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,11 +11,12 @@ from mailprov.credentials.passwords import initial_hash
 from mailprov.engine.plan import supplied
 from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.saved_plan import Claim, claim, require
-from mailprov.errors import ConnectError, MailprovError, RevertedError, StalePlanError, UndecidedError
+from mailprov.errors import MailprovError, StalePlanError
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.observer import Ended, Observer
 from mailprov.roles import mailhost
 from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.attempt import Attempt
 from mailprov.workflows.open_hosts import OpenHost, OpenHosts
 from mailprov.workflows.session import begin
 from mailprov.workflows.survey import PlanResult, survey
@@ -74,34 +74,29 @@ def apply_host(
     """
     from mailprov.workflows.run_plan import run_plan
 
-    begun, changes, handed = time.monotonic(), len(kept.changes), False
-    try:
-        with ExitStack() as ends:
-            host, found = _again(spec, declared, opened, ends)
-            require(kept, host_plan(found, host).claim)
-            if found.plan.empty:
-                return _unchanged(declared.name, begun, observer, expected=changes > 0)
-            if supply is not None:
-                spec = supply(spec, found.plan)
-                found = with_passwords(found, spec, declared)
-            handed = True
-            try:
-                run_plan(found, spec, declared, host, observer, at_work)
-            except StalePlanError as error:
-                again = survey(spec, declared, host)
-                if again.plan.empty:
-                    return _unchanged(declared.name, begun, observer, expected=True)
-                # What was cut off there has been settled: nothing is done now that was not agreed to.
-                if to_the_letter or not error.settled or not {*again.plan.risks} <= {*found.plan.risks}:
-                    raise
-                run_plan(again, spec, declared, host, observer, at_work)
-    except MailprovError as error:
-        error.where = error.where or declared.name
-        made = Result(declared.name, status(error, handed=handed), changes, time.monotonic() - begun, error)
-    else:
-        made = Result(declared.name, HostStatus.APPLIED, changes, time.monotonic() - begun)
-    observer.tell(Ended(made, expected=True))
-    return made
+    attempt = Attempt(declared.name, at_work, len(kept.changes))
+    expected = attempt.changes > 0
+    with attempt, ExitStack() as ends:
+        host, found = _again(spec, declared, opened, ends)
+        require(kept, host_plan(found, host).claim)
+        if found.plan.empty:
+            return _unchanged(attempt, observer, expected=expected)
+        if supply is not None:
+            spec = supply(spec, found.plan)
+            found = with_passwords(found, spec, declared)
+        attempt.handed = True
+        try:
+            run_plan(found, spec, declared, host, observer, at_work)
+        except StalePlanError as error:
+            again = survey(spec, declared, host)
+            if again.plan.empty:
+                return _unchanged(attempt, observer, expected=True)
+            # What was cut off there has been settled: nothing is done now that was not agreed to.
+            if to_the_letter or not error.settled or not {*again.plan.risks} <= {*found.plan.risks}:
+                raise
+            run_plan(again, spec, declared, host, observer, at_work)
+    observer.tell(Ended(attempt.result, expected=True))
+    return attempt.result
 
 
 def _again(spec: Spec, declared: HostSpec, opened: OpenHosts | None, ends: ExitStack) -> tuple[Host, PlanResult]:
@@ -115,22 +110,13 @@ def _again(spec: Spec, declared: HostSpec, opened: OpenHosts | None, ends: ExitS
     return host, before.found if spec is before.spec else with_passwords(before.found, spec, declared)
 
 
-def _unchanged(name: str, begun: float, observer: Observer, *, expected: bool) -> Result:
-    made = Result(name, HostStatus.UNCHANGED, 0, time.monotonic() - begun)
-    observer.tell(Ended(made, expected))
-    return made
+def _unchanged(attempt: Attempt, observer: Observer, *, expected: bool) -> Result:
+    attempt.status, attempt.changes = HostStatus.UNCHANGED, 0
+    observer.tell(Ended(attempt.result, expected))
+    return attempt.result
 
 
 def with_passwords(found: PlanResult, spec: Spec, declared: HostSpec) -> PlanResult:
     """What was found, with the passwords that `spec` holds by now. Raises StalePlanError where it asks for more."""
     desired = mailhost.desired(spec, declared, found.plan.facts, initial_hash)
     return replace(found, plan=supplied(found.plan, desired))
-
-
-def status(error: MailprovError, *, handed: bool) -> HostStatus:
-    """What an error says of a host; `handed`: whether the work had been handed over."""
-    if isinstance(error, RevertedError):
-        return HostStatus.REVERTED
-    # From then on, a lost connection says nothing about how it ended.
-    undecided = isinstance(error, UndecidedError) or (handed and isinstance(error, ConnectError))
-    return HostStatus.UNKNOWN if undecided else HostStatus.FAILED

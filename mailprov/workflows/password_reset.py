@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,16 +18,16 @@ from mailprov.engine.manifest import Manifest
 from mailprov.engine.plan import made, steps
 from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.transaction import Work
-from mailprov.errors import InterruptionError, MailprovError
+from mailprov.errors import MailprovError
 from mailprov.model import HostSpec, Secret, Spec, User, domain_of, some
 from mailprov.observer import Applied, Failed, Observer, PasswordsKept, Planned
 from mailprov.resources import accounts
 from mailprov.workflows import client_view
 from mailprov.workflows.apply import agree_to
 from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.attempt import Attempt
 from mailprov.workflows.generated_passwords import folder
 from mailprov.workflows.hand_over import apply as carry_out
-from mailprov.workflows.host_run import status
 from mailprov.workflows.reset_plan import ResetPlan, reset_plan
 from mailprov.workflows.rollback import kept_certificate
 from mailprov.workflows.run_plan import LOGINS, answer_anew, progress, transaction_name, who
@@ -38,9 +37,6 @@ from mailprov.workflows.session import session
 from mailprov.workflows.survey import PlanResult
 
 _TOOK = {HostStatus.APPLIED: True, HostStatus.REVERTED: False, HostStatus.FAILED: False, HostStatus.WAITING: False}
-
-_SEEN_SECONDS = 1.1
-"""Dovecot looks at a passwd-file once in each second of the clock"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,32 +166,23 @@ def _change(
     observer: Observer,
     at_work: AtWork,
 ) -> Result:
-    begun, name, handed = time.monotonic(), declared.name, False
-    error: MailprovError | None = None
-    state = HostStatus.APPLIED
-    try:
-        with at_work.interruptible(), session(declared) as host:
-            found = planned.supplied(passwords)
-            work = _work(found, planned.record)
-            handed = True
-            trial = _Trial(planned, declared, users, passwords)
-            follow = at_work.follow(work, progress(work, observer))
+    attempt = Attempt(declared.name, at_work, 1)
+    with attempt, at_work.interruptible(), session(declared) as host:
+        found = planned.supplied(passwords)
+        work = _work(found, planned.record)
+        attempt.handed = True
+        trial = _Trial(planned, declared, users, passwords)
+        follow = at_work.follow(work, progress(work, observer))
 
-            def confirm(leaf: str) -> None:
-                answer_anew(work.transaction, declared, lambda: trial.complaint(leaf), observer)
+        def confirm(leaf: str) -> None:
+            answer_anew(work.transaction, declared, lambda: trial.complaint(leaf), observer)
 
-            carry_out(found.seen, work, host, on_event=follow, confirm=confirm)
-    except InterruptionError as caught:
-        error, state = caught, at_work.status(name)
-    except MailprovError as caught:
-        error, state = caught, status(caught, handed=handed)
-    seconds = time.monotonic() - begun
-    if error is not None:
-        error.where = error.where or name
-        observer.tell(Failed(error))
+        carry_out(found.seen, work, host, on_event=follow, confirm=confirm)
+    if attempt.error is not None:
+        observer.tell(Failed(attempt.error))
     else:
-        observer.tell(Applied(planned.found.plan, seconds))
-    return Result(name, state, 1, seconds, error)
+        observer.tell(Applied(planned.found.plan, attempt.seconds))
+    return attempt.result
 
 
 def _work(found: PlanResult, record: Manifest) -> Work:
@@ -226,7 +213,6 @@ class _Trial:
 
     def complaint(self, leaf: str) -> str:
         """Whose new password is refused by every listener; "" where none is."""
-        time.sleep(_SEEN_SECONDS)
         # What is declared by now may not be applied yet: the host is taken as it is.
         trusted = Trust(frozenset({leaf} if leaf else ()))
         here = [each for each in client_view.open_here(self.declared) if each.port in self.planned.ports]

@@ -120,7 +120,6 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.setattr(password_reset, "carry_out", carry_out)
     monkeypatch.setattr(password_reset, "answer_anew", answer_anew)
     monkeypatch.setattr(password_reset, "check_login", check_login)
-    monkeypatch.setattr(password_reset, "_SEEN_SECONDS", 0)
     host.said["listeners"] = 'LISTEN 0 100 *:993 *:* users:(("dovecot",pid=7,fd=1))\n'
     host.said["listeners"] += "process\t7\t0\t1\t/system.slice/dovecot.service\t\n"
     host.said["cat"] = "/one\n/two\n"
