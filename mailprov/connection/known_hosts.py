@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from mailprov import local_files
+from mailprov.connection.patterns import matches
 from mailprov.errors import ConnectError, FileError
 
 Marker = Literal["", "@revoked", "@cert-authority"]
@@ -64,13 +65,7 @@ class Entry:
         """Whether the line speaks of the host `name` ("host" or "[host]:port")."""
         if self.hosts.startswith("|1|"):
             return _hashed(self.hosts, name)
-        found = False
-        for pattern in self.hosts.lower().split(","):
-            if _glob(pattern.removeprefix("!"), name.lower()):
-                if pattern.startswith("!"):
-                    return False
-                found = True
-        return found
+        return matches(self.hosts.split(","), name)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -281,9 +276,3 @@ def _salted(hosts: str) -> tuple[bytes, bytes]:
         return base64.b64decode(parts[2]), base64.b64decode(parts[3]) if len(parts) == 4 else b""
     except (binascii.Error, ValueError, IndexError):
         return b"", b""
-
-
-def _glob(pattern: str, name: str) -> bool:
-    # Not fnmatch: in an OpenSSH pattern [ ] are themselves, as in "[host]:2222".
-    expression = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.fullmatch(expression, name, re.DOTALL) is not None
