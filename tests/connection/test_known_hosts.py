@@ -233,7 +233,7 @@ def test_names() -> None:
         ("a**b", "ab", True),
     ],
 )
-def test_what_a_pattern_fits(pattern: str, name: str, fits: bool) -> None:  # noqa: FBT001
+def test_what_a_pattern_fits(pattern: str, name: str, fits: bool) -> None:
     assert known(line(pattern, ED1)).of(name, 22) == (known(line(pattern, ED1)).entries if fits else ())
 
 
