@@ -22,7 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to say nothing at all
             stream.reconfigure(errors="backslashreplace")
-    # Somebody who closed them wants to hear nothing; to click, they must be there.
+    # Somebody who closed them wants to say and to hear nothing; to click, they must be there.
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends this is told what hosts do now, as by Ctrl-C
