@@ -42,6 +42,7 @@ def command() -> None:
 def handout_list(file: Path, handout: Path | None) -> Exit:
     """Show who waits for a password, since when, and to whom it was sent. No password is shown."""
     where = folder(file, handout)
+    where.require_folder()
     entries = where.entries()
     if not entries:
         console.show([Line(f"nobody waits: no generated password is in {where}", "good")])
@@ -85,6 +86,7 @@ def handout_purge(addresses: tuple[str, ...], file: Path, handout: Path | None, 
     They go on working. Nobody can show them again: a host has only their hashes.
     """
     where = folder(file, handout)
+    where.require_folder()
     entries = where.entries()
     gone = _chosen(entries, addresses, expired=expired)
     everything = not addresses and not expired
