@@ -85,7 +85,7 @@ def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[lis
         except SpecError as error:
             diagnostics.errors.extend(diagnostic for diagnostic in error.errors if diagnostic not in diagnostics.errors)
             complete = False
-    return found, complete
+    return found, complete and not any(each.document.partial for each in found)
 
 
 def _part(text: str, path: Path, surroundings: Surroundings, diagnostics: Diagnostics, kind: str) -> SourceFile:
