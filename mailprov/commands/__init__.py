@@ -12,7 +12,7 @@ import click
 
 from mailprov import __version__
 from mailprov.commands.root import cli
-from mailprov.errors import Exit, MailprovError
+from mailprov.errors import Exit, MailprovError, visible
 
 __all__ = ["cli", "main", "run"]
 
@@ -59,7 +59,7 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
     except OSError as error:
-        _say(f"{error.filename or 'this machine'}: {error.strerror or error}")
+        _say(f"{visible(error.filename or 'this machine')}: {error.strerror or error}")
     except Exception as error:  # the last line of defence: a mistake of ours is an error message too
         _say(_mistake(error))
     return int(Exit.ERROR)

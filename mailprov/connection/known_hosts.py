@@ -19,7 +19,7 @@ from typing import Literal
 
 from mailprov import local_files
 from mailprov.connection.patterns import matches
-from mailprov.errors import ConnectError, FileError
+from mailprov.errors import ConnectError, FileError, visible
 
 Marker = Literal["", "@revoked", "@cert-authority"]
 HostStatus = Literal["known", "unknown", "changed", "revoked"]
@@ -68,7 +68,7 @@ class Entry:
         return matches(self.hosts.split(","), name)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{visible(self.file)}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def load(files: Sequence[Path], where: str = "") -> KnownHosts:
         raise ConnectError(
             "cannot read the known host keys",
             where=where,
-            why=error.what if isinstance(error, FileError) else f"{file}: {error.strerror or error}",
+            why=error.what if isinstance(error, FileError) else f"{visible(file)}: {error.strerror or error}",
             fix="make the file readable, or name another one in ssh.known_hosts",
         ) from None
 
@@ -202,7 +202,7 @@ def record(file: Path, host: str, port: int, keys: Sequence[HostKey], *, replace
             return _record(file, number, old, (host, port), keys, replace)
     except (OSError, FileError) as error:
         raise ConnectError(
-            f"cannot record the host key in {file}",
+            f"cannot record the host key in {visible(file)}",
             why=error.what if isinstance(error, FileError) else error.strerror or str(error),
             fix="make the file writable, or name another one in ssh.known_hosts",
         ) from error

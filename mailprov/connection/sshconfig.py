@@ -17,7 +17,7 @@ from pathlib import Path
 from mailprov import local_files
 from mailprov.connection.known_hosts import name_of
 from mailprov.connection.patterns import matches
-from mailprov.errors import ConnectError, FileError, brief
+from mailprov.errors import ConnectError, FileError, brief, visible
 from mailprov.model import HostSpec, Ssh
 
 _MANY = ("identityfile", "certificatefile")
@@ -289,7 +289,7 @@ class _Reader:
         if self.left < 0:
             raise ConnectError(
                 f"the SSH configuration includes more than {_FILES:,} files",
-                why=f"one of them is {file}",
+                why=f"one of them is {visible(file)}",
                 fix="look for a file that includes itself",
             )
         try:
@@ -297,12 +297,14 @@ class _Reader:
         except FileError as error:
             if not error.absent:
                 raise ConnectError(
-                    f"cannot read the SSH configuration {file}",
+                    f"cannot read the SSH configuration {visible(file)}",
                     why=error.what,
                     fix="correct it, or the Include that names it",
                 ) from None
             if must_exist:
-                raise ConnectError(f"there is no SSH configuration {file}", fix="name an existing file") from None
+                raise ConnectError(
+                    f"there is no SSH configuration {visible(file)}", fix="name an existing file"
+                ) from None
             return []
 
     def _included(self, word: str, file: Path) -> list[Path]:

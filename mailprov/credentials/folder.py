@@ -15,7 +15,7 @@ from mailprov import local_files
 from mailprov.credentials import entries, sent
 from mailprov.credentials.entries import Entry
 from mailprov.credentials.sent import Record
-from mailprov.errors import FileError, MailprovError
+from mailprov.errors import FileError, MailprovError, visible
 
 PASSWORDS: Final = "passwords.csv"
 SENT: Final = "sent.csv"
@@ -36,7 +36,8 @@ class Folder:
     path: Path
 
     def __str__(self) -> str:
-        return str(self.path) if self.path.is_absolute() or ".." in self.path.parts else f"./{self.path}"
+        known = self.path.is_absolute() or ".." in self.path.parts
+        return visible(str(self.path) if known else f"./{self.path}")
 
     @property
     def passwords(self) -> Path:
