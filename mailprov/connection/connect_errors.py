@@ -198,11 +198,11 @@ def second_factor(target: Target, label: str, more: Sequence[str]) -> ConnectErr
 
 def locked_key(target: Target, path: str, wrong: bool) -> ConnectError:
     """A key's passphrase is missing or wrong."""
-    key = f"the SSH key {visible(path)}"
+    path = visible(path)
     return ConnectError(
-        f"the passphrase does not open {key}" if wrong else f"{key} needs a passphrase",
+        f"the passphrase does not open the SSH key {path}" if wrong else f"the SSH key {path} needs a passphrase",
         where=target.where,
-        fix=f"ssh-add {visible(path)}" + ("" if wrong else ", or run mailprov in a terminal, where it asks"),
+        fix=f"ssh-add {path}" + ("" if wrong else ", or run mailprov in a terminal, where it asks"),
     )
 
 

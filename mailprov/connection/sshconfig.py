@@ -242,8 +242,9 @@ def _path(value: str, tokens: Mapping[str, str], home: Path) -> Path:
 
 def _port(text: str, name: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
-        what = f"the Port {brief(text, 20)} in ~/.ssh/config is none"
-        raise ConnectError(what, where=name, fix="write a number from 1 to 65535")
+        raise ConnectError(
+            f"the Port {brief(text, 20)} in ~/.ssh/config is none", where=name, fix="write a number from 1 to 65535"
+        )
     return int(text)
 
 
