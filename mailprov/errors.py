@@ -41,10 +41,16 @@ class Exit(IntEnum):
 
 def brief(text: str, limit: int = 80) -> str:
     """`text`, short enough for a message and without anything that could move a terminal's cursor."""
-    clean = text[: limit + 1]
-    if not clean.isprintable():
-        clean = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in clean)
+    clean = visible(text[: limit + 1])
     return clean if len(text) <= limit else clean[: limit - 1] + "…"
+
+
+def visible(name: object) -> str:
+    """`name` in one line, without anything that could move a terminal's cursor: a file may be called anything."""
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 
 class MailprovError(Exception):
@@ -63,7 +69,7 @@ class MailprovError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.what}" if self.where else self.what
+        head = f"{visible(self.where)}: {self.what}" if self.where else self.what
         return "\n".join([head, *(f"  {label}: {text}" for label, text in self._notes() if text)])
 
     def _notes(self) -> tuple[tuple[str, str], ...]:
@@ -78,7 +84,7 @@ class Origin(NamedTuple):
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{visible(self.file)}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,8 +187,10 @@ def _words(node: ast.expr) -> str:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(map(_words, node.values))
-    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name | ast.Attribute):
-        return ast.unparse(node.value).rpartition(".")[2].lstrip("_").upper()
+    if isinstance(node, ast.FormattedValue):
+        shown = node.value.args[0] if isinstance(node.value, ast.Call) and node.value.args else node.value
+        if isinstance(shown, ast.Name | ast.Attribute):
+            return ast.unparse(shown).rpartition(".")[2].lstrip("_").upper()
     if isinstance(node, ast.BinOp):
         return _words(node.left) + _words(node.right)
     if isinstance(node, ast.IfExp):

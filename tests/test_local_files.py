@@ -191,6 +191,21 @@ def test_an_option_that_names_no_file(
     assert "X" in said and "has a mistake" not in said, said
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "folder"])
+@pytest.mark.parametrize("verb", [("handout", "list"), ("handout", "purge"), ("verify", "--all-users"), ("plan",)])
+def test_a_handout_folder_that_is_none(
+    site: Path, capsys: pytest.CaptureFixture[str], verb: tuple[str, ...], kind: str
+) -> None:
+    strange(site / "X", kind)
+    assert run([*verb, "--handout", "X"]) == Exit.ERROR
+    said = capsys.readouterr().err
+    assert "./X: this is no folder" in said or "'X' is a file" in said, said
+    strange(site / "handout", kind)
+    if verb[0] == "handout":
+        assert run([*verb]) == Exit.ERROR
+        assert "handout: this is no folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_ssh_reads(site: Path, kind: str) -> None:
     home = site / "home"

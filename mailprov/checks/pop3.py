@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mailprov.checks import sasl
 from mailprov.checks.cause import Cause, ServerError, clean
 from mailprov.checks.check import Account
@@ -112,8 +114,8 @@ class Pop3:
 
     def _count(self) -> int:
         answer = self._command("STAT").split()
-        if len(answer) < 2 or not answer[1].isdecimal():
-            raise ServerError(Cause.GARBLED, " ".join(answer))
+        if len(answer) < 2 or not re.fullmatch("[0-9]{1,10}", answer[1]):
+            raise ServerError(Cause.GARBLED, clean(" ".join(answer)))
         return int(answer[1])
 
     def _login_step(self, line: str, account: Account) -> None:

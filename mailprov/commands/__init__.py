@@ -12,7 +12,7 @@ import click
 
 from mailprov import __version__
 from mailprov.commands.root import cli
-from mailprov.errors import Exit, MailprovError
+from mailprov.errors import Exit, MailprovError, visible
 
 __all__ = ["cli", "main", "run"]
 
@@ -22,7 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to say nothing at all
             stream.reconfigure(errors="backslashreplace")
-    # Somebody who closed them wants to hear nothing; to click, they must be there.
+    # Somebody who closed them wants to say and to hear nothing; to click, they must be there.
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends this is told what hosts do now, as by Ctrl-C
@@ -58,7 +59,7 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
     except OSError as error:
-        _say(f"{error.filename or 'this machine'}: {error.strerror or error}")
+        _say(f"{visible(error.filename or 'this machine')}: {error.strerror or error}")
     except Exception as error:  # the last line of defence: a mistake of ours is an error message too
         _say(_mistake(error))
     return int(Exit.ERROR)

@@ -43,7 +43,7 @@ def command(file: Path, limit: tuple[str, ...], least: int, no_ssh: bool, form: 
     else:
         console.show(_table(seen))
     for failure in failures:
-        console.say(f"Error: {failure}", "bad")
+        console.show([Line(f"Error: {failure}", "bad")], err=True)
     wrong = any(each.wrong for each in seen)
     return Exit.UNVERIFIED if wrong else worst(failures, len(chosen))
 

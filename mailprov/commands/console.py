@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from mailprov.errors import ConsentError
+from mailprov.errors import ConsentError, visible
 from mailprov.model import Secret
 from mailprov.report import printable
 from mailprov.report.text import Line
@@ -52,7 +52,7 @@ def show(lines: Iterable[Line], *, err: bool = False) -> None:
 
 def say(text: str, style: str = "") -> None:
     """Print one line to stderr: what is being done, not what was found."""
-    show([Line(text, style)], err=True)
+    show([Line(visible(text), style)], err=True)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from mailprov.credentials.entries import Entry, overdue
 from mailprov.credentials.folder import Folder
 from mailprov.credentials.letters import password_version
 from mailprov.credentials.sent import Record, What
-from mailprov.errors import Exit, MailprovError
+from mailprov.errors import Exit, MailprovError, visible
 from mailprov.model import Spec, User, domain_of, some
 from mailprov.providers import CREDENTIALS, catalogue
 from mailprov.report import printable
@@ -42,6 +42,7 @@ def command() -> None:
 def handout_list(file: Path, handout: Path | None) -> Exit:
     """Show who waits for a password, since when, and to whom it was sent. No password is shown."""
     where = folder(file, handout)
+    where.require_folder()
     entries = where.entries()
     if not entries:
         console.show([Line(f"nobody waits: no generated password is in {where}", "good")])
@@ -55,7 +56,7 @@ def handout_list(file: Path, handout: Path | None) -> Exit:
     console.show(_table(entries, sent, users, today))
     count = f"{len(entries):,} password{'' if len(entries) == 1 else 's'}"
     unsent = len(entries) - len(sent)
-    console.show([Line(f"{count} in {where.passwords}; {unsent:,} not sent from here", "head")])
+    console.show([Line(f"{count} in {visible(where.passwords)}; {unsent:,} not sent from here", "head")])
     if late:
         console.show([Line(f"! {len(late):,} should have gone: `mailprov handout purge --expired`", "warn")])
     console.show(_made_there(spec))
@@ -85,6 +86,7 @@ def handout_purge(addresses: tuple[str, ...], file: Path, handout: Path | None, 
     They go on working. Nobody can show them again: a host has only their hashes.
     """
     where = folder(file, handout)
+    where.require_folder()
     entries = where.entries()
     gone = _chosen(entries, addresses, expired=expired)
     everything = not addresses and not expired
@@ -98,7 +100,7 @@ def handout_purge(addresses: tuple[str, ...], file: Path, handout: Path | None, 
         left = where.purge()
         console.show([Line(f"removed {len(gone):,} password{'' if len(gone) == 1 else 's'} and {where}", "warn")])
         if left:
-            console.show([Line(f"  the folder stays: {some(left)} is not mailprov's", "warn")])
+            console.show([Line(f"  the folder stays: {some([*map(visible, left)])} is not mailprov's", "warn")])
         return Exit.DONE
     names = {entry.address for entry in gone}
     where.change(lambda before: [entry for entry in before if entry.address not in names])

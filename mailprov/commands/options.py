@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from mailprov import local_files
+from mailprov.credentials.folder import Folder
 from mailprov.engine.risks import FLAGS
 from mailprov.errors import MailprovError
 
@@ -26,6 +27,27 @@ def address(text: str) -> str:
         return mailbox(text) if text else ""
     except InvalidValue as wrong:
         raise MailprovError(str(wrong), fix="write the whole address: alice@example.com") from wrong
+
+
+def shown(text: str) -> str:
+    """A text that people are shown, as the declaration takes it. Raises MailprovError for what it refuses."""
+    from mailprov.declaration.diagnostics import InvalidValue
+    from mailprov.declaration.values import display_name
+
+    try:
+        return display_name(text)
+    except InvalidValue as wrong:
+        raise MailprovError(wrong.what, fix=wrong.fix) from None
+
+
+class Handed(click.Path):
+    """An option's hand-out folder, looked at at once: else it would be said that nobody waits in what is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path. Raises MailprovError where something else is there."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        Folder(path).require_folder()
+        return path
 
 
 class Roots(click.Path):
@@ -119,5 +141,4 @@ def agreed(allowed: Mapping[str, bool]) -> frozenset[str]:
 def handed(function: F) -> F:
     """--handout, for every command that meets generated passwords."""
     text = "Where generated passwords are kept until they are handed out. Default: handout/ beside the declaration."
-    path = click.Path(path_type=Path, file_okay=False)
-    return click.option("--handout", type=path, metavar="DIR", help=text)(function)
+    return click.option("--handout", type=Handed(file_okay=False), metavar="DIR", help=text)(function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -11,10 +12,17 @@ from mailprov.commands import console
 from mailprov.commands.options import address, handed, in_file
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
+from mailprov.declaration import hashes
+from mailprov.declaration.cells import MAX_PASSWORD, plaintext
+from mailprov.declaration.diagnostics import InvalidValue
+from mailprov.declaration.weakness import weakness
 from mailprov.engine.risks import FLAGS
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import Secret
 from mailprov.report.text import Line
+
+_LONGEST: Final = 4 * (MAX_PASSWORD + 1) + len("\r\n")
+"""bytes of a line of which nobody needs to see the rest"""
 
 
 @click.group("password", invoke_without_command=True)
@@ -74,7 +82,7 @@ def password_reset(
         raise MailprovError("nobody is named", fix="give addresses, or a table of them with --from FILE")
     if ask and len(set(named)) != 1:
         raise MailprovError("one password is asked for, and several accounts are named", fix="reset them one by one")
-    asked = _asked(f"New password of {named[0]}") if ask else None
+    asked = _asked(f"New password of {named[0]}", named[0]) if ask else None
     consents = frozenset({"many"} if allow_many else ())
     results = reset(Order(file, named, asked, end_sessions, consents, handout), Terminal(details, yes))
     return worst([each.error for each in results if each.error], len(results))
@@ -90,23 +98,40 @@ def _listed(table: Path | None, domain: str) -> tuple[str, ...]:
     return found
 
 
-def _asked(prompt: str) -> Secret:
-    """A password, from whoever sits at the terminal or from a line of stdin. Raises MailprovError for none."""
+def _asked(prompt: str, address: str = "") -> Secret:
+    """A password, of `address` where it is known, from whoever sits at the terminal or from a line of stdin.
+
+    Warns of one that is guessed soon. Raises MailprovError for none.
+    """
     if console.interactive():
         text = click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True)
     else:
         text = _line_of_stdin()
     if not text:
         raise MailprovError("the password is empty", fix="give it as one line of standard input")
-    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
-        raise MailprovError("the password holds control characters", fix="nobody could type it: choose another one")
-    return Secret(text)
+    if hashes.is_hash(text) or hashes.is_foreign(text):
+        what = "this is the hash of a password, or the mark of a locked account, and no password"
+        raise MailprovError(what, fix="give the password itself: its hash is made here")
+    _warn_of_weak(text, address)
+    try:
+        return plaintext(text)
+    except InvalidValue as wrong:
+        raise MailprovError(wrong.what, fix=wrong.fix) from None
+
+
+def _warn_of_weak(text: str, address: str) -> None:
+    found = weakness(text, address)
+    if not found and hashes.is_digest(text):
+        found = "looks like a hash in hexadecimal, and is taken for the password itself"
+    if found:
+        console.show([Line(f"! this password {found}", "warn")], err=True)
 
 
 def _line_of_stdin() -> str:
     try:
-        line = sys.stdin.buffer.readline().decode()
+        line = sys.stdin.buffer.readline(_LONGEST)
+        text = line.decode("utf-8", "strict" if len(line) < _LONGEST else "replace")  # cut within a character, maybe
     except UnicodeDecodeError:
         fix = "clients send passwords in UTF-8: give it as UTF-8"
         raise MailprovError("the password is not UTF-8", where="standard input", fix=fix) from None
-    return line.removesuffix("\n").removesuffix("\r")
+    return text.removesuffix("\n").removesuffix("\r")

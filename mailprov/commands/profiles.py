@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
-from mailprov.commands.options import Roots, address, declaration
+from mailprov.commands.options import Roots, address, declaration, shown
 from mailprov.commands.terminal import Terminal
 from mailprov.errors import Exit
 from mailprov.model import Protocol_
@@ -31,7 +31,11 @@ from mailprov.workflows.profiles import profiles as write_profiles
     help="What is set up for people who may use both.",
 )
 @click.option(
-    "--helpdesk", default="", metavar="TEXT", help="Whom the guides say to ask: a name, a number, an address."
+    "--helpdesk",
+    default="",
+    type=shown,
+    metavar="TEXT",
+    help="Whom the guides say to ask: a name, a number, an address.",
 )
 @click.option("--verified", is_flag=True, help="Only listeners whose TLS is found good from here, now.")
 @click.option("--ca", type=Roots(exists=True), help="For --verified: further root certificates.")

@@ -11,7 +11,7 @@ from mailprov.connection.known_hosts import Entry, HostKey
 from mailprov.connection.output import excerpt, printable
 from mailprov.connection.sshconfig import Target
 from mailprov.connection.throttle import TurnedAwayError
-from mailprov.errors import ConnectError
+from mailprov.errors import ConnectError, visible
 
 
 def no_route(target: Target, error: OSError | UnicodeError) -> ConnectError:
@@ -153,7 +153,7 @@ def changed_key(target: Target, key: HostKey, entries: Sequence[Entry]) -> Conne
         where=target.where,
         why=f"it shows {key}; {known}",
         fix="if the host was reinstalled, compare the new fingerprint on its console and remove the old line "
-        f"(ssh-keygen -R '{target.known_name}' -f {entries[0].file}); else somebody is in between",
+        f"(ssh-keygen -R '{target.known_name}' -f {visible(entries[0].file)}); else somebody is in between",
     )
 
 
@@ -198,6 +198,7 @@ def second_factor(target: Target, label: str, more: Sequence[str]) -> ConnectErr
 
 def locked_key(target: Target, path: str, wrong: bool) -> ConnectError:
     """A key's passphrase is missing or wrong."""
+    path = visible(path)
     return ConnectError(
         f"the passphrase does not open the SSH key {path}" if wrong else f"the SSH key {path} needs a passphrase",
         where=target.where,
@@ -224,4 +225,4 @@ def lost(where: str, doing: str, silent_for: float | None = None, stderr: bytes 
 
 
 def _files(target: Target) -> str:
-    return ", ".join(str(path) for path in target.known_hosts) or "no known_hosts file"
+    return ", ".join(visible(path) for path in target.known_hosts) or "no known_hosts file"

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mailprov import local_files
-from mailprov.errors import ConnectError, FileError
+from mailprov.errors import ConnectError, FileError, visible
 from mailprov.model import Secret
 
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -56,19 +56,20 @@ def read(path: Path) -> KeyFile:
     except FileError as error:
         if error.absent:
             raise ConnectError(
-                f"there is no SSH key {path}", fix="correct ssh.identity_file, or make a key with ssh-keygen -t ed25519"
+                f"there is no SSH key {visible(path)}",
+                fix="correct ssh.identity_file, or make a key with ssh-keygen -t ed25519",
             ) from None
         raise ConnectError(
-            f"cannot read the SSH key {path}",
+            f"cannot read the SSH key {visible(path)}",
             why=error.what,
             fix="make the file readable, or correct ssh.identity_file",
         ) from None
     # ssh(1) refuses such a key too, and only where the file is the user's own to mend.
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
         raise ConnectError(
-            f"the SSH key {path} is open to other users (mode {status.st_mode & 0o777:04o})",
+            f"the SSH key {visible(path)} is open to other users (mode {status.st_mode & 0o777:04o})",
             why="a private key that others can read is no secret, and ssh refuses it as well",
-            fix=f"chmod 600 {path}",
+            fix=f"chmod 600 {visible(path)}",
         )
     return _parse(path, text)
 
@@ -121,7 +122,7 @@ def _parse(path: Path, text: bytes) -> KeyFile:
     found = re.search(rb"-----BEGIN ([A-Z ]*)PRIVATE KEY-----\s(.*?)-----END", text, re.DOTALL)
     if found is None:
         raise ConnectError(
-            f"{path} is not a private SSH key",
+            f"{visible(path)} is not a private SSH key",
             why="it holds a public key" if re.match(rb"(ssh-|ecdsa-|sk-)", text) else "",
             fix="name the private key, the file without .pub",
         )
@@ -134,7 +135,7 @@ def _parse(path: Path, text: bytes) -> KeyFile:
         cipher, rest = _string(body[len(_MAGIC) :])
         public, _ = _string(_string(_string(rest)[1])[1][4:])
     except (binascii.Error, struct.error, ValueError) as error:
-        raise ConnectError(f"the SSH key {path} is damaged", fix="restore the file from a copy") from error
+        raise ConnectError(f"the SSH key {visible(path)} is damaged", fix="restore the file from a copy") from error
     return KeyFile(path, text, cipher != b"none", public)
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from mailprov import local_files
-from mailprov.errors import ConnectError, FileError
+from mailprov.connection.patterns import matches
+from mailprov.errors import ConnectError, FileError, visible
 
 Marker = Literal["", "@revoked", "@cert-authority"]
 HostStatus = Literal["known", "unknown", "changed", "revoked"]
@@ -64,16 +65,10 @@ class Entry:
         """Whether the line speaks of the host `name` ("host" or "[host]:port")."""
         if self.hosts.startswith("|1|"):
             return _hashed(self.hosts, name)
-        found = False
-        for pattern in self.hosts.lower().split(","):
-            if _glob(pattern.removeprefix("!"), name.lower()):
-                if pattern.startswith("!"):
-                    return False
-                found = True
-        return found
+        return matches(self.hosts.split(","), name)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{visible(self.file)}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +162,7 @@ def load(files: Sequence[Path], where: str = "") -> KnownHosts:
         raise ConnectError(
             "cannot read the known host keys",
             where=where,
-            why=error.what if isinstance(error, FileError) else f"{file}: {error.strerror or error}",
+            why=error.what if isinstance(error, FileError) else f"{visible(file)}: {error.strerror or error}",
             fix="make the file readable, or name another one in ssh.known_hosts",
         ) from None
 
@@ -207,7 +202,7 @@ def record(file: Path, host: str, port: int, keys: Sequence[HostKey], *, replace
             return _record(file, number, old, (host, port), keys, replace)
     except (OSError, FileError) as error:
         raise ConnectError(
-            f"cannot record the host key in {file}",
+            f"cannot record the host key in {visible(file)}",
             why=error.what if isinstance(error, FileError) else error.strerror or str(error),
             fix="make the file writable, or name another one in ssh.known_hosts",
         ) from error
@@ -281,9 +276,3 @@ def _salted(hosts: str) -> tuple[bytes, bytes]:
         return base64.b64decode(parts[2]), base64.b64decode(parts[3]) if len(parts) == 4 else b""
     except (binascii.Error, ValueError, IndexError):
         return b"", b""
-
-
-def _glob(pattern: str, name: str) -> bool:
-    # Not fnmatch: in an OpenSSH pattern [ ] are themselves, as in "[host]:2222".
-    expression = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.fullmatch(expression, name, re.DOTALL) is not None

@@ -16,13 +16,18 @@ from pathlib import Path
 
 from mailprov import local_files
 from mailprov.connection.known_hosts import name_of
-from mailprov.errors import ConnectError, FileError
+from mailprov.connection.patterns import matches
+from mailprov.errors import ConnectError, FileError, brief, visible
 from mailprov.model import HostSpec, Ssh
 
 _MANY = ("identityfile", "certificatefile")
 _DEPTH = 16
 _FILES = 1000
 """files that one configuration may be made of"""
+_LONGEST = 600.0
+"""seconds to wait for a connection, as in the declaration: a socket has a limit of its own"""
+_DIGITS = 4
+"""as many of a number's digits tell that it is beyond that"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class SshConfig:
     def _holds(self, condition: tuple[str, ...], alias: str, found: Mapping[str, tuple[str, ...]]) -> bool:
         word, *patterns = condition
         if word == "host":
-            return _matches(patterns, alias)
+            return matches(patterns, alias)
         subjects = {
             "host": found.get("hostname", (alias,))[0].replace("%h", alias),
             "originalhost": alias,
@@ -75,7 +80,7 @@ class SshConfig:
                 holds = False
             else:
                 pattern = next(words, "")
-                holds = name in subjects and _matches(pattern.split(","), subjects[name])
+                holds = name in subjects and matches(pattern.split(","), subjects[name])
             if holds == criterion.startswith("!"):
                 return False
         return True
@@ -184,7 +189,7 @@ def _target(
     name: str, alias: str, ssh: Ssh, settings: Mapping[str, tuple[str, ...]], config: SshConfig, *, hop: bool
 ) -> Target:
     user = ssh.user or settings.get("user", (config.user,))[0]
-    port = ssh.port or _number(settings.get("port", ("22",))[0], 22)
+    port = ssh.port or _port(settings.get("port", ("22",))[0], name)
     host = settings.get("hostname", (alias,))[0].replace("%%", "%").replace("%h", alias)
     tokens = {"%": "%", "d": str(config.home), "h": host, "n": alias, "p": str(port), "r": user, "u": config.user}
 
@@ -206,7 +211,7 @@ def _target(
     key_alias = settings.get("hostkeyalias", ("",))[0]
     timeout = ssh.connect_timeout
     if timeout == Ssh().connect_timeout:  # not declared
-        timeout = float(_number(settings.get("connecttimeout", ("",))[0], int(timeout)))
+        timeout = _seconds(settings.get("connecttimeout", ("",))[0], timeout)
     return Target(
         name=name,
         host=host,
@@ -235,19 +240,17 @@ def _path(value: str, tokens: Mapping[str, str], home: Path) -> Path:
     return home / text[2:] if text.startswith("~/") else Path(text)
 
 
-def _number(text: str, otherwise: int) -> int:
-    return int(text) if text.isdecimal() else otherwise
+def _port(text: str, name: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise ConnectError(
+            f"the Port {brief(text, 20)} in ~/.ssh/config is none", where=name, fix="write a number from 1 to 65535"
+        )
+    return int(text)
 
 
-def _matches(patterns: Sequence[str], subject: str) -> bool:
-    found = False
-    for pattern in patterns:
-        expression = re.escape(pattern.removeprefix("!").lower()).replace(r"\*", ".*").replace(r"\?", ".")
-        if re.fullmatch(expression, subject.lower(), re.DOTALL):
-            if pattern.startswith("!"):
-                return False
-            found = True
-    return found
+def _seconds(text: str, otherwise: float) -> float:
+    found = re.fullmatch("0*([1-9][0-9]*)", text)
+    return min(float(found[1][:_DIGITS]), _LONGEST) if found else otherwise
 
 
 @dataclass
@@ -287,7 +290,7 @@ class _Reader:
         if self.left < 0:
             raise ConnectError(
                 f"the SSH configuration includes more than {_FILES:,} files",
-                why=f"one of them is {file}",
+                why=f"one of them is {visible(file)}",
                 fix="look for a file that includes itself",
             )
         try:
@@ -295,12 +298,14 @@ class _Reader:
         except FileError as error:
             if not error.absent:
                 raise ConnectError(
-                    f"cannot read the SSH configuration {file}",
+                    f"cannot read the SSH configuration {visible(file)}",
                     why=error.what,
                     fix="correct it, or the Include that names it",
                 ) from None
             if must_exist:
-                raise ConnectError(f"there is no SSH configuration {file}", fix="name an existing file") from None
+                raise ConnectError(
+                    f"there is no SSH configuration {visible(file)}", fix="name an existing file"
+                ) from None
             return []
 
     def _included(self, word: str, file: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from mailprov import local_files
 from mailprov.credentials import entries, sent
 from mailprov.credentials.entries import Entry
 from mailprov.credentials.sent import Record
-from mailprov.errors import FileError, MailprovError
+from mailprov.errors import FileError, MailprovError, visible
 
 PASSWORDS: Final = "passwords.csv"
 SENT: Final = "sent.csv"
@@ -36,7 +36,8 @@ class Folder:
     path: Path
 
     def __str__(self) -> str:
-        return str(self.path) if self.path.is_absolute() or ".." in self.path.parts else f"./{self.path}"
+        known = self.path.is_absolute() or ".." in self.path.parts
+        return visible(str(self.path) if known else f"./{self.path}")
 
     @property
     def passwords(self) -> Path:
@@ -104,14 +105,25 @@ class Folder:
             what = f"the hand-out folder cannot be {what}; nothing was touched"
             raise MailprovError(what, where=str(self), why=why, fix=fix) from None
 
-    def _there(self) -> bool:
-        """Whether there is a folder; one that others may look into is refused."""
+    def require_folder(self) -> None:
+        """Raises MailprovError where something else stands in its place, which never holds a password."""
+        with self._explained("read"):
+            self._status()
+
+    def _status(self) -> os.stat_result | None:
         try:
             found = self.path.lstat()
         except FileNotFoundError:
-            return False
+            return None
         if not stat.S_ISDIR(found.st_mode):
             raise MailprovError("this is no folder", where=str(self), fix="name another with --handout")
+        return found
+
+    def _there(self) -> bool:
+        """Whether there is a folder; one that others may look into is refused."""
+        found = self._status()
+        if found is None:
+            return False
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             why = f"its owner has the number {found.st_uid}, its mode is {stat.S_IMODE(found.st_mode):o}"
             fix = f"make it yours alone (chmod 700 {self}), or name another with --handout"

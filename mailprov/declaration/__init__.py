@@ -118,6 +118,8 @@ def _spec(
     users, user_claims = accounts.users(files, diagnostics)
     aliases, alias_claims = accounts.aliases(files, domains.keys() - hosted, diagnostics)
     lists = staff.users(files, diagnostics)
+    strangers = {source_file.document.file for source_file in files if not source_file.trusted}
+    semantics.check_own_names(machines.values(), strangers, domains, chain(user_claims, alias_claims), diagnostics)
     claims = semantics.claimed(chain(user_claims, alias_claims, lists.claims), diagnostics)
     semantics.check_distinct(machines.values(), diagnostics)
     if all(source_file.usable("domains") for source_file in files):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mailprov.declaration import addresses, hashes, values
-from mailprov.declaration.cells import MAX_PASSWORD, refuse_unseen
+from mailprov.declaration.cells import plaintext
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief, meant
 from mailprov.declaration.files import Unavailable, Unread, described
 from mailprov.declaration.source_file import SourceFile
@@ -288,13 +288,9 @@ def _initial(node: dict[str, Any], source_file: SourceFile) -> Password:
         if hashes.is_hash(text):
             return Password("initial", described(node), hash=Secret(hashes.checked(text)))
         hashes.refuse_bare(text)
-        refuse_unseen(text)
+        return Password("initial", described(node), plaintext=plaintext(text))
     except InvalidValue as wrong:
         raise InvalidValue(f"{described(node)}: {wrong.what}", wrong.fix) from None
-    if len(text) > MAX_PASSWORD:
-        what = f"{described(node)} holds a password of more than {MAX_PASSWORD} characters"
-        raise InvalidValue(what, "choose a shorter one")
-    return Password("initial", described(node), plaintext=Secret(text))
 
 
 def aliases(

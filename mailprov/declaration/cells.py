@@ -172,27 +172,28 @@ def initial(text: str, source: str) -> Password | None:
     if hashes.is_hash(text):
         return Password("initial", source, Secret(hashes.checked(text)))
     hashes.refuse_bare(text)
+    found = plaintext(text)
     if hashes.is_digest(text):
         fix = "if it is one, its password must be set anew; if it is a password, choose one of another form"
         raise InvalidValue("this looks like a hash in hexadecimal, not like a password", fix)
-    refuse_unseen(text)
     if text != text.strip():
         raise InvalidValue("this password begins or ends with a blank", "delete the blank")
     if _ROUNDED.fullmatch(text):
         raise InvalidValue(
             "this password is a number that a spreadsheet has rounded", "enter it again in a column of text"
         )
+    return Password("initial", source, plaintext=found)
+
+
+def plaintext(text: str) -> Secret:
+    """The password itself. Raises Wrong, whose words hold none of it, where it is too long or cannot be typed."""
     if len(text) > MAX_PASSWORD:
         raise InvalidValue(f"this password has more than {MAX_PASSWORD} characters", "choose a shorter one")
-    return Password("initial", source, plaintext=Secret(text))
-
-
-def refuse_unseen(text: str) -> None:
-    """Raise Wrong where a password holds what nobody can see, and so cannot type."""
     if found := unseen(text):
         if unicodedata.category(found) == "Cc":
             raise InvalidValue("this password holds control characters", "delete them")
         raise InvalidValue(f"this password holds the invisible character U+{ord(found):04X}", "delete it")
+    return Secret(text)
 
 
 def scheme(text: str, fields_password: str) -> None:

@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -96,14 +95,16 @@ class Root:
         with suppress(FileError), self.located(path):
             pass
 
-    def matching(self, steps: Sequence[str]) -> Iterator[Path]:
-        """The files below the folder that fit the pattern of these `steps`. No link to a folder is followed."""
-        for top, folders, names, _ in os.fwalk(".", dir_fd=self._held):
-            folders[:] = [name for name in folders if name != ".git"]
-            inside = PurePosixPath(top).parts
-            for name in names:
-                if _fits((*inside, name), tuple(steps)):
-                    yield self.folder.joinpath(*inside, name)
+    def enter(self, names: Sequence[str]) -> int:
+        """The descriptor of the folder `names` below this one. Raises OSError, also where one of them is a link."""
+        number = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._held)
+        for name in names:
+            above = number
+            try:
+                number = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            finally:
+                os.close(above)
+        return number
 
 
 def _link(name: str, above: int) -> str | None:
@@ -114,14 +115,6 @@ def _link(name: str, above: int) -> str | None:
         if error.errno == errno.EINVAL:
             return None
         raise
-
-
-def _fits(parts: tuple[str, ...], steps: tuple[str, ...]) -> bool:
-    if not steps:
-        return not parts
-    if steps[0] == "**":
-        return _fits(parts, steps[1:]) or (bool(parts) and _fits(parts[1:], steps))
-    return bool(parts) and fnmatchcase(parts[0], steps[0]) and _fits(parts[1:], steps[1:])
 
 
 def _leaves(path: Path) -> InvalidValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
@@ -14,6 +15,7 @@ from mailprov.declaration.weakness import warn_of_open
 from mailprov.model import Handout, Logo, Purpose, Relay, Secret
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
+_EXPIRES: Final = re.compile("([1-9][0-9]{0,2})d")
 
 
 def handout(main: SourceFile, diagnostics: Diagnostics) -> Handout:
@@ -27,8 +29,8 @@ def handout(main: SourceFile, diagnostics: Diagnostics) -> Handout:
         except InvalidValue as wrong:
             diagnostics.refuse(main.origin("handout", "from"), wrong)
     if "expires" in known:
-        number = known["expires"].removesuffix("d")
-        days = int(number) if number.isdecimal() else days  # anything else is a departure from the schema
+        found = _EXPIRES.fullmatch(known["expires"])
+        days = int(found[1]) if found else days  # anything else is a departure from the schema
     texts = dict(_texts(main, known, diagnostics))
     logo = _logo(main, known["logo"], diagnostics) if "logo" in known else None
     relay = _relay(main, known["relay"], diagnostics) if "relay" in known else None

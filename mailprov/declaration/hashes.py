@@ -95,6 +95,15 @@ def refuse_bare(text: str) -> None:
         raise InvalidValue("this is a password hash, and no password: it has no {SCHEME} in front", _bare_cure(plain))
 
 
+def is_foreign(text: str) -> bool:
+    """Whether `refuse_bare` refuses `text`."""
+    try:
+        refuse_bare(text)
+    except InvalidValue:
+        return True
+    return False
+
+
 def is_digest(text: str) -> bool:
     """Whether `text` is as long as a digest in hexadecimal (MD5, SHA-1, SHA-2), and made of such digits."""
     return len(text) in (32, 40, 56, 64, 96, 128) and re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", text) is not None

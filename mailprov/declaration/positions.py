@@ -55,7 +55,7 @@ class Document:
     At the places of these `faults`, and those that are `tainted` by one, nothing else is worth saying.
     """
 
-    __slots__ = ("_mark", "faults", "file", "root", "tainted")
+    __slots__ = ("_mark", "faults", "file", "partial", "root", "tainted")
 
     def __init__(
         self,
@@ -64,11 +64,15 @@ class Document:
         mark: int,
         faults: Sequence[Diagnostic] = (),
         tainted: Collection[Origin] = (),
+        *,
+        partial: bool = False,
     ) -> None:
         self.file = file
         self.root = root
         self.faults = tuple(faults)
         self.tainted = frozenset((*tainted, *(fault.origin for fault in faults)))
+        self.partial = partial
+        """whether hosts, domains or people may stand in what could not be told"""
         self._mark = mark
 
     def origin(self, path: Sequence[str | int], *, of_key: bool = False) -> Origin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -71,6 +71,34 @@ def _further(stray: Sequence[Claim]) -> str:
     more = ", …" if len(stray) > MAX_PLACES + 1 else ""
     many = "es" if len(stray) > 2 else ""
     return f" (and {len(stray) - 1:,} more address{many} in it: {places}{more})"
+
+
+def check_own_names(
+    hosts: Iterable[Host],
+    strangers: Set[str],
+    domains: Mapping[str, Domain],
+    claims: Iterable[User | Claim],
+    diagnostics: Diagnostics,
+) -> None:
+    """Complain about domains that are hosts' own names, and about addresses in them, from the files of `strangers`.
+
+    What a machine has to say to its owner goes to root at its own name.
+    """
+    names = {host.spec.hostname: host.spec.name for host in hosts}
+    fix = "declare it in the main file, or include this one as `trusted`"
+    taken: dict[str, list[Claim]] = {}
+    for claim in claims if strangers else ():
+        if claim.origin is not None and claim.origin.file in strangers and domain_of(claim.address) in names:
+            taken.setdefault(domain_of(claim.address), []).append(_claim(claim))
+    for name, host in names.items():
+        whose = f"the hostname of `{brief(host)}`, where the machine's own mail goes"
+        domain = domains.get(name)
+        if domain is not None and domain.origin is not None and domain.origin.file in strangers:
+            diagnostics.complain(domain.origin, f"the domain {name} is {whose}", fix)
+        elif name in taken:
+            first = taken[name][0]
+            what = f"{first.address} is in a domain that is {whose}{_further(taken[name])}"
+            diagnostics.complain(first.origin, what, fix)
 
 
 def check_postmasters(claims: Claims, domains: Mapping[str, Domain], diagnostics: Diagnostics) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from mailprov.declaration import schema
 from mailprov.declaration.confined import Root
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
 from mailprov.declaration.files import Surroundings, declaration
+from mailprov.declaration.patterns import Names, matching
 from mailprov.declaration.positions import Document, Map, Seq
 from mailprov.declaration.schema_check import MAIN, MAX_PROBLEMS, PART, TRUSTED, problems
 from mailprov.declaration.schema_messages import Problem
@@ -21,10 +23,6 @@ from mailprov.errors import Diagnostic, Origin, SpecError
 
 MAX_PARTS: Final = 10_000
 """files that one declaration may include"""
-
-
-MAX_MATCHES: Final = 10 * MAX_PARTS
-"""files and folders that one pattern may match"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[lis
         except SpecError as error:
             diagnostics.errors.extend(diagnostic for diagnostic in error.errors if diagnostic not in diagnostics.errors)
             complete = False
-    return found, complete
+    return found, complete and not any(each.document.partial for each in found)
 
 
 def _part(text: str, path: Path, surroundings: Surroundings, diagnostics: Diagnostics, kind: str) -> SourceFile:
@@ -136,13 +134,14 @@ def _included(main: SourceFile, path: Path, diagnostics: Diagnostics) -> Iterato
     """The files that the main file includes, each once, and whether it marks them as the operator's own."""
     own = os.path.realpath(path)
     seen: dict[str, bool] = {own: True}
+    looked_at = count()
     for number, item in main.items("include"):
         if not main.usable("include", number):
             continue
         pattern, trusted = (item, False) if isinstance(item, str) else (item["files"], item.get("trusted", False))
         place = main.origin("include", number)
         try:
-            files = _matches(path.parent, pattern, main.surroundings.root)
+            files = _matches(path.parent, pattern, main.surroundings.root, looked_at)
         except InvalidValue as wrong:
             diagnostics.refuse(place, wrong)
             continue
@@ -159,27 +158,25 @@ def _included(main: SourceFile, path: Path, diagnostics: Diagnostics) -> Iterato
             yield file, trusted
 
 
-def _matches(folder: Path, pattern: str, root: Root | None) -> list[Path]:
+def _matches(folder: Path, pattern: str, root: Root | None, looked_at: Iterator[int]) -> list[Path]:
     """The files below `folder` that match, in name order. Raises Wrong where there is none, or one leads elsewhere."""
-    steps = [step for step in pattern.split("/") if step not in ("", ".")]
-    if pattern.startswith(("/", "~")) or ".." in steps or "\\" in pattern:
+    if pattern.startswith(("/", "~")) or ".." in pattern.split("/") or "\\" in pattern:
         raise InvalidValue("only files below this file's folder can be included", "write a relative path without `..`")
-    if not steps:
-        raise InvalidValue("this pattern names no file", "for example teams/*.yaml")
-    try:
-        every = root.matching(steps) if root else folder.glob("/".join(steps))
-        matching = list(islice(every, MAX_MATCHES + 1))
-        found = sorted(file for file in matching if not file.is_dir())
-    except (ValueError, IndexError, NotImplementedError, OSError, RecursionError):
-        raise InvalidValue("this is not a pattern for file names", "for example teams/*.yaml") from None
-    if len(matching) > MAX_MATCHES:
-        raise InvalidValue(f"more than {MAX_MATCHES:,} files and folders match", "name fewer")
-    if not found:
+    enter = root.enter if root else partial(_entered, folder)
+    found = matching(pattern, enter, links=root is None, seen=looked_at)
+    files = sorted(folder.joinpath(*names) for names in islice(found, MAX_PARTS + 1))
+    if not files:
         raise InvalidValue("no file matches", "check the pattern; it is relative to this file")
+    if len(files) > MAX_PARTS:
+        raise InvalidValue(f"more than {MAX_PARTS:,} files match", "name fewer")
     inside = Path(os.path.realpath(folder))
-    for file in found:
+    for file in files:
         if not Path(os.path.realpath(file)).is_relative_to(inside):
             raise InvalidValue(
                 f"{brief(str(file), 200)} leads out of this file's folder", "copy the file, or leave it out"
             )
-    return found
+    return files
+
+
+def _entered(folder: Path, names: Names) -> int:
+    return os.open(folder.joinpath(*names), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,8 +15,9 @@ from mailprov.declaration.encodings import named
 from mailprov.declaration.source_file import SourceFile
 from mailprov.declaration.staff_rows import Defaults
 from mailprov.declaration.table import Table, table
+from mailprov.declaration.weakness import cure, openness
 from mailprov.errors import Diagnostic, Origin, SpecError
-from mailprov.model import User
+from mailprov.model import Purpose, User
 
 _HERE: Final = "from_csv"
 
@@ -70,6 +71,8 @@ def _read(source_file: SourceFile, number: int, node: Any, found: Lists, diagnos
     found.users += read.users
     found.claims += read.claims
     _warn_of_shared(read.users, defaults, here, diagnostics)
+    if Purpose.INITIAL in source_file.surroundings.secrets:
+        _warn_of_open(path, [user for user in read.users if user.password is not defaults.password], here, diagnostics)
 
 
 def _about(file: str, wrong: InvalidValue) -> InvalidValue:
@@ -81,6 +84,11 @@ def _warn_of_shared(made: Sequence[User], defaults: Defaults, here: Origin, diag
     if count > 1:
         what = f"{count:,} users begin with the same password"
         diagnostics.warn(here, what, "give each one of their own, in a column `password` or `password_hash`")
+
+
+def _warn_of_open(path: Path, made: Iterable[User], here: Origin, diagnostics: Diagnostics) -> None:
+    if any(user.password.plaintext is not None for user in made) and (found := openness(path)):
+        diagnostics.warn(here, f"{brief(str(path), 200)} holds passwords, and is {found}", cure(path))
 
 
 def _defaults(source_file: SourceFile, number: int, settings: dict[str, Any], diagnostics: Diagnostics) -> Defaults:
@@ -140,6 +148,7 @@ def preview(path: Path, encoding: str, domain: str, ignored: Collection[str] = (
                 read = staff_rows.read(opened, known, Defaults(name), diagnostics)
                 semantics.claimed(read.claims, diagnostics)
                 made = tuple(read.users)
+                _warn_of_open(path, made, Origin(str(path), 1, 1), diagnostics)
     except InvalidValue as wrong:
         diagnostics.refuse(Origin(str(path), 1, 1), wrong)
     errors = tuple(sorted(diagnostics.errors, key=lambda each: each.origin))

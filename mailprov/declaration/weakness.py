@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
@@ -49,7 +50,7 @@ def weakness(password: str, address: str = "") -> str:
         return "is one of the most common ones"
     if len(set(plain)) < 4 or re.fullmatch(r"(.{1,4})\1+", plain):
         return "is the same few characters again and again"
-    if bare and bare in (local, *re.split("[._-]", local), *domain.split(".")):
+    if bare and bare in (address, local, domain, *re.split("[._-]", local), *domain.split(".")):
         return "is the address, or a part of it"
     if plain.isdecimal() and len(plain) < _NUMBER:
         return f"is a number of fewer than {_NUMBER} digits"
@@ -71,9 +72,22 @@ def warn_of_open(
     if "file" not in source or purpose not in near.secrets:
         return
     try:
-        mode = stat.S_IMODE(near.path(source["file"]).stat().st_mode)
-    except (OSError, ValueError, InvalidValue):
+        found = openness(near.path(source["file"]))
+    except InvalidValue:
         return  # told by whoever reads it
-    if mode & _OPEN:
-        what = f"{described(source)} is a secret, and open to others on this machine (mode {mode:04o})"
-        diagnostics.warn(place, what, f"chmod 600 {brief(source['file'], 200)}")
+    if found:
+        diagnostics.warn(place, f"{described(source)} is a secret, and {found}", cure(source["file"]))
+
+
+def openness(path: Path) -> str:
+    """How a file is open to others, who could read or replace it; "" where it is not, or is not there."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except (OSError, ValueError):
+        return ""  # told by whoever reads it
+    return f"open to others on this machine (mode {mode:04o})" if mode & _OPEN else ""
+
+
+def cure(file: Path | str) -> str:
+    """What keeps others out of a file."""
+    return f"chmod 600 {brief(str(file), 200)}"

@@ -71,14 +71,16 @@ def read_on(text: str, file: str) -> Document:
 class _Frame:
     """A container that is still open."""
 
-    __slots__ = ("anchor", "before", "deepest", "key", "key_mark", "mark", "node", "rejected")
+    __slots__ = ("anchor", "before", "deepest", "is_key", "key", "key_mark", "mark", "node", "rejected")
 
-    def __init__(self, node: Map | Seq, mark: int, anchor: str | None, before: int) -> None:
+    def __init__(self, node: Map | Seq, mark: int, anchor: str | None, before: int, *, is_key: bool) -> None:
         self.node = node
         self.mark = mark
         self.anchor = anchor
         self.before = before
         """values counted before this container"""
+        self.is_key = is_key
+        """it stands, or is within what stands, in the place of a key, and is only passed over"""
         self.deepest = 0
         """levels below this container"""
         self.key: str | None = None
@@ -101,6 +103,7 @@ class _Reader:
         """name → value, size, levels; None while it is being read"""
         self.count = 0
         self.aliased = 0
+        self.partial = False
         self.root: Value = None
         self.root_mark = 0
 
@@ -120,12 +123,12 @@ class _Reader:
                 elif kind is DocumentStartEvent:
                     documents += 1
                     if documents > 1:
-                        raise self._fatal(
-                            event, "a second document (`---`) begins here", "keep one document in each file"
-                        )
+                        what = "a second document (`---`) begins here"
+                        self._complain(event, what, "keep one document in each file", lost=True)
+                        break
         except yaml.YAMLError as error:
             raise SpecError([*self.errors, syntax(error, self.text, self.file)]) from None
-        return Document(self.file, self.root, self.root_mark, self.errors, self.tainted)
+        return Document(self.file, self.root, self.root_mark, self.errors, self.tainted, partial=self.partial)
 
     # Each of the four below runs once a node; anything that is not needed there is elsewhere.
 
@@ -138,7 +141,8 @@ class _Reader:
         if self.replaced and STAND_IN in text:
             self.tainted.append(Origin(self.file, start.line + 1, start.column + 1))
         if len(text) > MAX_TEXT:
-            raise self._fatal(event, f"a text of {len(text):,} characters", "is a quotation mark missing?")
+            self._complain(event, f"a text of {len(text):,} characters", "is a quotation mark missing?", lost=True)
+            text = STAND_IN
         if event.tag is not None:
             self._complain(event, *_TAG)
         frame = self.stack[-1] if self.stack else None
@@ -161,40 +165,44 @@ class _Reader:
         mark = start.line << BITS | start.column
         if event.tag is not None:
             self._complain(event, *_TAG)
-        if self.stack:
-            self._refuse_as_key(event)
+        is_key = bool(self.stack) and (self._refused_as_key(event) or self.stack[-1].is_key)
         if len(self.stack) >= MAX_DEPTH:
             raise self._fatal(event, *TOO_DEEP)
         self.count += 1
         if event.anchor is not None:
             self.anchors[event.anchor] = None
-        self.stack.append(_Frame(node, mark, event.anchor, self.count))
+        self.stack.append(_Frame(node, mark, event.anchor, self.count, is_key=is_key))
 
     def _close(self) -> None:
         frame = self.stack.pop()
         if frame.anchor is not None:
             self.anchors[frame.anchor] = (frame.node, 1 + self.count - frame.before, 1 + frame.deepest)
-        self._put(self.stack[-1] if self.stack else None, frame.node, frame.mark, 1 + frame.deepest)
+        above = self.stack[-1] if self.stack else None
+        if above is not None and above.key is None and type(above.node) is Map:
+            self._pass_over(above)
+        else:
+            self._put(above, frame.node, frame.mark, 1 + frame.deepest)
 
     def _alias(self, event: Any) -> None:
-        if self.stack:
-            self._refuse_as_key(event)
-        name = event.anchor
+        above = self.stack[-1] if self.stack else None
+        if above is not None and self._refused_as_key(event):
+            self._pass_over(above)
+            return
+        name, nothing = event.anchor, (STAND_IN, 1, 0)
+        known = self.anchors.get(name, nothing)
         if name not in self.anchors:
-            raise self._fatal(
-                event, f"`*{brief(name)}` refers to nothing", f"mark a value with `&{brief(name)}` before"
-            )
-        known = self.anchors[name]
-        if known is None:
-            raise self._fatal(event, f"`*{brief(name)}` contains itself", "write the value out")
-        value, size, levels = known
+            what, fix = f"`*{brief(name)}` refers to nothing", f"mark a value with `&{brief(name)}` before"
+            self._complain(event, what, fix, lost=self._declares())
+        elif known is None:
+            self._complain(event, f"`*{brief(name)}` contains itself", "write the value out", lost=self._declares())
+        value, size, levels = known or nothing
         self.count += size
         self.aliased += size
         if self.aliased > MAX_ALIASED:
             raise self._fatal(event, f"aliases grow this file by more than {MAX_ALIASED:,} values", "write them out")
         if len(self.stack) + levels > MAX_DEPTH:
             raise self._fatal(event, *TOO_DEEP)
-        self._put(self.stack[-1] if self.stack else None, value, self._position(event), levels)
+        self._put(above, value, self._position(event), levels)
 
     def _put(self, frame: _Frame | None, value: Value, mark: int, levels: int = 0) -> None:
         if self.count > MAX_VALUES:
@@ -239,10 +247,25 @@ class _Reader:
 
     # --- complaints
 
-    def _refuse_as_key(self, event: Any) -> None:
+    def _refused_as_key(self, event: Any) -> bool:
+        """Whether no text, but something else, stands in the place of a key: told once, and passed over."""
         frame = self.stack[-1]
-        if type(frame.node) is Map and frame.key is None:
-            raise self._fatal(event, "a key must be plain text", "if `{{ }}` was meant as text, put it in quotes")
+        if type(frame.node) is not Map or frame.key is not None:
+            return False
+        if not frame.is_key:
+            fix = "if `{{ }}` was meant as text, put it in quotes"
+            self._complain(event, "a key must be plain text", fix, lost=self._declares())
+            if self._position(event) == frame.mark + 1:  # {{ x }}: one slip, seen in two places
+                self.tainted.append(Origin(self.file, (frame.mark >> BITS) + 1, event.start_mark.column))
+        return True
+
+    def _pass_over(self, frame: _Frame) -> None:
+        """What stood in the place of a key has ended: its value belongs to nothing."""
+        frame.key, frame.rejected = _NO_KEY, True
+
+    def _declares(self) -> bool:
+        """Whether what stands here may be a host, a domain or a person, or several of them."""
+        return len(self.stack) <= 2
 
     def _position(self, event: Any) -> int:
         return int(event.start_mark.line << BITS | event.start_mark.column)
@@ -253,7 +276,9 @@ class _Reader:
         else:
             self._complain(event, f"the invisible character U+{ord(found):04X} is not allowed in a text", "delete it")
 
-    def _complain(self, event: Any, what: str, fix: str) -> None:
+    def _complain(self, event: Any, what: str, fix: str, *, lost: bool = False) -> None:
+        """`lost`: what is wrong is not told any further, and others may refer to it."""
+        self.partial = self.partial or lost
         start = event.start_mark
         self.errors.append(Diagnostic(Origin(self.file, start.line + 1, start.column + 1), what, fix))
         if len(self.errors) >= MAX_COMPLAINTS:
@@ -287,4 +312,6 @@ def _take_in(node: Map, key: str | None, value: Value) -> None:
 
 
 _PLAIN: Final = (None, "")
+_NO_KEY: Final = "\0"
+"""no key: a text that holds this character is never one"""
 _TAG: Final = ("tags (`!…`) are not allowed", "write the value alone, in quotes if it is meant as text")

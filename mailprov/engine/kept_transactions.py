@@ -14,7 +14,7 @@ from mailprov.model import Command, Key, listing
 
 ACCOUNTS = "/etc/dovecot/mailprov/accounts"
 
-_DO = re.compile(r"(un)?do_([0-9]+)\(\) \{ (.*); \}")
+_DO = re.compile(r"(un)?do_([0-9]{1,6})\(\) \{ (.*); \}")
 _FILES = ("put", "drop", "put_back", "folder", "former_folder")
 """in the former form of a transaction's steps, the functions whose second word is the path of a file or folder"""
 
@@ -110,7 +110,7 @@ def _records(transaction: str, lines: Sequence[str]) -> Iterator[tuple[int, Act]
     for line in lines:
         number, _, rest = line.partition("\t")
         part, *words = rest.split("\t")
-        if number.isdecimal() and words:
+        if re.fullmatch("[0-9]{1,6}", number) and words:
             parts.setdefault(int(number), {})[part] = tuple(words)
     for n, told in parts.items():
         key = Key(*told["key"]) if len(told.get("key", ())) == 2 else None

@@ -255,14 +255,14 @@ def event(line: str) -> Event | None:
     """One line of a journal; None for anything else."""
     seconds, _, rest = line.partition(" ")
     name, _, text = rest.partition(" ")
-    return Event(int(seconds), name, text) if re.fullmatch("[0-9]{1,12}", seconds) and name else None
+    return Event(int(seconds), name, text) if re.fullmatch("[0-9]{1,11}", seconds) and name else None
 
 
 def outcome(events: Sequence[Event], steps: Sequence[Step]) -> Outcome:
     """What the journal amounts to."""
     verdict = next((event.text for event in reversed(events) if event.name == "verdict"), "unknown")
     failed = next((event.text for event in events if event.name == "failed"), "")
-    if failed.isdigit() and 0 < int(failed) <= len(steps):
+    if re.fullmatch("[0-9]{1,6}", failed) and 0 < int(failed) <= len(steps):
         failed = steps[int(failed) - 1].what
     else:
         failed = _FAILED.get(failed, failed)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mailprov import assets, local_files
 from mailprov import profiles as made
-from mailprov.errors import MailprovError
+from mailprov.declaration.weakness import cure, openness
+from mailprov.errors import MailprovError, brief
 from mailprov.model import LANGUAGES, HostSpec, Purpose, Secret, Spec
 from mailprov.observer import Observer, Remark
 from mailprov.profiles.guide import language
@@ -96,6 +97,8 @@ def _signers(chosen: Sequence[HostSpec], how: How, observer: Observer) -> dict[s
         raise MailprovError("a certificate and its key are needed", fix="give --sign-cert and --sign-key together")
     if how.certificate and how.key:
         where = f"{how.certificate}, {how.key}"
+        if found_open := openness(how.key):
+            observer.tell(Remark(f"! {brief(str(how.key), 200)} is a secret, and {found_open} ({cure(how.key)})"))
         given = signer(_text(how.certificate), Secret(_text(how.key)), where=where)
         return {host.name: given for host in chosen} | {"": given}
     found: dict[str, Sign] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import secrets
 import socket
 import subprocess
@@ -87,8 +88,8 @@ def progress(work: Work, observer: Observer) -> OnEvent:
     host, total = work.plan.host, len(work.steps)
 
     def show(event: Event) -> None:
-        if event.name == "do" and event.text.isdigit() and int(event.text) <= total:
-            number = int(event.text)
+        number = int(event.text) if event.name == "do" and re.fullmatch("[0-9]{1,6}", event.text) else 0
+        if 0 < number <= total:
             observer.tell(StepBegun(host, number, total, work.steps[number - 1].what))
         elif event.name in PARTS:
             observer.tell(PartBegun(host, event.name))

@@ -184,3 +184,12 @@ def test_no_server_text_breaks_a_session(lines: list[bytes]) -> None:
                 call()
             except (ServerError, *CAUGHT) as error:
                 assert explanation(error).isprintable()
+
+
+@pytest.mark.parametrize("count", ["1" * 5000, "\u0661", "x"])
+def test_a_count_of_messages_that_is_none(count: str) -> None:
+    session = Pop3(Wire(Tape(f"+OK {count} 1\r\n".encode()), 1.0))  # type: ignore[arg-type]
+    with pytest.raises(ServerError) as garbled:
+        session.enter()
+    assert garbled.value.cause is Cause.GARBLED
+    assert len(explanation(garbled.value)) < 400

@@ -294,7 +294,9 @@ def test_validate_without_a_file(mailprov: Run) -> None:
     assert "mail.yaml" in err
 
 
-@pytest.mark.parametrize("stdin", ["hunter2\n", "hunter2", "hunter2\r\n", "with blank and ü\n"])
+@pytest.mark.parametrize(
+    "stdin", ["Hunter 2, 42\n", "Hunter 2, 42", "Hunter 2, 42\r\n", "with blank and ü\n", "密码是那个" * 102 + "xy\r\n"]
+)
 def test_password_reads_a_line(stdin: str, mailprov: Run) -> None:
     from passlib.hash import sha512_crypt
 
@@ -313,12 +315,34 @@ def test_an_empty_password_is_refused(stdin: str, mailprov: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stdin", "why"), [("密码".encode("gb18030"), "is not UTF-8"), (b"hunter\x0b2\n", "holds control characters")]
+    ("stdin", "why"),
+    [
+        ("密码".encode("gb18030"), "is not UTF-8"),
+        (b"hunter\x0b2\n", "holds control characters"),
+        ("hunter\u202e2 hunter".encode(), "holds the invisible character U+202E"),
+        ("hunter\u200b2 hunter".encode(), "holds the invisible character U+200B"),
+        (b"a" * 513, "has more than 512 characters"),
+        (b"a" * 4097 + b"\n", "has more than 512 characters"),
+        ("密".encode() * 4097, "has more than 512 characters"),
+        (b"{SHA512-CRYPT}$6$" + b"a" * 99, "is the hash of a password"),
+        (b"$6$saltsalt$" + b"a" * 86, "is the hash of a password"),
+        (b"{PLAIN}hunter2 hunter2", "is the hash of a password"),
+    ],
 )
 def test_a_password_that_nobody_could_type_is_refused(stdin: bytes, why: str, mailprov: Run) -> None:
     status, out, err = mailprov("password", stdin=stdin)
     assert (status, out) == (1, "")
     assert why in err
+
+
+@pytest.mark.parametrize(
+    ("stdin", "why"),
+    [("1\n", "fewer than 8 characters"), ("5f4dcc3b5aa765d61d8327deb882cf99", "a hash in hexadecimal")],
+)
+def test_a_password_that_is_guessed_soon_is_told(stdin: str, why: str, mailprov: Run) -> None:
+    status, out, err = mailprov("password", stdin=stdin)
+    assert (status, out[:14]) == (0, "{SHA512-CRYPT}")
+    assert err.startswith("! this password ") and why in err and stdin.strip() not in err.replace("than 8", "")
 
 
 ASKING = (

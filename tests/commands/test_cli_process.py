@@ -98,3 +98,18 @@ def test_warnings_taken_for_errors(folder: Path) -> None:
     )
     typed(folder, "validate", "-f", "one.yaml")
     assert "--strict takes warnings for errors" in typed(folder, "validate", "-f", "one.yaml", "--strict", status=3)
+
+
+@pytest.mark.parametrize("words", [("validate",), ("dns",), ("password",), ("plan",), ("password", "reset", "--ask")])
+def test_who_closes_stdin_says_nothing(folder: Path, words: tuple[str, ...]) -> None:
+    line = f"exec {sys.executable} -m mailprov {' '.join(words)} <&-"
+    done = subprocess.run(("sh", "-c", line), cwd=folder, capture_output=True, text=True, timeout=60)
+    assert "has a mistake" not in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert (done.returncode == 0) == (words in (("validate",), ("dns",))), done.stderr
+
+
+def test_no_more_of_stdin_is_read_than_a_password(folder: Path) -> None:
+    with Path("/dev/zero").open() as endless:
+        command = (sys.executable, "-m", "mailprov", "password")
+        done = subprocess.run(command, cwd=folder, stdin=endless, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "this password has more than 512 characters" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import shutil
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailprov.connection import patterns
 from mailprov.connection.known_hosts import HostKey, KnownHosts, load, name_of, parse, record
 from mailprov.errors import ConnectError
 
@@ -214,3 +216,33 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_names() -> None:
     assert (name_of("a", 22), name_of("a", 2222), name_of("2001:db8::1", 22)) == ("a", "[a]:2222", "2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("*", "", True),
+        ("?", "", False),
+        ("*.example.com", "mail.example.com", True),
+        ("*.example.com", "example.com", False),
+        ("mail?.example.com", "mail1.example.com", True),
+        ("[mail]:2222", "[mail]:2222", True),
+        ("[m]*", "mail", False),
+        ("*a*b", "xaxbxab", True),
+        ("*a*b", "xaxbxa", False),
+        ("a**b", "ab", True),
+    ],
+)
+def test_what_a_pattern_fits(pattern: str, name: str, fits: bool) -> None:
+    assert known(line(pattern, ED1)).of(name, 22) == (known(line(pattern, ED1)).entries if fits else ())
+
+
+@given(st.text("a*?b", max_size=8), st.text("ab", max_size=8))
+def test_a_pattern_fits_what_its_regular_expression_does(pattern: str, name: str) -> None:
+    expression = pattern.replace("*", ".*").replace("?", ".")
+    assert patterns.fits(pattern, name) == bool(re.fullmatch(expression, name))
+
+
+def test_many_stars_take_no_time() -> None:
+    name = "a" * 250 + ".example.com"
+    assert known(line("*a" * 500 + "*z", ED1)).of(name, 22) == ()

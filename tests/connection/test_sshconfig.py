@@ -197,3 +197,22 @@ def test_a_proxy_command_is_told_rather_than_passed_over(tmp_path: Path, declare
         route(declare(address="a"), settings)
     assert len(route(declare(address="a", jump="bastion"), settings)) == 2
     assert len(route(declare(address="b"), settings)) == 1
+
+
+def test_many_stars_take_no_time(tmp_path: Path, declare: Declare) -> None:
+    stars = "*a" * 500 + "*z"
+    settings = config(tmp_path, f"Host {stars}\nUser other\nMatch originalhost {stars}\nUser other\n")
+    assert last(declare(address="a" * 250), settings).user == "me"
+
+
+@pytest.mark.parametrize("port", ["1" * 5000, "99999", "0", "ssh", "\u0662\u0662"])
+def test_a_port_that_is_none(port: str, tmp_path: Path, declare: Declare) -> None:
+    with pytest.raises(ConnectError, match=r"the Port .{1,40} in ~/\.ssh/config is none"):
+        route(declare(address="mail.example"), config(tmp_path, f"Port {port}"))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("3", 3), ("0030", 30), ("9" * 400, 600), ("1" * 5000, 600), ("0", 10), ("none", 10)]
+)
+def test_how_long_a_connection_is_waited_for(said: str, seconds: float, tmp_path: Path, declare: Declare) -> None:
+    assert last(declare(address="mail.example"), config(tmp_path, f"ConnectTimeout {said}")).timeout == seconds

@@ -48,6 +48,7 @@ def split(text: str) -> tuple[dict[str, str], str, str]:
 def test_case(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     above, body, wanted = split(case.read_text(encoding="utf-8").replace("$HASH", HASH))
     (tmp_path / "staff.csv").write_bytes(body.encode(above.get("encode", "utf-8")))
+    (tmp_path / "staff.csv").chmod(0o600)
     declared = DECLARED % (ALICE if "mail.yaml:" in wanted else "", above.get("list", "staff.csv"))
     (tmp_path / "mail.yaml").write_text(declared, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

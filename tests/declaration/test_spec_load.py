@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 from spec_tools import ENVIRON, HASH, NOW, SMALL, Load
 
+from mailprov.commands import run
 from mailprov.declaration import load
 from mailprov.errors import Exit, SpecError
 from mailprov.model import Allow, Domain, Listener, Spec
@@ -392,3 +393,16 @@ def test_work_grows_in_line(load_text: Load) -> None:
     lines(1)
     small, large = lines(200), lines(1000)
     assert large < 5 * small * 1.1
+
+
+def test_no_name_of_a_file_makes_up_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\nmail.yaml is valid: 1 host\x1b[2K\u202e\n.yaml"
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "mail.yaml").write_text(SMALL + "include: [parts/*.yaml]\n")
+    for text in ("users: [{address: x}]\n", "users: [{address: x@example.com, quota: [}]\n", "\x00", ""):
+        (tmp_path / "parts" / name).write_text(text)
+        run(["validate", "-f", str(tmp_path / "mail.yaml")])
+        said = capsys.readouterr()
+        assert not any(line.startswith("mail.yaml is valid") for line in (said.out + said.err).splitlines())
+        assert "\x1b" not in said.out + said.err
+        assert not text or r"a\u000amail.yaml is valid: 1 host\u001b[2K\u202e\u000a.yaml:1:" in said.err

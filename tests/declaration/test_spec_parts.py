@@ -135,6 +135,46 @@ def test_a_file_that_the_main_one_marks_as_the_operators_may_hold_hosts_and_sour
         declared(tmp_path, text, unmarked)
 
 
+OWN = "is the hostname of `mail.example.com`, where the machine's own mail goes"
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("domains: [Mail.Example.com]", f"1:11 the domain mail.example.com {OWN}"),
+        ("domains: [{name: mail.example.com, catch_all: x@evil.org}]", f"1:18 the domain mail.example.com {OWN}"),
+        ("domains: [{name: mail.example.com, hosted_by: qq}]", f"1:18 the domain mail.example.com {OWN}"),
+        (
+            "domains: [mail.example.com]\naliases: [{address: root@mail.example.com, to: x@evil.org}]",
+            f"1:11 the domain mail.example.com {OWN}",
+        ),
+    ],
+)
+def test_a_part_takes_no_machines_own_mail(part: str, told: str, tmp_path: Path) -> None:
+    assert complaints(tmp_path, part) == [told]
+    assert declared(tmp_path, part, TRUSTED).domains["mail.example.com"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "aliases: [{address: root@mail.example.com, to: x@evil.org}]",
+        "users: [{address: root@mail.example.com}]",
+        "users: [{address: x@example.com, aliases: [root@mail.example.com]}]",
+        "users: [{address: root@mail.example.com}, {address: cron@mail.example.com}]",
+    ],
+)
+def test_a_part_has_no_address_at_a_machines_own_name(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "SMALL", SMALL.replace("domains: [", "domains: [mail.example.com, "))
+    (told,) = complaints(tmp_path, part)
+    assert f"root@mail.example.com is in a domain that {OWN}" in told
+    assert ("(and 1 more address in it" in told) == ("cron" in part)
+    assert declared(tmp_path, part, TRUSTED)
+    assert declared(tmp_path, part.replace("@mail.", "@"))
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_no_file_is_both_the_operators_and_peoples(first: bool, tmp_path: Path) -> None:
     patterns = ["{files: parts/*.yaml, trusted: true}", '"**/a.yaml"']

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from spec_tools import SMALL, Load
+from spec_tools import HASH, SMALL, Load
 
 from mailprov.commands import run
 from mailprov.declaration.staff import preview
@@ -24,6 +24,7 @@ WEAK = (
     "87654321",
 )
 WEAK += ("20240131", "alice2024", "Example!!1", "changeme", "A1b2c3", "Welcome2024")
+WEAK += ("alice@example.com", "Alice@Example.com2024!", "example.com")
 FINE = ("k7mr-9wpx-f4hc-3aye", "correct horse", "Geheim-nora-81", "482915703648", "väg över å", "王伟喜欢吃苹果很多")
 
 
@@ -33,6 +34,7 @@ def test_what_is_guessed_first(password: str, load_text: Load, tmp_path: Path) -
     (said,) = load_text(SMALL, {"PW": password}).warnings
     assert "mail.yaml:5:44: this initial password " in said
     (tmp_path / "staff.csv").write_text(f"email,password\nalice@example.com,{password}\n", encoding="utf-8")
+    (tmp_path / "staff.csv").chmod(0o600)
     (told,) = preview(tmp_path / "staff.csv", "", "").warnings
     assert "1 initial password is weak" in told
     if len(password) > 1 and password != "password":
@@ -65,6 +67,22 @@ def test_files_that_others_can_read(mode: int, open_: bool, with_certificates: P
     text = text.replace("{env: PW}", "{file: pw}").replace("2.10}", "2.10, become: true, become_password: {file: pw}}")
     found = [each.partition(".yaml:")[2].partition(": ")[0] for each in load_text(text).warnings]
     assert found == (["2:80", "5:44", "6:49"] if open_ else [])
+
+
+@pytest.mark.parametrize(
+    ("mode", "password", "open_"),
+    [(0o600, "correct horse", False), (0o644, "correct horse", True), (0o644, "", False), (0o644, HASH, False)],
+)
+def test_staff_lists_that_others_can_read(
+    mode: int, password: str, open_: bool, load_text: Load, tmp_path: Path
+) -> None:
+    (tmp_path / "staff.csv").write_text(f'address,password\nb@example.com,"{password}"\n')
+    (tmp_path / "staff.csv").chmod(mode)
+    found = load_text(SMALL.replace("users:\n", "users:\n  - from_csv: staff.csv\n")).warnings
+    assert [
+        f"staff.csv holds passwords, and is open to others on this machine (mode {mode:04o})" in w for w in found
+    ] == ([True] if open_ else [])
+    assert len(preview(tmp_path / "staff.csv", "", "").warnings) == open_
 
 
 def test_strict(

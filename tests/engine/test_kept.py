@@ -164,7 +164,11 @@ def test_which_are_taken_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["step x", "step 1", "function do_1()", "note", "served x:y", "kept |||", "event done x"]
+    "line",
+    [
+        *("step x", "step 1", "function do_1()", "note", "served x:y", "kept |||", "event done x"),
+        *(f"step {'1' * 5000}\tkey\tfile\t/etc/a", f"function do_{'1' * 5000}() {{ put a; }}"),
+    ],
 )
 def test_what_a_host_says_breaks_nothing(line: str) -> None:
     (read,) = kept_transactions.read(f"transaction a\n{line}\n").values()

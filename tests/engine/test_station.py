@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailprov.engine.transaction import Event, event
+from mailprov.engine.transaction import Event, event, outcome
 from mailprov.engine.transaction_state import Station, interrupted, place, words
 from mailprov.model import Phase, Step
 
@@ -107,3 +107,15 @@ _WORDS = st.sampled_from(["", "1", "3", "99", "x", "60 aa", "99999999999", "mixe
 def test_any_journal_has_words(events: list[Event]) -> None:
     assert words(place(events), STEPS)
     assert interrupted(events, STEPS, 60)
+
+
+@pytest.mark.parametrize("line", ["999999999999 begin x", f"{'1' * 5000} begin", "\u0661 begin"])
+def test_a_moment_that_is_none_is_no_event(line: str) -> None:
+    assert event(line) is None
+
+
+@pytest.mark.parametrize("step", ["1" * 5000, "\u00b2", "99999"])
+def test_a_step_that_is_none(step: str) -> None:
+    events = journal("begin", f"do {step}", f"failed {step}", "verdict failed")
+    assert outcome(events, STEPS).failed == step
+    assert place(events).station is Station.ENDED

@@ -121,6 +121,9 @@ def test_one_person_and_nobody_else_is_touched(mailprov: Run, tmp_path: Path) ->
         (("--sign-cert", "mail.yaml"), 1, "give --sign-cert and --sign-key together"),
         (("--sign-cert", "mail.yaml", "--sign-key", "mail.yaml"), 1, "no PEM file"),
         (("-f", "no.yaml"), 3, "no.yaml"),
+        (("--helpdesk", "a\u202eb"), 1, "the invisible character U+202E is not allowed in a name"),
+        (("--helpdesk", "a\nb"), 1, "the invisible character U+000A is not allowed in a name"),
+        (("--helpdesk", "a" * 201), 1, "this name has more than 200 characters"),
         (("--verified",), 9, "no listener could be verified from here"),
     ],
 )
@@ -157,8 +160,11 @@ def test_a_forged_marker_deletes_nothing_elsewhere(mailprov: Run, tmp_path: Path
 
 def test_profiles_are_signed_with_what_is_given(mailprov: Run, tmp_path: Path) -> None:
     chain, key = pair(tmp_path, "ec")
+    key.chmod(0o644)
     status, said = mailprov("--sign-cert", str(chain), "--sign-key", str(key))
-    assert status == 0 and "not signed" not in said
+    assert status == 0 and "not signed" not in said and f"! {key} is a secret, and open to others" in said
+    key.chmod(0o600)
+    assert "open to others" not in mailprov("--sign-cert", str(chain), "--sign-key", str(key))[1]
     signed = tmp_path / f"out/people/{LI_FOLDER}/{LI_FOLDER}.mobileconfig"
     verify = ("openssl", "cms", "-verify", "-inform", "DER", "-in", str(signed), "-purpose", "any", "-binary")
     done = subprocess.run((*verify, "-CAfile", str(chain)), capture_output=True, check=True)
