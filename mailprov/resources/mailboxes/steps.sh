@@ -3,20 +3,23 @@
 # session or a delivery, finds the mailbox at any moment, and so does whoever comes by the new one.
 # shellcheck disable=SC2015,SC2154
 
+VMAIL=/var/vmail
+
 home_of() { # ADDRESS
-    printf '/var/vmail/%s/%s\n' "${1##*@}" "${1%@*}"
+    printf '%s/%s/%s\n' "$VMAIL" "${1##*@}" "${1%@*}"
 }
 
 a_folder() { [ -d "$1" ] && [ ! -L "$1" ]; }
 
 own_folder() { # PATH: with the one around it
-    [ -d "${1%/*}" ] || install -d -m 700 -o vmail -g vmail -- "${1%/*}" && install -d -m 700 -o vmail -g vmail -- "$1"
+    for folder in "${1%/*}" "$1"; do
+        [ -d "$folder" ] || install -d -m 700 -o vmail -g vmail -- "$folder" || return 1
+    done
 }
 
 # A link that is right from the place of either of two homes.
 lead() { # TO PLACE
-    [ -d "${2%/*}" ] || install -d -m 700 -o vmail -g vmail -- "${2%/*}" || return 1
-    ln -sfT -- "../${1#/var/vmail/}" "$2.mailprov" && mv -fT -- "$2.mailprov" "$2"
+    own_folder "${2%/*}" && ln -sfT -- "../${1#"$VMAIL"/}" "$2.mailprov" && mv -fT -- "$2.mailprov" "$2"
 }
 
 # renameat2(2) with RENAME_EXCHANGE, which no program of Debian's older releases offers. Where the file system cannot
@@ -49,7 +52,7 @@ move_mailbox() { # N OLD NEW
         true >"$T/old/$1.moved" && sync -- "$T/old" && lead "$new" "$new" && change_places "$old" "$new"
     else
         # It has none yet. What comes for the old address meanwhile goes where it will be looked for.
-        [ -d "$new" ] || { true >"$T/old/$1.moved" && sync -- "$T/old" && own_folder "$new"; } || return 1
+        [ -d "$new" ] || { true >"$T/old/$1.made" && sync -- "$T/old" && own_folder "$new"; } || return 1
         lead "$new" "$old"
     fi && on_disk "$old" "$new"
 }
@@ -57,7 +60,9 @@ move_mailbox() { # N OLD NEW
 return_mailbox() { # N OLD NEW
     old=$(home_of "$2") new=$(home_of "$3")
     [ ! -L "$new" ] || rm -f -- "$new"
-    if [ -f "$T/old/$1.moved" ] && a_folder "$new"; then
+    # What lies on another machine may not be there yet at boot.
+    [ ! -f "$T/old/$1.moved" ] || a_folder "$old" || a_folder "$new" || { echo "neither $old nor $new is there"; return 1; }
+    if { [ -f "$T/old/$1.moved" ] || [ -f "$T/old/$1.made" ]; } && a_folder "$new"; then
         ! a_folder "$old" || { echo "$old and $new are both there"; return 1; }
         # There was no mailbox, and nothing has come; or else it goes back, with what has come.
         rmdir -- "$new" 2>/dev/null || { { [ -L "$old" ] || lead "$new" "$old"; } && change_places "$new" "$old"; } || return 1
