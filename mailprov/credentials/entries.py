@@ -120,6 +120,9 @@ def supplied(
             pending = tuple(sorted({*old.pending, *hosts} - {*old.hosts}))
             found[address] = replace(old, name=user.name, contact=user.contact, pending=pending, reset=False)
             continue
+        if user.was in found:  # there, the person has it under the address of before
+            found[address] = _under(found[user.was], user, (), tuple(sorted(hosts)))
+            continue
         found[address] = _made(user, hosts, make(), now, days)
     return tuple(found.values())
 
@@ -203,18 +206,32 @@ def settled(
     return tuple(kept)
 
 
-def renamed(entries: Iterable[Entry], names: Mapping[str, User], took: Mapping[str, bool]) -> tuple[Entry, ...]:
-    """The entries under the addresses of today; `names`: address of before → user.
-
-    One whose hosts have not all taken the new name is kept as it is.
-    """
+def renamed(entries: Iterable[Entry], names: Mapping[str, str], took: Mapping[str, bool]) -> tuple[Entry, ...]:
+    """The entries under the addresses of today, as far as hosts have taken them; `names`: of before → of today."""
     kept = {entry.address: entry for entry in entries}
-    for was, user in names.items():
+    for was, name in names.items():
         entry = kept.get(was)
-        if entry is None or user.address in kept or not all(took.get(host) for host in (*entry.hosts, *entry.pending)):
+        moved = {host for host in (*entry.hosts, *entry.pending) if took.get(host)} if entry else set()
+        mine = kept.get(name)
+        if entry is None or not moved or (mine and mine.password.reveal() != entry.password.reveal()):
             continue
-        kept[user.address] = replace(kept.pop(was), address=user.address, name=user.name, contact=user.contact)
+        hosts, pending = (mine.hosts, mine.pending) if mine else ((), ())
+        kept[name] = replace(
+            mine or replace(entry, address=name),
+            hosts=tuple(sorted({*hosts, *moved.intersection(entry.hosts)})),
+            pending=tuple(sorted({*pending, *moved.intersection(entry.pending)})),
+        )
+        rest = tuple(tuple(host for host in each if host not in moved) for each in (entry.hosts, entry.pending))
+        kept[was] = replace(entry, hosts=rest[0], pending=rest[1])
+        if not any(rest):
+            del kept[was]
     return tuple(kept.values())
+
+
+def _under(entry: Entry, user: User, hosts: tuple[str, ...], pending: tuple[str, ...]) -> Entry:
+    """The same password under the user's address of today."""
+    named = replace(entry, address=user.address, name=user.name, contact=user.contact)
+    return replace(named, hosts=hosts, pending=pending)
 
 
 def overdue(entries: Iterable[Entry], today: date) -> tuple[Entry, ...]:

@@ -7,14 +7,14 @@ since stay theirs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mailprov.engine.kept_transactions import Act, KeptTransaction
 from mailprov.engine.plan import SYSTEMD, Difference, Observation, made, reason
 from mailprov.engine.registry import Registry
 from mailprov.errors import MailprovError
-from mailprov.model import Backup, Item, Key, Query, Reason, State
+from mailprov.model import Backup, Command, Item, Key, Query, Reason, State
 
 T = TypeVar("T")
 
@@ -57,6 +57,7 @@ def target(registry: Registry, back: Sequence[KeptTransaction], live: State, rea
     oldest, services = back[-1], registry.services
     things: dict[Key, Item | None] = {}
     stopped: dict[str, bool] = {}
+    undos: dict[Key, tuple[Command, ...]] = {}
     installed: set[str] = set()
     for kept in back:
         formerly = made(registry, kept.former)
@@ -67,6 +68,8 @@ def target(registry: Registry, back: Sequence[KeptTransaction], live: State, rea
                     raise MailprovError(f"{act.key} is of a kind that this version does not know", fix=fix)
                 kind = registry.kind(act.key)
                 backup = _backup(act, act.key, kept, formerly.get(act.key, ""), reads)
+                undos[act.key] = (*undos.get(act.key, ()), act.undo)
+                backup = replace(backup, undos=undos[act.key])
                 things[act.key] = kind.restored(backup, live.get(act.key))
             elif act.command[:1] == ("activate",) and act.command[2:] == ("start",):
                 stopped[act.command[1]] = act.command[1] not in kept.up

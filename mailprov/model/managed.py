@@ -135,7 +135,8 @@ class Backup:
 
     `where` is the path of the copy. `copies` are that one and those beside it, `notes` what was noted in words, both
     by suffix ("" for the thing itself). `made` is what the host had made of it by then, `ran` whether it ran before.
-    `known` is a bare item of this name with what is known of its readers. `do` and `undo` are the step's.
+    `known` is a bare item of this name with what is known of its readers. `do` and `undo` are the step's; `undos` are
+    those of all steps that have changed it since, the newest first.
     """
 
     key: Key
@@ -147,6 +148,7 @@ class Backup:
     known: Item | None
     do: Command
     undo: Command
+    undos: tuple[Command, ...] = ()
 
 
 class Platform(Protocol):

@@ -44,9 +44,9 @@ def _protocols(changes: Sequence[Change]) -> Iterator[str]:
         if before.content is None or after.content is None:
             continue
         old, now = (frozenset(text.decode("utf-8", "replace").splitlines()) for text in (before.content, after.content))
-        same = (line.rpartition("/") for line in old)
-        known = {f"{called.get(name, name)}/{service}" for name, _, service in same}
-        names = sorted({line.rpartition("/")[0] for line in now - known} - new)
+        lines = (line.rpartition("/") for line in old)
+        known = old | {f"{called.get(name, name)}/{service}" for name, _, service in lines}
+        names = sorted({line.rpartition("/")[0] for line in now - known} - new - called.keys())
         if names:
             yield f"takes protocols from {len(names):,} account{'' if len(names) == 1 else 's'}: {some(names)}"
 

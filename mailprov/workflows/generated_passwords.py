@@ -103,6 +103,8 @@ class GeneratedPasswords:
     """of `asked`, without what an earlier apply asked for, too"""
     closed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """by host: the accounts whose users' passwords end there"""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """by address: the one that a roll-back has given back"""
 
     def supply(self, spec: Spec, plans: Sequence[Plan]) -> Spec:
         """The declaration with a password for each account that the plans create; on disk when this returns.
@@ -138,6 +140,8 @@ class GeneratedPasswords:
     def take_back(self, plan: Plan) -> None:
         """Take out of the folder what a roll-back has ended."""
         self.closed = _ended([plan])
+        for delta in accounts.deltas(plan.changes):
+            self.renamed = {now: then for then, now in delta.renamed.items()}
         self.settle([Result(plan.host, HostStatus.APPLIED)])
 
     def settle(self, results: Iterable[Result], spec: Spec | None = None) -> None:
@@ -152,7 +156,7 @@ class GeneratedPasswords:
             if spec is not None:
                 names = {entry.address for entry in before}
                 self.closed = _merged(self.closed, {host: _without_own(spec, host, names) for host in took})
-            former = {user.was: user for user in spec.users if user.was} if spec is not None and before else {}
+            former = self.renamed if spec is None else {user.was: user.address for user in spec.users if user.was}
 
             def settled(now: tuple[Entry, ...]) -> tuple[Entry, ...]:
                 return entries.settled(entries.renamed(now, former, took), self.first, self.closed, took)
@@ -177,8 +181,8 @@ def _without_own(spec: Spec, host: str, names: Collection[str]) -> frozenset[str
     """Those of `names` that have no password of their own on a host that is as declared: no account, or a declared
     hash. That is so whoever brought it there, and when."""
     users = [user for user in spec.users_of(host) if user.password.ownership == "initial"] if names else []
-    # That of one who is renamed is kept under the name of before, until all hosts have taken the new one.
-    former = {user.was for user in users if user.address not in names}
+    # That of one who is renamed is kept under the address of before, until all hosts have taken the new one.
+    former = {user.was for user in users}
     return frozenset(names) - {user.address for user in users} - former
 
 

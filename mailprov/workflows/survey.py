@@ -18,10 +18,10 @@ from mailprov.engine.risks import risks
 from mailprov.engine.transaction import event
 from mailprov.engine.transaction_state import Station, place, words
 from mailprov.errors import HostError, LockedError
-from mailprov.model import GENERATED, Facts, HostSpec, Key, Plan, Query, Spec, State, domain_of
+from mailprov.model import GENERATED, Facts, HostSpec, Key, Plan, Query, Spec, State, domain_of, some
 from mailprov.render import prepare as prepare_templates
 from mailprov.render import unrendered
-from mailprov.resources import certificates, firewall, mail_tree
+from mailprov.resources import accounts, certificates, firewall, mail_tree, mailboxes
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.resources.system_users import SystemUser
@@ -60,8 +60,11 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     _refuse_closed_mail(spec, declared, seen, desired, answer.sections)
     differing = differences(registry, desired, seen)
     in_the_way = obstacles(registry, differing, seen.live)
-    if in_the_way:
+    # What an apply that was cut off has left there is settled before anything is done.
+    if in_the_way and not unsettled(answer.sections):
         fix = "mailprov replaces plain files only: move it away, then plan again"
+        if any(each.key.kind == mailboxes.KIND for each in differing):
+            fix = "no two mailboxes become one, and no link is moved: move one away, or drop the previous address"
         raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, fix=fix)
     details = (*detail_queries(registry, differing), *(takeover.query for takeover in taken.values()))
     more = ask(host, probe.script(standard.REGISTRY, details)).sections if details else {}
@@ -70,6 +73,7 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     warnings = _warnings(spec, declared, seen, answer.sections)
     made = plan(registry, declared.name, seen, desired, differing, more, warnings)
     made = replace(made, risks=tuple(mailhost.ends(spec, declared, desired, taken, more)))
+    made = replace(made, warnings=(*made.warnings, *_not_renamed(spec, declared, made)))
     made = replace(
         with_risks(made, host, {port for _, _, port in declared.services.ports()}, seen.live, answer.sections),
         certificate_until=_until(declared, seen),
@@ -77,6 +81,18 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     if made.empty:
         refuse_unsettled(declared.name, answer.sections)
     return PlanResult(_with_expiry(declared, made), probe.stable_script(registry, asked), prints(seen.live))
+
+
+def _not_renamed(spec: Spec, declared: HostSpec, made: Plan) -> list[str]:
+    """New accounts that ought to have been there under another address."""
+    added = {name for delta in accounts.deltas(made.changes) for name in delta.added}
+    moving = {change.key.name for change in made.changes if change.key.kind == mailboxes.KIND}
+    users = (user for user in spec.users_of(declared.name) if user.was and user.address in added) if added else ()
+    new = [user for user in users if mailboxes.Rename(user.was, user.address).key.name not in moving]
+    if not new:
+        return []
+    names = some([f"{user.was} ({user.address})" for user in new], 5)
+    return [f"nobody is known here by the previous address {names}: a new mailbox is made"]
 
 
 def with_risks(made: Plan, host: Host, ports: Set[int], live: State, sections: Mapping[str, str]) -> Plan:

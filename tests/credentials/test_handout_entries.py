@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailprov.credentials import sent
-from mailprov.credentials.entries import COLUMNS, Entry, dump, first_asked, overdue, parse, settled, supplied
+from mailprov.credentials.entries import COLUMNS, Entry, dump, first_asked, overdue, parse, renamed, settled, supplied
 from mailprov.credentials.folder import Folder
 from mailprov.credentials.passwords import BITS, LETTERS, generated, initial_hash
 from mailprov.credentials.sent import Record
@@ -27,10 +27,11 @@ from mailprov.errors import MailprovError
 from mailprov.model import GENERATED, Person, Secret, User
 
 NOW = datetime(2030, 6, 1, 12, 0, 0, 999, tzinfo=UTC)
-ANN, BEN = "ann@example.com", "ben@example.com"
+ANN, BEN, ANNA = "ann@example.com", "ben@example.com", "anna@example.com"
 USERS = {
     ANN: User(ANN, GENERATED, "Ann", person=Person("ann@home.example")),
     BEN: User(BEN, GENERATED, '=1+1 "Ben", 王'),
+    ANNA: User(ANNA, GENERATED, "Anna", was=ANN),
 }
 
 
@@ -125,6 +126,32 @@ def test_who_leaves_takes_the_password_along() -> None:
     one = settled(both, {}, {"a": {ANN}}, {"a": True})
     assert shown(one) == {ANN: ("new-1", "b", "")}
     assert settled(one, {}, {"b": {ANN, BEN}}, {"b": True}) == ()
+
+
+def test_a_password_goes_with_the_name_host_by_host() -> None:
+    kept = done(made((), {ANN: ["h1", "h2"]}), {}, {"h1": True, "h2": True})
+    password = kept[0].password.reveal()
+    half = renamed(kept, {ANN: ANNA}, {"h1": True})
+    assert shown(half) == {ANN: (password, "h2", ""), ANNA: (password, "h1", "")}
+    assert renamed(half, {ANN: ANNA}, {"h3": True, "h2": False}) == half
+    whole = renamed(half, {ANN: ANNA}, {"h2": True})
+    assert shown(whole) == {ANNA: (password, "h1 h2", "")}
+    assert shown(renamed(whole, {ANNA: ANN}, {"h1": True})) == {ANNA: (password, "h2", ""), ANN: (password, "h1", "")}
+
+
+def test_a_host_more_gives_a_renamed_person_no_other_password() -> None:
+    kept = done(made((), {ANN: ["h1"]}), {}, {"h1": True})
+    password = kept[0].password.reveal()
+    both = made(kept, {ANNA: ["h2"]}, "other")
+    assert shown(both) == {ANN: (password, "h1", ""), ANNA: (password, "", "h2")}
+    took = {"h1": True, "h2": True}
+    assert shown(done(renamed(both, {ANN: ANNA}, took), {ANNA: ["h2"]}, took)) == {ANNA: (password, "h1 h2", "")}
+    assert shown(done(both, {ANNA: ["h2"]}, {"h2": False})) == {ANN: (password, "h1", "")}
+
+
+def test_two_passwords_are_never_one() -> None:
+    two = made(made((), {ANNA: ["h1"]}), {ANN: ["h2"]}, "other")
+    assert renamed(two, {ANN: ANNA}, {"h1": True, "h2": True}) == two
 
 
 def test_a_stale_plan_takes_nobodys_password() -> None:

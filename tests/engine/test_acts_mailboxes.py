@@ -99,3 +99,53 @@ def test_what_is_not_mounted_yet_is_waited_for(mail: Mail) -> None:
     assert mail.call("return_mailbox") != 0
     mail.root.with_name("elsewhere").rename(mail.root)
     assert mail.call("return_mailbox") == 0 and (mail.old / "Maildir/cur/1").read_text() == "one"
+
+
+def test_a_link_of_an_admins_is_not_moved(mail: Mail, tmp_path: Path) -> None:
+    mail.fill(tmp_path / "srv/ann", "one")
+    mail.old.symlink_to(tmp_path / "srv/ann")
+    assert mail.call("move_mailbox") != 0 and mail.call("return_mailbox") == 0
+    assert (mail.old / "Maildir/cur/1").read_text() == "one" and not mail.new.exists()
+
+
+def test_domains_that_lie_elsewhere(mail: Mail, tmp_path: Path) -> None:
+    (tmp_path / "srv").mkdir()
+    (mail.root / "a.test").rename(tmp_path / "srv/a.test")
+    (mail.root / "a.test").symlink_to(tmp_path / "srv/a.test")
+    mail.fill(mail.old, "one")
+    assert mail.call("move_mailbox") == 0
+    assert (mail.old / "Maildir/cur/1").read_text() == (mail.new / "Maildir/cur/1").read_text() == "one"
+    assert mail.call("leave_name") == 0 and not mail.old.exists()
+    assert mail.call("take_name") == 0 and mail.call("return_mailbox") == 0
+    assert (mail.old / "Maildir/cur/1").read_text() == "one" and not mail.new.exists()
+
+
+JSON = (
+    '{"queue_name": "deferred", "queue_id": "4F1", "arrival_time": 1, "sender": "%s", "recipients": '
+    '[{"address": "x@y.test", "delay_reason": "it said \\"address\\": \\"ann@a.test\\""}, {"address": "%s"}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient", "waits"),
+    [
+        ("x@y.test", OLD, True),
+        ("x@y.test", "Ann@A.test", True),
+        ("x@y.test", "ann+list.x@a.test", True),
+        (OLD, "y@z.test", False),
+        ("x@y.test", "joann@a.test", False),
+        ("x@y.test", "ann@a.test.example", False),
+    ],
+)
+def test_whom_a_message_waits_for(mail: Mail, sender: str, recipient: str, waits: bool) -> None:
+    (mail.sandbox.transaction / "new/1").write_text(f"{OLD}\n")
+    told = JSON % (sender, recipient)
+    given = f"sleep() {{ :; }}; postqueue() {{ [ $1 != -j ] || printf '%s\\n' '{told}'; }}"
+    done = mail.sandbox.call("delivered", "1", before=given)
+    assert (done.returncode != 0, "4F1" in done.stdout) == (waits, waits), done
+
+
+@pytest.mark.parametrize(("running", "status"), [(True, 1), (False, 0)])
+def test_a_queue_that_does_not_answer_is_not_empty(mail: Mail, running: bool, status: int) -> None:
+    given = f"postqueue() {{ return 69; }}; running() {{ {'true' if running else 'false'}; }}"
+    assert mail.sandbox.call("delivered", "1", before=given).returncode == status

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.host, pytest.mark.one_release]
 
 ALICIA = "alicia@example.test"
 BOBBY = "bobby@other.test"
+ROBERT = "robert@example.test"
 TABLE = "/etc/dovecot/mailprov/accounts"
 
 
@@ -106,11 +107,25 @@ def test_what_is_not_confirmed_is_put_back(clone: Machine) -> None:
 def test_two_mailboxes_are_never_one(clone: Machine) -> None:
     send(clone, ALICE, BOB)
     assert eventually(lambda: len(numbered(clone, BOB)[0]) == 1)
-    clone.sh("cp -a /var/vmail/example.test/bob /var/vmail/example.test/robert")
-    rename(clone, BOB, "robert@example.test", alias=False)
-    plan = clone.plan()
-    assert plan.status == 1, plan.said
-    assert "/var/vmail/example.test/robert is a mailbox, and so is /var/vmail/example.test/bob" in plan.err, plan.said
+    rename(clone, BOB, ROBERT, alias=False)
+    home = "/var/vmail/example.test"
+
+    def refused(why: str) -> bool:
+        plan = clone.plan()
+        assert why in plan.err and "drop the previous address" in plan.err, plan.said
+        return plan.status == 1
+
+    clone.sh(f"cp -a {home}/bob {home}/robert")
+    assert refused(f"{home}/robert is a mailbox already, beside that of {BOB}")
+    clone.sh(f"mv {home}/bob /srv/bob; ln -s /srv/bob {home}/bob; rm -r {home}/robert")
+    assert refused(f"{home}/bob is a symlink")
+    clone.sh(f"rm {home}/bob; mv /srv/bob {home}/bob")
+    del clone.declared["users"][1]
+    clone.user(ALICE)["was"] = BOB  # who has an account by now
+    assert refused(f"{ALICE} is a name with an account of its own, and would get the mailbox of {BOB}")
+    clone.user(ALICE)["was"] = "nobody@example.test"
+    clone.declared["users"].append({"address": ROBERT, "was": "bub@example.test"})
+    assert "by the previous address bub@example.test (robert@example.test): a new mailbox is made" in clone.plan().out
 
 
 def test_mail_for_whom_nobody_has_written_yet(clone: Machine) -> None:

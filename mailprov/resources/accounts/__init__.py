@@ -179,9 +179,9 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
 
 def _leaving(after: Accounts, renamed: Mapping[str, str]) -> list[Step]:
     """Once nothing waits any more that came for them, the former names go."""
-    do, what = ("drop_names", "@", after.path, after.digest, *after.attributes), "take the former names out"
-    names = _lines(renamed.values())
-    drop = Step(Phase.ACTIVATE, f"{what} of {after.path}", do, _undo(after.path, {}), payload=names)
+    do, undo = ("drop_names", "@", after.path, after.digest, *after.attributes), ("names_again", "@", after.path)
+    what, names = f"take the former names out of {after.path}", _lines(renamed.values())
+    drop = Step(Phase.ACTIVATE, what, do, undo, payload=names)
     return [_delivery(renamed), drop]
 
 
@@ -217,7 +217,7 @@ def _back(change: Change, after: Accounts) -> list[Step]:
     both = _back_with_present(change) if renamed else None
     if both is None:
         return [Step(Phase.COMMIT, what, do, _undo(after.path, {}), take, key=change.key), *_dismissal(change)]
-    last = Step(Phase.ACTIVATE, what, do, _undo(after.path, {}), take)
+    last = Step(Phase.ACTIVATE, what, do, ("names_again", "@", after.path), take)
     return [both, _delivery(renamed), last, *_dismissal(change)]
 
 
@@ -295,8 +295,10 @@ def restored(backup: Backup, live: Accounts | None) -> Accounts | None:
     if copy is None or copy.type != "file":
         return None
     attributes = (copy.mode, copy.owner, copy.group)
-    pairs = (word.split("=") for word in backup.undo[3:])
-    formerly = {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+    formerly: dict[str, str] = {}
+    for undo in backup.undos:
+        for now, _, then in (word.partition("=") for word in undo[3:]):
+            formerly[then] = formerly.pop(now, now)
     return Accounts(backup.key.name, "", attributes, formerly=formerly, kept=backup.where, copy=copy.sha256)
 
 

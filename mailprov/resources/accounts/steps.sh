@@ -12,6 +12,7 @@ own_passwords() { # LIVE FORMER [NAME_IN_LIVE=NAME_IN_FORMER...]
         FILENAME == ARGV[1] { if ($5 == "initial") own[$1] = $2; next }
         { now = $1 in called ? called[$1] : $1 }
         $5 == "initial" && now in own { $2 = own[now] }
+        $5 == "initial" && !(now in own) && $1 in own { $2 = own[$1] } # it has been put back before
         { print }
     ' "$live" "$former" >"$former.now" && cat -- "$former.now" >"$former" && rm -f -- "$former.now" "$former.names"
 }
@@ -19,6 +20,9 @@ own_passwords() { # LIVE FORMER [NAME_IN_LIVE=NAME_IN_FORMER...]
 former_accounts() { # N PATH [NAME_IN_LIVE=NAME_IN_FORMER...]
     back=${OUT-$T/old/$1}.back number=$1 path=$2
     shift 2
+    # As far as it can be: what came for the names that go.
+    [ $# = 0 ] || [ -n "$BOOT" ] || { printf '%s\n' "$@" | sed 's/=.*//' >"$back.names" && delivered_to "$back.names"; } || :
+    rm -f -- "$back.names"
     if [ -f "$T/old/$number" ] && [ -f "$path" ]; then
         cp -a -- "$T/old/$number" "$back" && own_passwords "$path" "$back" "$@" && place_as_kept "$back" "$path"
         said=$?
@@ -54,30 +58,50 @@ drop_names() { # N PATH DIGEST MODE OWNER GROUP
     ' "$2" >"$T/new/$1.left" && as_planned "$T/new/$1.left" "$3" "$2" && place "$T/new/$1.left" "$2" "$4" "$5" "$6"
 }
 
+# Back with the former names, before mail comes for them again.
+names_again() { # N PATH
+    former_accounts "$1" "$2" && { [ -n "$BOOT" ] || outlast "$(date +%s)"; }
+}
+
 # Before nobody knows them all is delivered that was accepted for them.
 delivered() { # N
-    running postfix || return 0
-    for try in $(seq 40); do
-        waiting=$(postqueue -j | awk -v "NAMES=$T/new/$1" '
-            BEGIN { while ((getline name <NAMES) > 0) former[name] = 1 }
-            /"queue_name": "hold"/ { next }
-            {
-                line = tolower($0)
-                split($0, word, "\"")
-                for (i = 1; i in word; i++) if (word[i] == "queue_id") id = word[i + 2]
-                while (match(line, /"address": "[^"]*"/)) {
-                    if (substr(line, RSTART + 12, RLENGTH - 13) in former) { print id; break }
-                    line = substr(line, RSTART + RLENGTH)
-                }
-            }
-        ')
-        [ -n "$waiting" ] || return 0
-        # What was put off before is tried at once, and is for the alias where the former address has become one.
-        [ "$try" != 3 ] || for id in $waiting; do postsuper -r "$id"; done
+    delivered_to "$T/new/$1"
+}
+
+delivered_to() { # FILE of names
+    command -v postqueue >/dev/null || return 0
+    # What is still being received may be for anybody, and was accepted before the maps changed.
+    coming=$(find /var/spool/postfix/incoming -type f ! -perm -100 2>/dev/null)
+    for try in $(seq 60); do
+        told=$(postqueue -j 2>/dev/null) || { running postfix || return 0; echo "postqueue does not answer"; return 1; }
+        waiting=$(printf '%s\n' "$told" | waiting_for "$1")
+        still=
+        for file in $coming; do [ ! -f "$file" ] || still=yes; done
+        [ -n "$waiting$still" ] || return 0
+        [ "$try" != 3 ] || for id in $waiting; do postqueue -i "$id"; done
         sleep 0.25
     done
-    echo "mail for an address that is renamed waits and cannot be delivered: see postqueue -p"
+    [ -n "$waiting" ] || return 0
+    # shellcheck disable=SC2086 # numbers
+    echo "mail for an address that is renamed waits and cannot be delivered, see postqueue -p:" $waiting
     return 1
+}
+
+waiting_for() { # FILE of names: the numbers of messages for them in the JSON of postqueue(1)
+    awk -v "NAMES=$1" '
+        BEGIN { while ((getline name <NAMES) > 0) former[name] = 1 }
+        {
+            line = tolower($0)
+            split($0, word, "\"")
+            for (i = 1; i in word; i++) if (word[i] == "queue_id") id = word[i + 2]
+            while (match(line, /"address": "[^"]*"/)) {
+                address = substr(line, RSTART + 12, RLENGTH - 13)
+                sub(/\+[^@]*@/, "@", address)
+                if (address in former) { print id; break }
+                line = substr(line, RSTART + RLENGTH)
+            }
+        }
+    '
 }
 
 # Their names are in a file: thousands of them are more than a program takes as words.

@@ -17,7 +17,7 @@ SECTIONS = ("mailboxes",)
 REMOVED = False
 
 _TO = " to "
-Place = Literal["new", "old", "both"]
+Place = Literal["new", "old", "both", "accounts", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Rename:
     """A mailbox whose address was `old` and is to be `new`.
 
     `place`: at which of them it is; at the "new" one, too, where there is none. A roll-back wants it at the "old" one.
+    Nothing moves where each address has a mailbox ("both") or an account, or where one is somebody's link.
     """
 
     old: str
@@ -76,14 +77,19 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Rename]:
     return {item.key: item for item in found}
 
 
-_PLACES: Mapping[str, Place] = {"old": "old", "both": "both"}
+_PLACES: Mapping[str, Place] = {"old": "old", "both": "both", "accounts": "accounts", "other": "link"}
 
 
 def obstacles(before: Rename | None, after: Rename | None, there: object) -> tuple[tuple[str, str], ...]:
-    """Two mailboxes of which one would be lost."""
-    if before is None or before.place != "both":
+    """Two mailboxes of which one would be lost, two people of whom one would get the other's mail, or a link."""
+    if before is None:
         return ()
-    return ((_home(before.new), f"mailbox, and so is {_home(before.old)}"),)
+    found = {
+        "both": (_home(before.new), f"mailbox already, beside that of {before.old}"),
+        "accounts": (before.new, f"name with an account of its own, and would get the mailbox of {before.old}"),
+        "link": (_home(before.old), f"symlink, or {_home(before.new)} is one"),
+    }.get(before.place)
+    return (found,) if found else ()
 
 
 def _home(address: str) -> str:

@@ -3,9 +3,13 @@
 mailboxes() { # OLD NEW...
     while [ $# -gt 1 ]; do
         old=/var/vmail/${1##*@}/${1%@*} new=/var/vmail/${2##*@}/${2%@*} place=new
-        if [ -d "$old" ] && [ ! -L "$old" ]; then
+        if { [ -L "$old" ] && [ "$(readlink "$old")" != "$new" ]; } || [ -L "$new" ]; then
+            place=other # a link of somebody else's
+        elif [ -d "$old" ] && [ ! -L "$old" ]; then
             place=old
             [ ! -e "$new" ] || place=both
+        elif [ -e "$new" ]; then
+            place=there
         fi
         echo "$place $1 $2"
         shift 2
@@ -13,7 +17,8 @@ mailboxes() { # OLD NEW...
         BEGIN {
             while ((getline row <"/etc/dovecot/mailprov/accounts") > 0) { split(row, field, ":"); account[field[1]] = 1 }
         }
-        $1 == "new" && $2 in account { $1 = "old" } # there is none yet, and may be one at any moment
+        # Somebody whose mailbox is not there yet may get one at any moment.
+        $1 != "other" && $2 in account { $1 = $3 in account ? "accounts" : $1 == "there" ? "both" : $1 == "new" ? "old" : $1 }
         { print }
     '
 }

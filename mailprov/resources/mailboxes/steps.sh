@@ -17,9 +17,12 @@ own_folder() { # PATH: with the one around it
     done
 }
 
-# A link that is right from the place of either of two homes.
 lead() { # TO PLACE
-    own_folder "${2%/*}" && ln -sfT -- "../${1#"$VMAIL"/}" "$2.mailprov" && mv -fT -- "$2.mailprov" "$2"
+    own_folder "${2%/*}" && ln -sfT -- "$1" "$2.mailprov" && mv -fT -- "$2.mailprov" "$2"
+}
+
+ours() { # LINK TO
+    [ ! -L "$1" ] || [ "$(readlink "$1")" = "$2" ] || { echo "$1 is a link of somebody else's"; return 1; }
 }
 
 # renameat2(2) with RENAME_EXCHANGE, which no program of Debian's older releases offers. Where the file system cannot
@@ -47,6 +50,7 @@ on_disk() { # PATH...
 
 move_mailbox() { # N OLD NEW
     old=$(home_of "$2") new=$(home_of "$3")
+    ours "$old" "$new" && ours "$new" "$new" || return 1
     if a_folder "$old"; then
         [ ! -d "$new" ] || [ -L "$new" ] || { echo "$new is there, too"; return 1; }
         true >"$T/old/$1.moved" && sync -- "$T/old" && lead "$new" "$new" && change_places "$old" "$new"
@@ -54,11 +58,13 @@ move_mailbox() { # N OLD NEW
         # It has none yet. What comes for the old address meanwhile goes where it will be looked for.
         [ -d "$new" ] || { true >"$T/old/$1.made" && sync -- "$T/old" && own_folder "$new"; } || return 1
         lead "$new" "$old"
-    fi && on_disk "$old" "$new"
+    fi && [ "$(readlink -f -- "$old")" = "$(readlink -f -- "$new")" ] && on_disk "$old" "$new"
 }
 
 return_mailbox() { # N OLD NEW
     old=$(home_of "$2") new=$(home_of "$3")
+    rm -f -- "$old.mailprov" "$new.mailprov"
+    ours "$old" "$new" && ours "$new" "$new" || return 0 # nothing was done
     [ ! -L "$new" ] || rm -f -- "$new"
     # What lies on another machine may not be there yet at boot.
     [ ! -f "$T/old/$1.moved" ] || a_folder "$old" || a_folder "$new" || { echo "neither $old nor $new is there"; return 1; }

@@ -157,8 +157,8 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     An address that moves from one map to another (a mailbox becomes an alias) is in either of them at any moment.
     """
     made: list[Step] = []
-    if any(_gainers(change, changes) for change in changes):
-        # Mail for an address that was an alias before must not come to an account that is not known yet.
+    if any(_gainers(change, changes) or _leads_elsewhere(change) for change in changes):
+        # Mail for an address that was there before must not come to an account that is not known yet.
         wait = ("next_second", "@")
         made.append(Step(Phase.COMMIT, "wait until Dovecot has read the accounts", wait, ("keep",)))
     left, written = list(changes), set[str]()
@@ -172,6 +172,10 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
             made.extend(_with_leaving(ready, changes))
         written.add(ready.key.name)
     return tuple(made)
+
+
+def _leads_elsewhere(change: Change) -> bool:
+    return isinstance(change.delta, RowsChange) and bool(change.delta.changed)
 
 
 def _gainers(change: Change, changes: Sequence[Change]) -> set[str]:

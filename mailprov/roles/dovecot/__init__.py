@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from operator import attrgetter
+from operator import itemgetter
 
 from mailprov.encode import Addresses, Encoded, PasswdTail, passwd_rows, passwd_tail, word
 from mailprov.errors import HostError, MailprovError
@@ -155,11 +155,13 @@ def _tail(user: User, new_syntax: bool) -> PasswdTail:
 
 def denied(users: Sequence[User]) -> tuple[str, ...]:
     """user/service pairs that may not log in, in order: each protocol that a user was not given."""
-    narrowed = sorted((user for user in users if len(user.protocols) < len(PROTOCOLS)), key=attrgetter("address"))
-    names = Addresses(tuple([user.address for user in narrowed]))
+    narrowed = [(user.address, user) for user in users if len(user.protocols) < len(PROTOCOLS)]
+    # By the address of before nobody gets more, as long as it is known.
+    narrowed = sorted([*narrowed, *((user.was, user) for _, user in narrowed if user.was)], key=itemgetter(0))
+    names = Addresses(tuple([name for name, _ in narrowed]))
     return tuple(
         f"{name}/{service}"
-        for name, user in zip(names.texts, narrowed, strict=True)
+        for name, (_, user) in zip(names.texts, narrowed, strict=True)
         for service in _denied_services(user.protocols)
     )
 
