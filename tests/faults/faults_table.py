@@ -87,8 +87,9 @@ def _rows(file: Path) -> list[Any]:
 _HEAD = """\
 # The fault matrix
 
-Each case is one apply or rollback of a real booted host ({release}), with one fault at one event of the transaction's
-journal. The journal of an undisturbed run gives the events, so that a new step is covered by itself. After each case:
+Each case is one apply or rollback of a real booted host ({release}), with one fault at one event of the
+transaction's journal. The journal of an undisturbed run gives the events, so that a new step is covered by itself.
+After each case:
 
 - every managed item, what the maps answer, who listens, failed, masked and enabled units, folders with their modes and
   owners, the mail store's and its user's, and what lies in `/etc` are compared with the two good states: the host is
@@ -103,9 +104,9 @@ journal. The journal of an undisturbed run gives the events, so that a new step 
 
 A killed transaction and a power cut are tried at each event of each scenario (of those that do mostly what another one
 does, at some events, and at moments while apt runs); every other fault and bystander at events that chance has drawn,
-from a seed: {seed}. (`MAILPROV_FAULTS=every make faults` tries each at each step.) Where a case has led its host back
-to the old state, the next one is tried on the same host. The canary runs where a fault can meet it; elsewhere it is
-left out, since it touches nothing that stays.
+from a seed: {seed}. (`MAILPROV_FAULTS=every make faults` tries each at each step.)
+Where a case has led its host back to the old state, the next one is tried on the same host. The canary runs where a
+fault can meet it; elsewhere it is left out, since it touches nothing that stays.
 
 `make faults` runs all of it and writes this page. Beside it, [random trials](faults-random.md) draw everything by
 chance.
