@@ -250,8 +250,10 @@ def test_a_name_stays_text_in_html(name: str) -> None:
     plain = lxml_html.document_fromstring(
         guide.html(guide.content(profile(user(name="x")), words("en"), guide.GuideContext(MADE)), render)
     )
+    breaks = {"wbr", "span"}  # where a long word may break
     if name:
-        assert [node.tag for node in page.iter()] == [node.tag for node in plain.iter()]
+        tags = [[node.tag for node in each.iter() if node.tag not in breaks] for each in (page, plain)]
+        assert tags[0] == tags[1]
 
 
 def test_no_password_is_anywhere() -> None:

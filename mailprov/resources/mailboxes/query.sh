@@ -1,5 +1,6 @@
 # Where mailboxes are whose address changes. POSIX sh; a part of the probe's script, with what is in engine/probe.sh.
 
+# Somebody who has an account and no mailbox yet may get one at any moment.
 mailboxes() { # OLD NEW...
     while [ $# -gt 1 ]; do
         old=/var/vmail/${1##*@}/${1%@*} new=/var/vmail/${2##*@}/${2%@*} place=new
@@ -17,7 +18,6 @@ mailboxes() { # OLD NEW...
         BEGIN {
             while ((getline row <"/etc/dovecot/mailprov/accounts") > 0) { split(row, field, ":"); account[field[1]] = 1 }
         }
-        # Somebody whose mailbox is not there yet may get one at any moment.
         $1 != "other" && $2 in account { $1 = $3 in account ? "accounts" : $1 == "there" ? "both" : $1 == "new" ? "old" : $1 }
         { print }
     '
