@@ -119,11 +119,11 @@ def supplied(
         if old is not None:
             pending = tuple(sorted({*old.pending, *hosts} - {*old.hosts}))
             found[address] = replace(old, name=user.name, contact=user.contact, pending=pending, reset=False)
-            continue
-        if user.was in found:  # there, the person has it under the address of before
-            found[address] = _under(found[user.was], user, (), tuple(sorted(hosts)))
-            continue
-        found[address] = _made(user, hosts, make(), now, days)
+        elif user.was in found:  # there, the person has it under the address of before
+            there = replace(found[user.was], address=address, name=user.name, contact=user.contact)
+            found[address] = replace(there, hosts=(), pending=tuple(sorted(hosts)))
+        else:
+            found[address] = _made(user, hosts, make(), now, days)
     return tuple(found.values())
 
 
@@ -226,12 +226,6 @@ def renamed(entries: Iterable[Entry], names: Mapping[str, str], took: Mapping[st
         if not any(rest):
             del kept[was]
     return tuple(kept.values())
-
-
-def _under(entry: Entry, user: User, hosts: tuple[str, ...], pending: tuple[str, ...]) -> Entry:
-    """The same password under the user's address of today."""
-    named = replace(entry, address=user.address, name=user.name, contact=user.contact)
-    return replace(named, hosts=hosts, pending=pending)
 
 
 def overdue(entries: Iterable[Entry], today: date) -> tuple[Entry, ...]:

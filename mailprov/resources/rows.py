@@ -136,10 +136,12 @@ def change(
     left = frozenset(renamed.values())
     added = tuple(sorted(key for key in new if key not in old and key not in renamed))
     changed = tuple(sorted(key for key, row in new.items() if old.get(key, row) != row))
-    told = {key: fields(old[key], new[key]) for key in changed} if fields else {}
-    for key, was in renamed.items() if fields else ():
-        found = fields(old[was], new[key]) if fields and _rest(old[was], was) != _rest(new[key], key) else ()
-        told[key] = (FieldChange("address", was, key), *found)
+    told: dict[str, tuple[FieldChange, ...]] = {}
+    if fields:
+        told = {key: fields(old[key], new[key]) for key in changed}
+        for key, was in renamed.items():
+            same = old[was].removeprefix(was) == new[key].removeprefix(key)
+            told[key] = (FieldChange("address", was, key), *(() if same else fields(old[was], new[key])))
     return RowsChange(
         noun,
         added,
@@ -151,10 +153,6 @@ def change(
         total=len(old) + len(added),
         besides=besides,
     )
-
-
-def _rest(row: str, key: str) -> str:
-    return row.removeprefix(key)
 
 
 def payload(delta: RowsChange, after: Mapping[str, str]) -> bytes:

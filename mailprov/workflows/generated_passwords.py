@@ -156,7 +156,9 @@ class GeneratedPasswords:
             if spec is not None:
                 names = {entry.address for entry in before}
                 self.closed = _merged(self.closed, {host: _without_own(spec, host, names) for host in took})
-            former = self.renamed if spec is None else {user.was: user.address for user in spec.users if user.was}
+            former = self.renamed
+            if spec is not None and before:
+                former = {user.was: user.address for user in spec.users if user.was}
 
             def settled(now: tuple[Entry, ...]) -> tuple[Entry, ...]:
                 return entries.settled(entries.renamed(now, former, took), self.first, self.closed, took)

@@ -152,8 +152,8 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     for change in changes:
         after = change.after
         if not isinstance(after, Accounts):
-            drop, undo = ("drop", "@", change.key.name), ("former_accounts", "@", change.key.name)
-            made.append(Step(Phase.COMMIT, f"remove {change.key.name}", drop, undo, key=change.key))
+            path = change.key.name
+            made.append(Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), _undo(path, {}), key=change.key))
             made.extend(_dismissal(change))
             continue
         if after.kept:
@@ -191,13 +191,10 @@ def _undo(path: str, renamed: Mapping[str, str]) -> Command:
 
 def _with_former(change: Change) -> rows.Table | None:
     """The rows of renamed accounts under both names: until all else is done mail may come for either."""
-    before, after, delta = change.before, change.after, change.delta
-    if not (isinstance(before, Accounts) and isinstance(after, Accounts) and isinstance(delta, RowsChange)):
+    delta, there, wanted = _sides(change)
+    if not delta.renamed:
         return None
-    if not delta.renamed or before.rows is None or after.rows is None:
-        return None
-    there = before.rows.reveal()
-    return rows.table((*after.rows.reveal().values(), *(there[was] for was in delta.renamed.values())), ":")
+    return rows.table((*wanted.values(), *(there[was] for was in delta.renamed.values())), ":")
 
 
 def _delivery(renamed: Mapping[str, str]) -> Step:
@@ -211,34 +208,28 @@ def _lines(names: Iterable[str]) -> bytes:
 
 def _back(change: Change, after: Accounts) -> list[Step]:
     """What the host has kept is put back; passwords that users have changed since are left to them."""
-    renamed = change.delta.renamed if isinstance(change.delta, RowsChange) else {}
+    renamed = _delta(change).renamed
     take = ("take_accounts", "@", after.kept, after.copy, after.path, *(f"{was}={key}" for key, was in renamed.items()))
     what, do = f"put back {after.path}", ("put_back", "@", after.path)
-    both = _back_with_present(change) if renamed else None
-    if both is None:
+    if not renamed or not isinstance(change.before, Accounts):
         return [Step(Phase.COMMIT, what, do, _undo(after.path, {}), take, key=change.key), *_dismissal(change)]
+    both = _back_with_present(change, after.path, change.before.attributes)
     last = Step(Phase.ACTIVATE, what, do, ("names_again", "@", after.path), take)
     return [both, _delivery(renamed), last, *_dismissal(change)]
 
 
-def _back_with_present(change: Change) -> Step | None:
+def _back_with_present(change: Change, path: str, attributes: tuple[str, str, str]) -> Step:
     """Accounts that get their former names back have both, until all else is done."""
-    before, after, delta = change.before, change.after, change.delta
-    if not (isinstance(before, Accounts) and isinstance(after, Accounts) and isinstance(delta, RowsChange)):
-        return None
-    if before.rows is None or after.rows is None:
-        return None
-    there, then = before.rows.reveal(), after.rows.reveal()
+    delta, there, then = _sides(change)
     both = {**there, **{key: then[key] for key in delta.renamed}}
-    stage = ("merge", "@", after.path, ":", rows.table(both.values(), ":").digest())
-    put = ("put", "@", after.path, *before.attributes)
+    stage = ("merge", "@", path, ":", rows.table(both.values(), ":").digest())
     payload = rows.payload(RowsChange("accounts", renamed=delta.renamed), both)
-    what = f"write {after.path} with former names"
-    return Step(Phase.COMMIT, what, put, _undo(after.path, delta.renamed), stage, payload, change.key)
+    undo, what = _undo(path, delta.renamed), f"write {path} with former names"
+    return Step(Phase.COMMIT, what, ("put", "@", path, *attributes), undo, stage, payload, change.key)
 
 
 def _dismissal(change: Change) -> list[Step]:
-    delta = change.delta if isinstance(change.delta, RowsChange) else RowsChange("accounts")
+    delta = _delta(change)
     others = change.after.signed_out if isinstance(change.after, Accounts) else ()
     names = (*delta.removed, *delta.renamed.values(), *others)
     if not names:
@@ -262,7 +253,7 @@ def ended(delta: RowsChange) -> frozenset[str]:
 
 def risk_queries(change: Change) -> tuple[Query, ...]:
     """How much the accounts use whose quota would shrink."""
-    names = consents.shrinking(*_sides(change)) if isinstance(change.delta, RowsChange) else ()
+    names = consents.shrinking(*_sides(change))
     return (Query("usage", "usage", names),) if names else ()
 
 
@@ -275,10 +266,14 @@ def risks(change: Change, sections: Mapping[str, str]) -> tuple[Risk, ...]:
 
 
 def _sides(change: Change) -> tuple[RowsChange, Mapping[str, str], Mapping[str, str]]:
-    delta = change.delta if isinstance(change.delta, RowsChange) else RowsChange("accounts")
+    """How the accounts differ, and their rows before and after, as far as they are known."""
     sides = (it.rows.reveal() if isinstance(it, Accounts) and it.rows else {} for it in (change.before, change.after))
     before, after = sides
-    return delta, before, after
+    return _delta(change), before, after
+
+
+def _delta(change: Change) -> RowsChange:
+    return change.delta if isinstance(change.delta, RowsChange) else RowsChange("accounts")
 
 
 # --- the way back

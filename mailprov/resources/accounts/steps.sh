@@ -60,7 +60,7 @@ drop_names() { # N PATH DIGEST MODE OWNER GROUP
 
 # Back with the former names, before mail comes for them again.
 names_again() { # N PATH
-    former_accounts "$1" "$2" && { [ -n "$BOOT" ] || outlast "$(date +%s)"; }
+    former_accounts "$1" "$2" && { [ -n "$BOOT" ] || next_second; }
 }
 
 # Before nobody knows them all is delivered that was accepted for them.
@@ -106,7 +106,7 @@ waiting_for() { # FILE of names: the numbers of messages for them in the JSON of
 
 # Their names are in a file: thousands of them are more than a program takes as words.
 dismiss() { # N: end the sessions of the closed accounts that new/N names
-    outlast "$(date +%s)" # until then they are let in
+    next_second # until then they are let in
     # Who was let in just before may not be among them yet.
     for _ in 1 2 3 4 5; do
         names=$(sessions_of "$T/new/$1")

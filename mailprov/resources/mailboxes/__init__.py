@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from mailprov.model import Backup, Change, Key, Phase, Query, Risk, Step, Words, fingerprint
 from mailprov.resources import common
@@ -17,7 +17,7 @@ SECTIONS = ("mailboxes",)
 REMOVED = False
 
 _TO = " to "
-Place = Literal["new", "old", "both", "accounts", "link"]
+Place = Literal["new", "old", "both", "accounts", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Rename:
     """A mailbox whose address was `old` and is to be `new`.
 
     `place`: at which of them it is; at the "new" one, too, where there is none. A roll-back wants it at the "old" one.
-    Nothing moves where each address has a mailbox ("both") or an account, or where one is somebody's link.
+    Nothing moves where each address has a mailbox ("both") or an account ("accounts"), or is somebody's link ("other").
     """
 
     old: str
@@ -77,7 +77,7 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Rename]:
     return {item.key: item for item in found}
 
 
-_PLACES: Mapping[str, Place] = {"old": "old", "both": "both", "accounts": "accounts", "other": "link"}
+_PLACES: Mapping[str, Place] = {place: place for place in get_args(Place)}
 
 
 def obstacles(before: Rename | None, after: Rename | None, there: object) -> tuple[tuple[str, str], ...]:
@@ -87,7 +87,7 @@ def obstacles(before: Rename | None, after: Rename | None, there: object) -> tup
     found = {
         "both": (_home(before.new), f"mailbox already, beside that of {before.old}"),
         "accounts": (before.new, f"name with an account of its own, and would get the mailbox of {before.old}"),
-        "link": (_home(before.old), f"symlink, or {_home(before.new)} is one"),
+        "other": (_home(before.old), f"symlink, or {_home(before.new)} is one"),
     }.get(before.place)
     return (found,) if found else ()
 

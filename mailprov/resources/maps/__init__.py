@@ -156,14 +156,15 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
 
     An address that moves from one map to another (a mailbox becomes an alias) is in either of them at any moment.
     """
+    gainers = {change.key.name: _gainers(change, changes) for change in changes}
     made: list[Step] = []
-    if any(_gainers(change, changes) or _leads_elsewhere(change) for change in changes):
+    if any(gainers.values()) or any(map(_leads_elsewhere, changes)):
         # Mail for an address that was there before must not come to an account that is not known yet.
         wait = ("next_second", "@")
         made.append(Step(Phase.COMMIT, "wait until Dovecot has read the accounts", wait, ("keep",)))
     left, written = list(changes), set[str]()
     while left:
-        ready = next((change for change in left if _gainers(change, changes) <= written), None)
+        ready = next((change for change in left if gainers[change.key.name] <= written), None)
         if ready is not None:
             left.remove(ready)
             made.extend(_step(ready))
@@ -181,6 +182,8 @@ def _leads_elsewhere(change: Change) -> bool:
 def _gainers(change: Change, changes: Sequence[Change]) -> set[str]:
     """The other maps that get what this one loses."""
     lost = {*change.delta.removed} if isinstance(change.delta, RowsChange) else set[str]()
+    if not lost:
+        return set()
     pairs = ((each.key.name, each.delta) for each in changes if each is not change)
     return {name for name, delta in pairs if isinstance(delta, RowsChange) and not lost.isdisjoint(delta.added)}
 

@@ -59,6 +59,7 @@ def items(
     def by_address() -> Mapping[str, User]:
         return {user.address: user for user in users}
 
+    before = formerly(users)
     ports = frozenset(port for name, _, port in host.services.ports() if name in ("imap", "pop3"))
     return (
         *packages(host),
@@ -66,8 +67,8 @@ def items(
         folder(MAIL, "750", "vmail", "vmail", lasting=True),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
         text_file(CONFIGURATION, configuration(host, facts, render), services=("dovecot",)),
-        accounts(ACCOUNTS, rows(users, facts), lambda name: initial(by_address()[name]), formerly(users)),
-        *(Rename(was, name) for name, was in formerly(users).items()),
+        accounts(ACCOUNTS, rows(users, facts), lambda name: initial(by_address()[name]), before),
+        *(Rename(was, name) for name, was in before.items()),
         _private(DENIED, "".join(f"{line}\n" for line in denied(users))),
         _private(f"{FOLDER}/verify", ""),
         Service("dovecot", ports=ports, sockets=frozenset(f"{QUEUE}/{name}" for name in SOCKETS)),
