@@ -92,7 +92,7 @@ def leftovers(slot: int, disks: Path) -> list[str]:
 
 def namespaces_held() -> list[str]:
     """Return the network namespaces that this process keeps alive although nothing runs in them any more."""
-    found = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    found = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return [name for name in found if name.startswith("net:[")]
 
 
