@@ -46,7 +46,7 @@ class Patient(Machine):
         self.resolver = "nameserver 127.0.0.99\n"  # nobody is there
         self.unshared = "--mount"
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, by: type[subprocess.Popen[str]] = subprocess.Popen) -> subprocess.Popen[str]:
         for name, text in (("hosts", self.hosts), ("resolv.conf", self.resolver)):
             (self.folder / name).write_text(text)
         (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.declared, allow_unicode=True))

@@ -28,6 +28,7 @@ from faults_runner import patch
 from faults_scenarios import BOB, HASHES, LIVE, PASSWORDS, PAST, Declared, base
 from mail_certificates import Certificate
 from newer_archive import newer_archive
+from warm import Warm
 
 from mailprov import commands as cli
 from mailprov import declaration
@@ -151,8 +152,8 @@ class Patient:
     def start(self, declared: Declared, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start `mailprov ARGUMENTS` on a declaration, changed as `options` say."""
         self.declare(declared)
-        return subprocess.Popen(
-            [sys.executable, str(RUNNER), *arguments],
+        return Warm(
+            [sys.executable, "-c", f"import runpy; runpy.run_path({str(RUNNER)!r}, run_name='__main__')", *arguments],
             cwd=self.folder,
             env={
                 **os.environ,

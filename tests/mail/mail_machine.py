@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from mail_certificates import Certificate, certificate
+from warm import Warm
 
 from mailprov.credentials.passwords import sha512_crypt
 from mailprov.lab import LabHost
@@ -113,10 +114,10 @@ class Machine:
 
     # --- the command line
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, by: type[subprocess.Popen[str]] = subprocess.Popen) -> subprocess.Popen[str]:
         """Start `mailprov ARGUMENTS` on the declaration."""
         (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.declared, allow_unicode=True))
-        return subprocess.Popen(
+        return by(
             [sys.executable, "-c", f"{self.prelude}\nfrom mailprov.commands import main; main()", *arguments],
             cwd=self.folder,
             env={**os.environ, "HOME": str(self.folder), **self.environment},
@@ -128,7 +129,7 @@ class Machine:
 
     def mailprov(self, *arguments: str, timeout: float = 120) -> Ran:
         """Run `mailprov ARGUMENTS` on the declaration to its end."""
-        return ended(self.start(*arguments), timeout)
+        return ended(self.start(*arguments, by=Warm), timeout)
 
     def plan(self, *more: str) -> Ran:
         return self.mailprov("plan", "--detailed-exitcode", *more)
