@@ -34,6 +34,7 @@ from mailprov.declaration.yamlfaults import (
     unwanted,
     without_unwanted,
 )
+from mailprov.encrypted import armour
 from mailprov.errors import Diagnostic, Origin, SpecError
 
 MAX_ALIASED: Final = 100_000
@@ -137,10 +138,13 @@ class _Reader:
         start = event.start_mark
         mark = start.line << BITS | start.column
         if not (text.isascii() and text.isprintable()) and (found := unseen(text)):
-            self._invisible(event, found)
+            if armour.looks_so(text):
+                text = armour.one_line(text)
+            else:
+                self._invisible(event, found)
         if self.replaced and STAND_IN in text:
             self.tainted.append(Origin(self.file, start.line + 1, start.column + 1))
-        if len(text) > MAX_TEXT:
+        if len(text) > MAX_TEXT and not (len(text) <= armour.LONGEST and armour.looks_so(text)):
             self._complain(event, f"a text of {len(text):,} characters", "is a quotation mark missing?", lost=True)
             text = STAND_IN
         if event.tag is not None:
