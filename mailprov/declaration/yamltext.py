@@ -43,7 +43,7 @@ MAX_TEXT: Final = 8192
 """characters of one text: twice the longest path"""
 MAX_VALUES: Final = 1_500_000
 """values in one file: some 180,000 users"""
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's; PyYAML's own, ten times slower, where PyYAML was built without it"""
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?")
 _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -111,7 +111,7 @@ class _Reader:
     def document(self) -> Document:
         documents = 0
         try:
-            for event in yaml.parse(self.text, Loader=_LOADER):
+            for event in yaml.parse(self.text, Loader=LOADER):
                 kind = type(event)
                 if kind is ScalarEvent:
                     self._scalar(event)

@@ -44,7 +44,7 @@ def unarmoured(text: str) -> bytes:
     """The age file that `text` is. Raises FileError, which shows none of it, where it is none or not all of one."""
     text = text.strip()
     if not text.startswith(HEADER):
-        fix = "put there what `mailprov secret encrypt` prints, or name a file: {age: {file: secrets/mail.key.age}}"
+        fix = "`mailprov secret encrypt --at FILE:LINE` puts one there; a file is named so: {age: {file: …}}"
         raise FileError("this is no age text", fix=fix)
     if not text.endswith(FOOTER):
         raise FileError(f"this age text is cut off: its last line ({FOOTER}) is missing", fix=_AGAIN)
