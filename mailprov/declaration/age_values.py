@@ -16,7 +16,7 @@ from yaml.events import CollectionEndEvent, CollectionStartEvent, MappingStartEv
 from mailprov.declaration.positions import Map, Seq, Value
 from mailprov.declaration.yamltext import LOADER, read
 from mailprov.encrypted import armour
-from mailprov.errors import FileError, Origin
+from mailprov.errors import FileError, Origin, SpecError
 
 _KEY: Final = "age"
 _ARMOUR: Final = re.compile(rf"{armour.HEADER}((?:\\n|\\(?=\r?\n)|\s)+).*?{armour.FOOTER}", re.S)
@@ -134,16 +134,19 @@ def _put(text: str, value: AgeValue, lines: list[str]) -> tuple[int, str]:
 
 def _require_same(text: str, made: str, file: str, new: Mapping[AgeValue, bytes]) -> None:
     """The new text is read again: a layout that nobody has thought of is refused, and not damaged."""
-    wanted = [new.get(value) for value in age_values(text, file)]
-    values = age_values(made, file)
-    if len(values) == len(wanted) and _without(read(made, file).root) == _without(read(text, file).root):
-        pairs = [(value, data) for value, data in zip(values, wanted, strict=True) if data is not None]
-        if all(armour.unarmoured(value.text) == data for value, data in pairs):
-            return
-    fix = "write it as a block: `age: |`, and the lines of the age text below, indented"
-    raise FileError(
-        "a value stands here in a way that cannot be exchanged", where=str(min(value.origin for value in new)), fix=fix
-    )
+    try:
+        same = _without(read(made, file).root) == _without(read(text, file).root)
+        values = age_values(made, file) if same else ()
+        wanted = [new.get(value) for value in age_values(text, file)]
+        same = len(values) == len(wanted) and all(
+            data is None or armour.unarmoured(value.text) == data for value, data in zip(values, wanted, strict=True)
+        )
+    except (SpecError, FileError):
+        same = False
+    if not same:
+        fix = "write it as a block: `age: |`, and the lines of the age text below, indented"
+        where = str(min(value.origin for value in new))
+        raise FileError("a value stands here in a way that cannot be exchanged", where=where, fix=fix)
 
 
 def _without(node: Value) -> Value:

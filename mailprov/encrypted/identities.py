@@ -28,6 +28,8 @@ def identity(environ: Mapping[str, str], named: Path | None = None) -> age.Ident
 def text(environ: Mapping[str, str], named: Path | None = None) -> tuple[Secret, str]:
     """The text of the identity, and where it is. Raises as `identity` does."""
     if named is None and environ.get(TEXT):
+        if any("\ud800" <= char <= "\udfff" for char in environ[TEXT]):
+            raise _no_text(TEXT)
         return Secret(environ[TEXT]), TEXT
     path = place(environ, named)
     where = visible(path)
@@ -43,7 +45,11 @@ def text(environ: Mapping[str, str], named: Path | None = None) -> tuple[Secret,
     try:
         return Secret(data.decode("utf-8-sig")), where
     except UnicodeDecodeError:
-        raise FileError(f"the age identity in {where} is no text", fix="name another file", denied=True) from None
+        raise _no_text(where) from None
+
+
+def _no_text(where: str) -> FileError:
+    return FileError(f"the age identity in {where} is no text", fix="name another", denied=True)
 
 
 def place(environ: Mapping[str, str], named: Path | None = None) -> Path:
