@@ -176,12 +176,20 @@ class Surroundings:
             if "sops" in source:
                 data = self.decryption.sops(self.path(source["sops"]["file"]), source["sops"].get("key", ""))
             else:
-                data = self.decryption.age(self.age_file(source["age"], limit))
+                data = self._opened(source["age"], limit)
         except FileError as error:
             raise _wrong(error) from None
         if len(data) > limit:
             raise InvalidValue(f"{described(source)} holds more than {local_files.size(limit)}", "check its contents")
         return data
+
+    def _opened(self, node: Any, limit: int) -> bytes:
+        data = self.age_file(node, limit)
+        self.decryption.identity()  # what is wrong with it is no fault of this file
+        try:
+            return self.decryption.age(data)
+        except FileError as error:
+            raise FileError(_naming(node) + error.what, fix=error.fix, denied=error.denied) from None
 
     def age_file(self, node: Any, limit: int = MAX_SECRET) -> bytes:
         """The age file (binary) that `{age: …}` has or names; it need not be opened for that. Raises Wrong."""
@@ -190,8 +198,7 @@ class Surroundings:
                 return armour.unarmoured(node)
             return armour.of_file(contents(self.path(node["file"]), 2 * limit + armour.LONGEST, self.root))[0]
         except FileError as error:
-            named = "" if isinstance(node, str) else f"{brief(node['file'], 200)}: "
-            raise InvalidValue(named + error.what, error.fix) from None
+            raise InvalidValue(_naming(node) + error.what, error.fix) from None
 
     def secret(self, source: Source, purpose: Purpose, limit: int = MAX_SECRET) -> str:
         """The secret that `source` holds: one line, of a key all of them.
@@ -239,6 +246,11 @@ class Surroundings:
         if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
             raise InvalidValue(f"{where} holds more than one line, or control characters", "keep one line there")
         return text
+
+
+def _naming(node: Any) -> str:
+    """The file that `{age: …}` names, as a message begins with it."""
+    return "" if isinstance(node, str) else f"{brief(node['file'], 200)}: "
 
 
 def file_of(source: Source) -> str | None:

@@ -120,12 +120,19 @@ def test_who_needs_it_is_told_once_and_where(who: Person | None, told: str, decl
     spec = declared.load(who=who)
     with pytest.raises(SpecError) as raised:
         require(spec, list(spec.hosts.values()), PLAN)
-    (error,) = raised.value.errors
+    error, *named = raised.value.errors
     assert told in error.what
     assert error.origin.line == 7
     tls, hashed = declared.line("tls:"), declared.line("hash:") + 1
-    same = rf"; the same at \S+:{tls}:\d+, \S+:{tls}:\d+, \S+:{hashed}:9$"
+    # which files are for another key is told by name; what is wrong with the key, once
+    same = (
+        f"; the same at \\S+:{tls}:\\d+, \\S+:{tls}:\\d+, \\S+:{hashed}:9$"
+        if who is not OTHER
+        else f"same at \\S+:{hashed}:9$"
+    )
     assert re.search(same, error.what), error.what
+    files = ("secrets/mail.pem.age: ", "secrets/mail.key.age: ") if who is OTHER else ()
+    assert [each.what for each in named] == [f"{file}{told}" for file in files]
     assert error.fix
     assert "hunter2" not in str(raised.value)
 
