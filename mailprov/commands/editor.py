@@ -80,8 +80,7 @@ def _memory() -> Path | None:
 def _wipe(folder: Path) -> None:
     """Overwrite what an editor has left, and remove it. On a disk, what an editor has deleted may still be found."""
     for path in folder.rglob("*"):
-        with suppress(MailprovError, OSError):
-            with local_files.descriptor(path, os.O_WRONLY, follow=False) as number:
-                os.write(number, bytes(min(os.fstat(number).st_size, local_files.MAX_CONFIG)))
-                os.fsync(number)
+        with suppress(MailprovError), local_files.descriptor(path, os.O_WRONLY, follow=False) as number:
+            os.write(number, bytes(min(os.fstat(number).st_size, local_files.MAX_CONFIG)))
+            os.fsync(number)
     shutil.rmtree(folder, ignore_errors=True)

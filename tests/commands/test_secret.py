@@ -351,7 +351,7 @@ def test_where_no_memory_is_for_files_it_is_said(
     done = subprocess.run(words, cwd=begun.folder, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"the secret is on disk while you edit ({begun.home})" in done.stderr
-    file, folder, _ = (tmp_path / "noted").read_text().splitlines()
+    _, folder, _ = (tmp_path / "noted").read_text().splitlines()
     assert folder.startswith(f"700 {begun.home}/mailprov-")
     assert not Path(folder.split()[1]).exists()
 
