@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,6 +31,8 @@ def install(extra: str) -> str:
 
 def requirements(extra: str) -> tuple[str, ...]:
     """What `extra` asks for, in pip's words; () where mailprov was not installed as a package."""
+    from importlib.metadata import PackageNotFoundError, requires  # costly, and seldom wanted
+
     try:
         declared = requires("mailprov") or ()
     except PackageNotFoundError:
@@ -39,7 +40,7 @@ def requirements(extra: str) -> tuple[str, ...]:
     return tuple(_of(extra, declared))
 
 
-def _of(extra: str, declared: list[str] | tuple[()]) -> Iterator[str]:
+def _of(extra: str, declared: Iterable[str]) -> Iterator[str]:
     for line in declared:
         found = _OF_EXTRA.fullmatch(line)
         if found and found[2] == extra:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ DECLARED = [
 
 @pytest.fixture(autouse=True)
 def declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "requires", lambda _name: DECLARED)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _name: DECLARED)
 
 
 def test_pip_of_this_python_is_named() -> None:
@@ -46,9 +46,9 @@ def test_an_environment_without_pip_is_one_of_uv(monkeypatch: pytest.MonkeyPatch
 
 def test_what_was_never_installed_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> list[str]:
-        raise PackageNotFoundError(name)
+        raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(extras, "requires", absent)
+    monkeypatch.setattr(importlib.metadata, "requires", absent)
     assert extras.install("xlsx") == "install mailprov with its extra `xlsx`"
 
 

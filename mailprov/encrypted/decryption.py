@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mailprov.encrypted import age, identities, sops
+from mailprov.encrypted import age, identities
 from mailprov.errors import FileError
 
 
@@ -36,6 +36,8 @@ class Decryption:
 
     def sops(self, path: Path, key: str = "") -> bytes:
         """What is in a file of SOPS: all of it, or the text at `key`. Raises as `sops.decrypted` does."""
+        from mailprov.encrypted import sops  # few have such files
+
         if not key:
             return sops.decrypted(path, self._environ)
         if path not in self._documents:
