@@ -368,3 +368,63 @@ def test_who_cannot_open_it_does_not_edit_it(begun: Repository, editor: Callable
     (begun.folder / "x.age").write_text(text("x", other)[:-5])
     failed(begun("secret", "edit", "x.age"), 3, "x.age: this age text is cut off")
     failed(begun("secret", "edit", "y.age"), 3, "y.age cannot be read")
+
+
+# --- whoever needs one that cannot be had
+
+
+def declared_with(repo: Repository, value: str) -> None:
+    repo.mail.write_text(
+        "mailprov: 1\nhosts: {mx.example.com: {address: 127.0.0.1, ssh: {port: 1, user: it}, become: true,\n"
+        f"  become_password: {{age: {value}}}}}}}\n"
+        "domains: [{name: example.com, hosted_by: tencent-exmail}]\ntls: {self_signed: {}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "todo"),
+    [
+        ("OTHER", "this is encrypted for other identities than the one in", "--identity FILE; or have somebody"),
+        ("CUT", "this age text is cut off", "take it from the Git history"),
+        ("{file: cut.age}", "cut.age: this age text is cut off", "take it from the Git history"),
+        ("{file: other.age}", "other.age: this is encrypted for other identities", "--identity FILE; or have somebody"),
+        ("{file: absent.age}", "absent.age cannot be read: No such file or directory", "check the path"),
+    ],
+    ids=["another key", "cut off", "a file that is cut off", "a file for another key", "no file"],
+)
+def test_each_fault_is_one_error_at_its_place(value: str, told: str, todo: str, begun: Repository) -> None:
+    other = text("x", person())
+    (begun.folder / "other.age").write_text(other)
+    (begun.folder / "cut.age").write_text(other[:150])
+    inline = {"OTHER": armour.one_line(other), "CUT": armour.one_line(other[:150])}
+    declared_with(begun, f'"{inline[value]}"' if value in inline else value)
+    for words in (("plan",), ("apply", "--yes"), ("status",)):
+        done = begun(*words)
+        said = failed(done, 3, f"Error: mail.yaml:3:20: {told}", todo, "1 error in the declaration")
+        assert len(said.splitlines()) == 3, said
+    assert begun.typed("plan").returncode == 3
+
+
+def test_without_pyrage_it_is_told_what_to_install(begun: Repository) -> None:
+    me = Person(begun.identity.read_text().strip(), begun.recipients.read_text().splitlines()[1])
+    declared_with(begun, f'"{armour.one_line(text("x", me))}"')
+    script = "import sys; sys.modules['pyrage'] = None; from mailprov.commands import main; main()"
+    for words, code, place in (
+        (("plan",), 3, "mail.yaml:3:20: "),
+        (("secret", "rekey"), 3, ""),
+        (("secret", "init"), 3, ""),
+        (("secret", "edit", "mail.yaml:3"), 3, "mail.yaml:3:20: "),
+        (("validate", "--confined"), 0, ""),
+        (("dns",), 0, ""),
+    ):
+        done = subprocess.run(
+            (sys.executable, "-c", script, *words),
+            cwd=begun.folder,
+            env=begun.environ(EDITOR="true"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stderr
+        if code:
+            failed(done, code, f"Error: {place}age needs pyrage, which is not installed", "`age`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -103,6 +104,10 @@ def test_who_needs_none_needs_no_key(declared: Declared, monkeypatch: pytest.Mon
     assert (only.what, only.origin.line) == ("age needs pyrage, which is not installed", declared.line("tls:"))
     confined = declared.load(Reading(confined=True), who=None)
     assert lacking(confined, EVERY) == ()
+    (declared.folder / "secrets/bob.age").unlink()
+    os.mkfifo(declared.folder / "secrets/bob.age")  # which would wait for somebody to write
+    for reading in (Reading(frozenset()), Reading(confined=True)):
+        assert declared.load(reading, who=None).users[2].password.lacking is None
     (declared.folder / "secrets/bob.age").unlink()
     assert "cannot be read" in str(declared.load(Reading(frozenset()), who=None).users[2].password.lacking)
 
