@@ -122,7 +122,7 @@ def _strikes(chance: random.Random, scenario: Scenario) -> tuple[tuple[str, floa
 
 
 def other(chance: random.Random, declared: Declared) -> Declared:
-    """Another declaration: some things changed, at least one."""
+    """Another declaration: some things changed, at least one. No change here says what is so unsaid."""
     while True:
         made = copy.deepcopy(declared)
         for change in chance.sample(_CHANGES, chance.randint(1, 4)):
@@ -193,7 +193,9 @@ def _certificate(chance: random.Random, declared: Declared) -> None:
 
 
 def _version(chance: random.Random, declared: Declared) -> None:
-    declared["tls"]["min_version"] = chance.choice(("TLSv1.2", "TLSv1.3"))
+    """The other one; TLSv1.2 is what nothing says."""
+    if declared["tls"].pop("min_version", None) is None:
+        declared["tls"]["min_version"] = "TLSv1.3"
 
 
 def _firewall(chance: random.Random, declared: Declared) -> None:
@@ -201,7 +203,10 @@ def _firewall(chance: random.Random, declared: Declared) -> None:
     if chance.random() < 0.3:
         declared["firewall"] = {"manage": not declared["firewall"]["manage"]}
     elif declared["firewall"]["manage"]:
-        declared["firewall"]["allow"] = [{"port": chance.randint(9000, 9009)}] if chance.random() < 0.7 else []
+        if chance.random() < 0.7:
+            declared["firewall"]["allow"] = [{"port": chance.randint(9000, 9009)}]
+        else:
+            declared["firewall"].pop("allow", None)
 
 
 _CHANGES: tuple[Callable[[random.Random, Declared], None], ...] = (
