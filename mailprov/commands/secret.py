@@ -66,25 +66,21 @@ def secret_encrypt(file: Path, output: Path | None, at: str | None) -> Exit:
 
     if output is not None and at is not None:
         raise MailprovError("-o and --at exclude each other", fix="say one place")
-    there = age_files.held(at) if at is not None else None
+    there = age_files.held(at) if at is not None else age_files.at_file(output) if output is not None else None
     secret = _secret(age_files.LARGEST)
-    if there is not None:
-        age_files.put(file.parent, there, secret)
-        console.say(f"encrypted: {there.where}", "good")
+    if there is None:
+        click.echo(armour.armoured(age_files.encrypted(file.parent, secret)), nl=False)
         return Exit.DONE
-    data = age_files.encrypted(file.parent, secret)
+    age_files.put(file.parent, there, secret)
+    console.say(f"encrypted: {there.where}", "good")
     if output is not None:
-        age_files.write_new(output, data)
-        named = os.path.relpath(output, file.parent)
-        console.say(f"wrote {output}; in the declaration: {{age: {{file: {named}}}}}", "good")
-    else:
-        click.echo(armour.armoured(data), nl=False)
+        console.say(f"in the declaration: {{age: {{file: {os.path.relpath(output, file.parent)}}}}}")
     return Exit.DONE
 
 
 def _secret(limit: int) -> bytes:
     """A secret from whoever sits at the terminal, or all of stdin, as far as it is worth reading."""
-    if console.interactive():
+    if sys.stdin.isatty():
         return str(click.prompt("Secret", hide_input=True, confirmation_prompt=True, err=True)).encode()
     return sys.stdin.buffer.read(limit + 1)
 
@@ -105,9 +101,8 @@ def secret_edit(target: str, file: Path, identity: Path | None) -> Exit:
 
     there = age_files.held(target)
     former = age_files.opened(there, Decryption(os.environ, identity))
-    secret = edited(
-        former, there.path.name.removesuffix(".age") if there.value is None else "secret", age_files.LARGEST
-    )
+    name = there.path.name.removesuffix(".age") if there.value is None else "secret"
+    secret = edited(former, name, age_files.LARGEST)
     if secret == former:
         console.say("nothing was changed")
         return Exit.DONE
@@ -128,12 +123,11 @@ def secret_rekey(file: Path, identity: Path | None) -> Exit:
     from mailprov.workflows.rekey import rekey
 
     done = rekey(file, identity)
-    console.show(
-        [Line(f"{visible(path)}: {count:,} value{'' if count == 1 else 's'}") for path, count in done.files.items()]
-    )
-    total, people = sum(done.files.values()), len(done.recipients)
-    who = f"{people} recipient{'' if people == 1 else 's'}"
-    console.say(
-        f"encrypted anew for {who}: {total:,} in {len(done.files):,} file{'' if len(done.files) == 1 else 's'}", "good"
-    )
+    console.show([Line(f"{visible(path)}: {_some(count, 'value')}") for path, count in done.files.items()])
+    total = f"{sum(done.files.values()):,} in {_some(len(done.files), 'file')}"
+    console.say(f"encrypted anew for {_some(len(done.recipients), 'recipient')}: {total}", "good")
     return Exit.DONE
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

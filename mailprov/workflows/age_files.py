@@ -31,7 +31,7 @@ class Held:
 
     path: Path
     content: bytes
-    """of the whole file"""
+    """of the whole file; nothing where there is no age file yet"""
     value: AgeValue | None = None
 
     @property
@@ -90,13 +90,8 @@ def _in_declaration(path: Path, line: int, column: int) -> Held:
         raise FileError("several `age` values stand in this line", where=where, fix=f"name the column: {places}")
     (value,) = there
     if value.file:
-        file = path.parent / Path(value.file).expanduser()
-        try:
-            return Held(file, local_files.contents(file, 2 * LARGEST))
-        except FileError as error:
-            if not error.absent:
-                raise
-            return Held(file, b"")
+        file = path.parent / os.path.expanduser(value.file)  # noqa: PTH111 - which raises where nobody is called so
+        return at_file(file)
     return Held(path, text.encode("utf-8"), value)
 
 
@@ -128,27 +123,29 @@ def put(folder: Path, there: Held, secret: bytes) -> None:
     Raises MailprovError where it cannot be, and where the file was changed meanwhile: it is as it was then.
     """
     data = encrypted(folder, secret, MAX_SECRET if there.value else LARGEST)
-    if not there.content and not there.value:
-        write_new(there.path, data)
-        return
-    real = Path(os.path.realpath(there.path))
-    with alone(real.parent):
-        exchange([Exchange(real, there.content, there.with_(data))])
+    with alone(folder):
+        if there.content:
+            exchange([Exchange(Path(os.path.realpath(there.path)), there.content, there.with_(data))])
+            return
+        try:
+            there.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise local_files.unwritable(there.path, error) from None
+        local_files.replace(there.path, there.with_(data), 0o644)
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Make an age file (binary), or replace one. Raises MailprovError where something else is there."""
-    former = b""
+def at_file(path: Path) -> Held:
+    """The age file `path`, which need not be there yet. Raises FileError where something else is."""
+    return Held(path, _age_file_if_any(path))
+
+
+def _age_file_if_any(path: Path) -> bytes:
     try:
-        former = _age_file(path)
+        return _age_file(path)
     except FileError as error:
         if not error.absent:
             raise
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise local_files.unwritable(path, error) from None
-    local_files.replace(path, in_form(former, data), 0o644)
+        return b""
 
 
 def _age_file(path: Path) -> bytes:
