@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -58,11 +59,16 @@ def _private_folder() -> Iterator[Path]:
         console.say(
             f"! no folder in memory is here: the secret is on disk while you edit ({tempfile.gettempdir()})", "warn"
         )
-    folder = Path(tempfile.mkdtemp(prefix="mailprov-", dir=above))
+    # Whose terminal is gone, with a link that broke, leaves no secret behind either.
+    former = signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        yield folder
+        folder = Path(tempfile.mkdtemp(prefix="mailprov-", dir=above))
+        try:
+            yield folder
+        finally:
+            _wipe(folder)
     finally:
-        _wipe(folder)
+        signal.signal(signal.SIGHUP, former)
 
 
 def _memory() -> Path | None:

@@ -331,6 +331,17 @@ def test_what_an_editor_leaves_may_be_nothing(
     assert not Path((tmp_path / "noted").read_text().split()[3]).exists()
 
 
+@pytest.mark.parametrize("how", ["HUP", "TERM", "INT"])
+def test_who_is_ended_meanwhile_leaves_nothing(
+    how: str, begun: Repository, editor: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    at, before = place(begun), begun.tree()
+    done = begun.typed("secret", "edit", at, **editor(f"kill -{how} $PPID; exec sleep 30"))
+    assert (done.returncode, done.stderr.strip()) == (1, "Error: interrupted")
+    assert not Path((tmp_path / "noted").read_text().split()[3]).exists()
+    assert begun.tree() == before
+
+
 def test_without_an_editor(begun: Repository) -> None:
     at = place(begun)
     failed(begun("secret", "edit", at), 1, "no editor is named", "export EDITOR=nano")
