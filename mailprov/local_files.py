@@ -126,7 +126,7 @@ def require_replaceable(path: Path) -> None:
     except FileError as error:
         raise MailprovError(error.what, why="it would be replaced", fix="name another file") from None
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def replace(path: Path, content: bytes, mode: int = 0o600, *, new: str = "") -> None:
@@ -144,7 +144,7 @@ def replace(path: Path, content: bytes, mode: int = 0o600, *, new: str = "") -> 
         finally:
             os.close(folder)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def put(folder: int, name: str, content: bytes, mode: int, *, new: str = "", lasting: bool = True) -> None:
@@ -153,16 +153,30 @@ def put(folder: int, name: str, content: bytes, mode: int, *, new: str = "", las
     `lasting`: it is on disk when this returns.
     """
     new = new or f".new-{token_hex(8)}"
+    stage(folder, new, content, mode, lasting=lasting)
+    try:
+        os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new, dir_fd=folder)
+        raise
+
+
+def stage(
+    folder: int, new: str, content: bytes, mode: int, *, lasting: bool = True, owner: tuple[int, int] | None = None
+) -> None:
+    """Write the file `new` of an open folder, where nothing is yet, and nothing is where that fails. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     number = os.open(new, flags, 0o600, dir_fd=folder)
     try:
         with os.fdopen(number, "wb") as file:
             file.write(content)
             file.flush()
+            if owner is not None and owner != (os.geteuid(), os.getegid()):
+                os.fchown(number, *owner)
             os.fchmod(number, mode)
             if lasting:
                 os.fsync(number)
-        os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(OSError):
             os.unlink(new, dir_fd=folder)
@@ -249,7 +263,8 @@ def unusable(path: Path, error: OSError | ValueError, flags: int = os.O_RDONLY) 
     return FileError(what, fix="check the path and its permissions", absent=absent, denied=denied)
 
 
-def _unwritable(path: Path, error: OSError | ValueError) -> MailprovError:
+def unwritable(path: Path, error: OSError | ValueError) -> MailprovError:
+    """What is told of an error at `path`, which was to be put there."""
     told = unusable(path, error, os.O_WRONLY)
     return MailprovError(told.what, fix=told.fix)
 

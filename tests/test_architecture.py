@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Who may import whom, room by room: a folder of mailprov/, or a file right in it. A room may always import itself.
 MAY: dict[str, set[str]] = {
     "errors": set(),
+    "extras": set(),
     "model": {"errors"},
     "assets": {"errors"},
     "encode": {"errors"},
@@ -23,7 +24,8 @@ MAY: dict[str, set[str]] = {
     "local_files": {"errors"},
     "render": {"assets", "encode"},
     "providers": set(),
-    "declaration": {"assets", "errors", "local_files", "model", "providers"},
+    "encrypted": {"errors", "extras", "local_files", "model"},
+    "declaration": {"assets", "encrypted", "errors", "extras", "local_files", "model", "providers"},
     "dns": {"errors", "model", "providers"},
     "resources": {"errors", "model"},
     "platform": {"errors", "model"},
@@ -34,7 +36,7 @@ MAY: dict[str, set[str]] = {
     "connection": {"errors", "local_files", "model", "shell"},
     "lab": {"errors"},
     "checks": {"errors", "local_files", "model"},
-    "profiles": {"assets", "encode", "errors", "model", "providers", "render"},
+    "profiles": {"assets", "encode", "errors", "extras", "model", "providers", "render"},
     "doctor": {"checks", "engine", "errors", "model"},
     "observer": {"errors", "model", "engine", "checks"},
     "report": {"checks", "doctor", "engine", "errors", "model", "observer", "resources"},
@@ -52,6 +54,8 @@ EDGES = (
     "credentials/",
     "declaration/",
     "dns/resolver.py",
+    "encrypted/",
+    "extras.py",
     "lab/",
     "local_files.py",
     "profiles/signing.py",
@@ -74,8 +78,12 @@ ONLY: dict[str, set[str]] = {
     "openpyxl": {"declaration/workbook.py"},
     "rich": {"commands/console.py"},
     "distributed": {"workflows/fleet.py"},
+    "pyrage": {"encrypted/age.py"},
     "click": {"commands/"},
-    "cryptography": {"checks/", "connection/", "declaration/", "profiles/signing.py", "resources/certificates/"},
+    "cryptography": {
+        *("checks/", "connection/", "declaration/", "encrypted/age.py"),
+        *("profiles/signing.py", "resources/certificates/"),
+    },
 }
 """third-party packages, each with the files or folders that may import it"""
 

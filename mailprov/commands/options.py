@@ -73,10 +73,10 @@ OFFLINE = ("validate", "render", "explain", "dns", "profiles")
 
 
 def in_file(function: F) -> F:
-    """-f and --confined, for every command that reads the declaration."""
+    """-f, --identity and --confined, for every command that reads the declaration."""
     words = "For changes of strangers: no path leaves the declaration's folder, no secret is read, no host is asked."
     confined = click.option("--confined", is_flag=True, expose_value=False, callback=_confine, help=words)
-    return confined(_file(function))
+    return confined(identified(in_this_file(function)))
 
 
 def _confine(context: click.Context, _option: click.Parameter, confined: bool) -> None:
@@ -89,7 +89,23 @@ def _confine(context: click.Context, _option: click.Parameter, confined: bool) -
         refuse_confined(f"`{context.command_path}`")
 
 
-def _file(function: F) -> F:
+def identified(function: F) -> F:
+    """--identity, for every command that may open encrypted values."""
+    words = "The file with the age identity that opens encrypted secrets. Default: ~/.config/mailprov/age.txt."
+    path = click.Path(path_type=Path)
+    option = click.option("--identity", type=path, metavar="FILE", expose_value=False, callback=_identify, help=words)
+    return option(function)
+
+
+def _identify(context: click.Context, _option: click.Parameter, file: Path | None) -> None:
+    from mailprov.workflows.selection import identify
+
+    identify(file)
+    context.find_root().call_on_close(partial(identify, None))
+
+
+def in_this_file(function: F) -> F:
+    """-f alone."""
     return click.option(
         "-f",
         "--file",

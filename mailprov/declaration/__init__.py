@@ -26,6 +26,7 @@ from mailprov.declaration.hosts import Host, hosts
 from mailprov.declaration.origins import Setting, settings
 from mailprov.declaration.renames import check_renames
 from mailprov.declaration.source_file import SourceFile, parts
+from mailprov.encrypted.decryption import Decryption
 from mailprov.errors import Diagnostic, Origin, SpecError
 from mailprov.model import Domain, Purpose, Spec
 
@@ -46,11 +47,12 @@ class Reading:
     """What is read beside the declaration's own files.
 
     `secrets`: what they are needed for now. `confined`: no path leaves the folder of the main file, and no secret is
-    read.
+    read. `identity`: the file that was named to open encrypted ones.
     """
 
     secrets: frozenset[Purpose] = frozenset(Purpose)
     confined: bool = False
+    identity: Path | None = None
 
 
 EVERYTHING: Final = Reading()
@@ -80,7 +82,8 @@ def _loaded(path: Path, environ: Mapping[str, str], now: datetime, reading: Read
     diagnostics = Diagnostics()
     with _root(path, reading) as root:
         secrets = frozenset[Purpose]() if reading.confined else reading.secrets
-        near = Surroundings(path.parent, environ, secrets=secrets, root=root)
+        decryption = Decryption(environ, reading.identity)
+        near = Surroundings(path.parent, environ, secrets=secrets, root=root, decryption=decryption)
         files, complete = parts(path, near, diagnostics)
         spec, machines = _spec(files, now, diagnostics, complete=complete)
     _tell_slips(files, diagnostics)

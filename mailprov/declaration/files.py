@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from mailprov import local_files
 from mailprov.declaration.confined import Root
 from mailprov.declaration.diagnostics import InvalidValue, brief
+from mailprov.encrypted import armour
+from mailprov.encrypted.decryption import Decryption
 from mailprov.errors import Diagnostic, FileError, Origin, SpecError
 from mailprov.model import Purpose
 
@@ -26,6 +28,9 @@ MAX_TABLE: Final = 64 * 1024 * 1024
 
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Source = Mapping[str, Any]
+"""where a text comes from: {env: NAME}, {file: path}, {age: …}, {sops: …}"""
 
 
 class Unavailable(InvalidValue):
@@ -90,7 +95,7 @@ def declaration(path: Path, root: Root | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a declaration file may refer to: its folder, and the environment.
+    """What a declaration file may refer to: its folder, the environment, and what opens encrypted values.
 
     `secrets`: what is read for its purpose now. `root`: the folder that no path may leave.
     """
@@ -101,6 +106,7 @@ class Surroundings:
     """whether the file is the operator's: what people write reaches no file and no variable"""
     secrets: frozenset[Purpose] = frozenset(Purpose)
     root: Root | None = None
+    decryption: Decryption = field(default_factory=lambda: Decryption({}))
 
     def path(self, text: str) -> Path:
         """The path that `text` means: relative to the declaring file, `~/` is $HOME. Raises Wrong."""
@@ -131,37 +137,70 @@ class Surroundings:
                 raise InvalidValue(error.what, error.fix) from None
         return path
 
-    def text(self, source: Mapping[str, str], limit: int) -> str:
-        """The text that `{env: NAME}` or `{file: path}` holds.
+    def text(self, source: Source, limit: int) -> str:
+        """The text that a source holds: `{env: NAME}`, `{file: path}`, `{age: …}` or `{sops: …}`.
 
         Raises Absent where there is no such variable or file, and Wrong where it cannot be used. Neither ever shows
         any of the text.
         """
         self._require_trust()
         if "env" in source:
-            name = source["env"]
-            if not _VARIABLE.fullmatch(name):
-                # unnamed: somebody may have put the secret itself here
-                raise InvalidValue("this is not the name of an environment variable", "for example BOB_INITIAL")
-            if name not in self.environ:
-                raise Absent(f"the environment variable {name} is not set", f"export {name}")
-            text = self.environ[name]
-            if len(text) > limit:
-                raise InvalidValue(
-                    f"the environment variable {name} is longer than {local_files.size(limit)}", "check its value"
-                )
-            if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-                raise InvalidValue(f"the environment variable {name} is not UTF-8", "check its value")
-            return text
-        path = self.path(source["file"])
+            return self._variable(source["env"], limit)
+        data = self._data(source, limit)
         try:
-            return contents(path, limit, self.root).decode("utf-8-sig")
+            return data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise InvalidValue(
-                f"{brief(str(path), 200)} is not UTF-8 text", "check that it is the file you mean"
-            ) from None
+            what = str(self._path(source["file"])) if "file" in source else described(source)
+            raise InvalidValue(f"{brief(what, 200)} is not UTF-8 text", "check that it is the file you mean") from None
 
-    def secret(self, source: Mapping[str, str], purpose: Purpose, limit: int = MAX_SECRET) -> str:
+    def _variable(self, name: str, limit: int) -> str:
+        if not _VARIABLE.fullmatch(name):
+            # unnamed: somebody may have put the secret itself here
+            raise InvalidValue("this is not the name of an environment variable", "for example BOB_INITIAL")
+        if name not in self.environ:
+            raise Absent(f"the environment variable {name} is not set", f"export {name}")
+        text = self.environ[name]
+        if len(text) > limit:
+            raise InvalidValue(
+                f"the environment variable {name} is longer than {local_files.size(limit)}", "check its value"
+            )
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise InvalidValue(f"the environment variable {name} is not UTF-8", "check its value")
+        return text
+
+    def _data(self, source: Source, limit: int) -> bytes:
+        """The bytes that a file holds, or an encrypted value."""
+        if "file" in source:
+            return contents(self.path(source["file"]), limit, self.root)
+        try:
+            if "sops" in source:
+                data = self.decryption.sops(self.path(source["sops"]["file"]), source["sops"].get("key", ""))
+            else:
+                data = self._opened(source["age"], limit)
+        except FileError as error:
+            raise _wrong(error) from None
+        if len(data) > limit:
+            raise InvalidValue(f"{described(source)} holds more than {local_files.size(limit)}", "check its contents")
+        return data
+
+    def _opened(self, node: Any, limit: int) -> bytes:
+        data = self.age_file(node, limit)
+        self.decryption.identity()  # what is wrong with it is no fault of this file
+        try:
+            return self.decryption.age(data)
+        except FileError as error:
+            raise FileError(_naming(node) + error.what, fix=error.fix, denied=error.denied) from None
+
+    def age_file(self, node: Any, limit: int = MAX_SECRET) -> bytes:
+        """The age file (binary) that `{age: …}` has or names; it need not be opened for that. Raises Wrong."""
+        try:
+            if isinstance(node, str):
+                return armour.unarmoured(node)
+            return armour.of_file(contents(self.path(node["file"]), 2 * limit + armour.LONGEST, self.root))[0]
+        except FileError as error:
+            raise InvalidValue(_naming(node) + error.what, error.fix) from None
+
+    def secret(self, source: Source, purpose: Purpose, limit: int = MAX_SECRET) -> str:
         """The secret that `source` holds: one line, of a key all of them.
 
         Raises Unavailable, Unread where nobody needs it now, and Wrong. None ever shows any of the text.
@@ -169,11 +208,15 @@ class Surroundings:
         self._require_trust()
         if purpose in self.secrets:
             return self.text(source, limit) if purpose is Purpose.KEY else self.line(source, limit)
-        path = self.path(source["file"]) if "file" in source else None
+        file = file_of(source)
+        path = self.path(file) if file is not None else None
+        if "age" in source and path is None:
+            self.age_file(source["age"])
         if self.root:
             raise Unread("no secret is read with --confined")
-        if path is None and source["env"] not in self.environ and _VARIABLE.fullmatch(source["env"]):
-            raise Absent(f"the environment variable {source['env']} is not set", f"export {source['env']}")
+        name = source.get("env", "")
+        if name not in self.environ and _VARIABLE.fullmatch(name):
+            raise Absent(f"the environment variable {name} is not set", f"export {name}")
         try:
             if path is not None:
                 path.stat()
@@ -181,20 +224,22 @@ class Surroundings:
             raise _wrong(local_files.unusable(path or Path(), error)) from None
         raise Unread("nobody needs it now")
 
-    def public(self, source: Mapping[str, str], limit: int) -> str:
+    def public(self, source: Source, limit: int) -> str:
         """The text that `source` holds, which is no secret. Raises as `text` does."""
         if self.root and "env" in source:
             raise Unread("no variable is read with --confined")
+        if self.root and "file" not in source:
+            raise Unread("nothing is opened with --confined")
         return self.text(source, limit)
 
     def _require_trust(self) -> None:
         if not self.trusted:
             raise InvalidValue("an included file may name no file and no variable", "move this to the main file")
 
-    def line(self, source: Mapping[str, str], limit: int = MAX_SECRET) -> str:
+    def line(self, source: Source, limit: int = MAX_SECRET) -> str:
         """The one line that `source` holds, without the line break at its end. Raises as `text` does."""
         text = self.text(source, limit)
-        text = text.removesuffix("\n").removesuffix("\r") if "file" in source else text
+        text = text.removesuffix("\n").removesuffix("\r") if "env" not in source else text
         where = described(source)
         if not text:
             raise InvalidValue(f"{where} is empty", "put the secret there")
@@ -203,6 +248,24 @@ class Surroundings:
         return text
 
 
-def described(source: Mapping[str, str]) -> str:
-    """Where a secret comes from, in words: "env BOB_INITIAL", "file secrets/bob"."""
-    return f"env {source['env']}" if "env" in source else f"file {brief(source['file'], 200)}"
+def _naming(node: Any) -> str:
+    """The file that `{age: …}` names, as a message begins with it."""
+    return "" if isinstance(node, str) else f"{brief(node['file'], 200)}: "
+
+
+def file_of(source: Source) -> str | None:
+    """The file that a source names; None where it names none."""
+    inner = next((source[key] for key in ("age", "sops") if key in source), source)
+    return inner.get("file") if isinstance(inner, Mapping) else None
+
+
+def described(source: Source) -> str:
+    """Where a secret comes from, in words: "env BOB_INITIAL", "file secrets/bob", "age file secrets/bob.age"."""
+    if "env" in source:
+        return f"env {source['env']}"
+    file = file_of(source)
+    if file is None:
+        return "the age text"
+    kind = next((f"{kind} " for kind in ("age", "sops") if kind in source), "")
+    key = source["sops"].get("key") if "sops" in source else None
+    return f"{kind}file {brief(file, 200)}" + (f", key {brief(key)}" if key else "")

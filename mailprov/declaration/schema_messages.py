@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]
 Words = tuple[str, str]
 """what is wrong, and what would be right ("" where the schema's own example says it)"""
 
-_SECRET: Final = frozenset({"password", "become_password", "key", "hash", "initial", "env"})
+_SECRET: Final = frozenset({"password", "become_password", "key", "hash", "initial", "env", "age", "sops"})
 _KINDS: Final = {
     "object": "a mapping",
     "array": "a list",
@@ -26,7 +26,19 @@ _KINDS: Final = {
 }
 _MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "system_mail", "handout", "include"})
 _OPERATORS: Final = frozenset(
-    {"hosts", "env", "file", "from_csv", "ssh", "become", "become_password", "identity_file", "known_hosts"}
+    {
+        "hosts",
+        "env",
+        "file",
+        "age",
+        "sops",
+        "from_csv",
+        "ssh",
+        "become",
+        "become_password",
+        "identity_file",
+        "known_hosts",
+    }
 )
 """keys that reach a machine, a file or a secret: those who may write a part of the declaration may not say these"""
 _OF_PEOPLE: Final = frozenset(
@@ -67,6 +79,8 @@ _UNKNOWN: Final = {
     ("password", "plaintext"): "passwords do not stand in this file: {initial: {env: NAME}} or {initial: {file: path}}",
     ("password", "env"): "say who owns the password: {initial: {env: NAME}} or {hash: {env: NAME}}",
     ("password", "file"): "say who owns the password: {initial: {file: path}} or {hash: {file: path}}",
+    ("password", "age"): "say who owns the password: {initial: {age: …}} or {hash: {age: …}}",
+    ("password", "sops"): "say who owns the password: {initial: {sops: …}} or {hash: {sops: …}}",
 }
 _PORTS: Final = 65536
 _SAFE_PROBLEMS: Final = frozenset({"pattern", "maxLength"})
@@ -121,7 +135,9 @@ def _sources(departure: Departure) -> list[str]:
     """The keys of a source of a secret, where a part of people's wants a hash."""
     if departure.schema.get("title") != "managed password" or departure.wanted != "string":
         return []
-    return [key for key in ("env", "file") if isinstance(departure.found, dict) and key in departure.found]
+    return [
+        key for key in ("env", "file", "age", "sops") if isinstance(departure.found, dict) and key in departure.found
+    ]
 
 
 def _main_only(path: Path) -> Problem:

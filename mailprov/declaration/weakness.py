@@ -6,7 +6,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
 from mailprov.declaration.files import Surroundings, described
@@ -66,7 +66,7 @@ def warn_of_weak(password: str, address: str, place: Origin, diagnostics: Diagno
 
 
 def warn_of_open(
-    source: Mapping[str, str], near: Surroundings, purpose: Purpose, place: Origin, diagnostics: Diagnostics
+    source: Mapping[str, Any], near: Surroundings, purpose: Purpose, place: Origin, diagnostics: Diagnostics
 ) -> None:
     """Warn where the secret that `{file: …}` names is read now, and can be read, or replaced, by others here, too."""
     if "file" not in source or purpose not in near.secrets:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from mailprov import extras
 from mailprov.declaration.confined import Root
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
 from mailprov.declaration.files import MAX_TABLE, opened
@@ -27,7 +28,7 @@ def workbook(path: Path, diagnostics: Diagnostics, root: Root | None = None) -> 
         from openpyxl.reader.excel import ExcelReader
         from openpyxl.xml.constants import SHARED_STRINGS
     except ImportError:
-        fix = "pip install 'mailprov[xlsx]', or save the table as CSV"
+        fix = f"{extras.install('xlsx')}; or save the table as CSV"
         raise InvalidValue("reading spreadsheets needs openpyxl, which is not installed", fix) from None
     with opened(path, MAX_TABLE, root) as file:
         try:

@@ -34,6 +34,7 @@ from mailprov.declaration.yamlfaults import (
     unwanted,
     without_unwanted,
 )
+from mailprov.encrypted import armour
 from mailprov.errors import Diagnostic, Origin, SpecError
 
 MAX_ALIASED: Final = 100_000
@@ -42,7 +43,7 @@ MAX_TEXT: Final = 8192
 """characters of one text: twice the longest path"""
 MAX_VALUES: Final = 1_500_000
 """values in one file: some 180,000 users"""
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's; PyYAML's own, ten times slower, where PyYAML was built without it"""
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?")
 _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -92,7 +93,7 @@ class _Reader:
     def document(self) -> Document:
         documents = 0
         try:
-            for event in yaml.parse(self.text, Loader=_LOADER):
+            for event in yaml.parse(self.text, Loader=LOADER):
                 kind = type(event)
                 if kind is ScalarEvent:
                     self._scalar(event)
@@ -139,10 +140,13 @@ class _Reader:
         mark = start.line << BITS | start.column
         self.latest = [mark]
         if not (text.isascii() and text.isprintable()) and (found := unseen(text)):
-            self._invisible(event, found)
+            if armour.looks_so(text):
+                text = armour.one_line(text)
+            else:
+                self._invisible(event, found)
         if self.replaced and STAND_IN in text:
             self.tainted.append(Origin(self.file, start.line + 1, start.column + 1))
-        if len(text) > MAX_TEXT:
+        if len(text) > MAX_TEXT and not (len(text) <= armour.LONGEST and armour.looks_so(text)):
             self._complain(event, f"a text of {len(text):,} characters", "is a quotation mark missing?", lost=True)
             text = STAND_IN
         if event.tag is not None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from mailprov import extras
 from mailprov.errors import MailprovError
 from mailprov.profiles.settings import Profile, Server
 
@@ -48,7 +49,7 @@ def images(text: str) -> Images:
         import segno
     except ImportError:
         raise MailprovError(
-            "making QR codes needs segno, which is not installed", fix="pip install 'mailprov[profiles]'"
+            "making QR codes needs segno, which is not installed", fix=extras.install("profiles")
         ) from None
     try:
         # Said to be UTF-8: else a text would be written in whatever encoding happens to fit.

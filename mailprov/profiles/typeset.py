@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mailprov import extras
 from mailprov.assets import folder
 from mailprov.errors import MailprovError
 
@@ -63,6 +64,4 @@ def _font_folder() -> Path:
 
 
 def _missing(what: str) -> MailprovError:
-    return MailprovError(
-        f"making PDF files needs {what}, which is not installed", fix="pip install 'mailprov[profiles]'"
-    )
+    return MailprovError(f"making PDF files needs {what}, which is not installed", fix=extras.install("profiles"))

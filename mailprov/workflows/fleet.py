@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mailprov import extras
 from mailprov.credentials.folder import Folder
 from mailprov.engine.plan import told
 from mailprov.engine.rollout import HostStatus, Result
@@ -223,7 +224,7 @@ def executor(where: str, most: int) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise MailprovError("Dask is not installed", where=where, fix="pip install 'mailprov[dask]'") from error
+        raise MailprovError("Dask is not installed", where=where, fix=extras.install("dask")) from error
     try:
         client = Client(f"tcp://{address}", timeout=PATIENCE_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:

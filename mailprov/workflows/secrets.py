@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from mailprov.errors import Diagnostic, SpecError
+from mailprov.errors import Diagnostic, Origin, SpecError
 from mailprov.model import HostSpec, Purpose, Spec, User, domain_of
 
 NOTHING: frozenset[Purpose] = frozenset()
@@ -12,6 +12,8 @@ SESSION = frozenset({Purpose.SUDO})
 PLAN = frozenset({Purpose.SUDO, Purpose.KEY, Purpose.HASH})
 APPLY = PLAN | {Purpose.INITIAL}
 EVERY = frozenset(Purpose)
+_PLACES = 5
+"""places that a message names beside the first"""
 
 
 def lacking(spec: Spec, purposes: Collection[Purpose]) -> tuple[Diagnostic, ...]:
@@ -45,4 +47,17 @@ def _lacking(hosts: Collection[HostSpec], users: Sequence[User], purposes: Colle
 
 
 def _sorted(found: Iterator[Diagnostic]) -> tuple[Diagnostic, ...]:
-    return tuple(sorted(dict.fromkeys(found), key=lambda each: each.origin))
+    """Each fault once, in file order; what is wrong in several places is told at the first, with the others."""
+    places: dict[tuple[str, str], set[Origin]] = {}
+    for each in found:
+        places.setdefault((each.what, each.fix), set()).add(each.origin)
+    told = [_told(what, fix, sorted(origins)) for (what, fix), origins in places.items()]
+    return tuple(sorted(told, key=lambda each: each.origin))
+
+
+def _told(what: str, fix: str, origins: Sequence[Origin]) -> Diagnostic:
+    first, others = origins[0], origins[1:]
+    if others:
+        more = f" and {len(others) - _PLACES:,} more places" if len(others) > _PLACES else ""
+        what += f"; the same at {', '.join(map(str, others[:_PLACES]))}{more}"
+    return Diagnostic(first, what, fix)

@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 
 
 _confined = False
+_identity: Path | None = None
 
 
 def confine(confined: bool) -> None:
     """From now on, hold the declaration to its folder: no secret is read, and no host is asked; or do so no longer."""
     global _confined
     _confined = confined
+
+
+def identify(file: Path | None) -> None:
+    """From now on, open encrypted values with the identity in `file`; None: with the one that is found."""
+    global _identity
+    _identity = file
 
 
 def refuse_confined(what: str) -> None:
@@ -42,7 +49,7 @@ def load(file: Path, reads: frozenset[Purpose] = EVERY, observer: Observer | Non
     """
     from mailprov import declaration
 
-    reading = declaration.Reading(reads, _confined)
+    reading = declaration.Reading(reads, _confined, _identity)
     spec = declaration.load(file, environ=os.environ, now=datetime.now(UTC), reading=reading)
     if observer is not None:
         tell_lacking(spec, EVERY - reads, observer)

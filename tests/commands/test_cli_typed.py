@@ -14,8 +14,8 @@ import pytest
 from mailprov.commands.root import every
 
 TESTS = Path(__file__).parents[1]
-SHARED = ("file", "limit", "confined")
-"""options that are one piece of code for all verbs: which declaration, which hosts, held to its folder"""
+SHARED = ("file", "limit", "confined", "identity")
+"""options that are one piece of code for all verbs: which declaration and hosts, held to its folder, what opens it"""
 REAL = ("mark.host", "sys.executable", "LabHost")
 """by one of these words a test file is known that boots hosts or starts processes"""
 
