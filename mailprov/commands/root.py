@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "completion": "Print a completion script for your shell.",
     "dns": "Show the DNS records that are needed, or check them.",
     "doctor": "Find out why mail does not work.",
+    "drift": "Show what was changed on hosts since an apply.",
     "explain": "Show what a host gets, and from where.",
     "handout": "Generated passwords and profiles, handed out.",
     "history": "Show who applied what, when, and how it ended.",

@@ -34,7 +34,7 @@ class Manifest:
 
 
 def parse(text: str) -> Manifest | None:
-    """The manifest that a host keeps; None when there is none, or none that this version can read."""
+    """The manifest that a host keeps; None when there is none, or none that this version can read whole."""
     lines = text.split("\n")
     if len(lines) < 2 or lines[0] not in (HEAD, BEFORE):
         return None
@@ -43,6 +43,8 @@ def parse(text: str) -> Manifest | None:
         words = line.split(" ", 3)
         if len(words) == 4 and words[0] in told:
             told[words[0]][Key(words[1], words[3])] = words[2]
+        elif line and lines[0] == HEAD:
+            return None  # what is cut off or garbled may have told of anything
     sections = probe.decode(probe.only(_TOLD, lines[2:])) if lines[0] == BEFORE else {}
     return Manifest(lines[1].removeprefix("transaction "), told["desired"], told["made"], sections)
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mailprov.engine.drift import Drift
 from mailprov.engine.rollout import FAILURES, Result
 from mailprov.errors import MailprovError
-from mailprov.model import Plan
+from mailprov.model import Change, Ignore, Plan
 
 if TYPE_CHECKING:
     from mailprov.checks import Check  # a plan's report needs no mail protocols
@@ -61,18 +62,47 @@ def _plan(made: Plan) -> dict[str, object]:
         "warnings": list(made.warnings),
         "dangers": [{"flag": risk.flag, "text": risk.text} for risk in made.risks],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
-        "changes": [
-            {
-                "kind": change.key.kind,
-                "name": change.key.name,
-                "action": change.action.value,
-                "reason": change.reason.value,
-                "summary": change.summary,
-                "detail": list(change.detail),
-            }
-            for change in made.changes
-        ],
+        "changes": [_change(change) for change in made.changes],
     }
+
+
+def _change(made: Change) -> dict[str, object]:
+    return {
+        "kind": made.key.kind,
+        "name": made.key.name,
+        "action": made.action.value,
+        "reason": made.reason.value,
+        "summary": made.summary,
+        "detail": list(made.detail),
+    }
+
+
+def drifts(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) -> str:
+    """What each host changed, and of which this cannot be told; "drifted" says whether any has, of what counts."""
+    return document(
+        drifted=any(each.counted for each in found), hosts=[_drift(each) for each in found], failures=failures
+    )
+
+
+def _drift(made: Drift) -> dict[str, object]:
+    return {
+        "host": made.host,
+        "machine_id": made.machine,
+        "since": made.since,
+        "warnings": list(made.warnings),
+        "drift": [
+            {**_change(each.change), "gone": each.gone, "ignored": _ignored(each.ignored)} for each in made.found
+        ],
+        "settled": [{"kind": key.kind, "name": key.name} for key in made.settled],
+        "pending": made.pending,
+    }
+
+
+def _ignored(rule: Ignore | None) -> dict[str, object] | None:
+    if rule is None:
+        return None
+    place = rule.origin._asdict() if rule.origin else None
+    return {"kind": rule.kind, "name": rule.name, "only": list(rule.only), "reason": rule.reason, "place": place}
 
 
 def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
