@@ -82,7 +82,8 @@ def as_markdown(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) 
     """What each host changed, and of which this cannot be told."""
     cell = markdown.cell
     parts = [f"### mailprov: {total(found).text}"]
-    parts.extend(f"- ❌ {cell(f'{each.where}: {each.what}{each.why and f' ({each.why})'}')}" for each in failures)
+    told = (f"{each.where}: {each.what}" + (f" ({each.why})" if each.why else "") for each in failures)
+    parts.extend(f"- ❌ {cell(each)}" for each in told)
     for made in found:
         parts.append(f"#### {cell(made.host)}")
         parts.extend(f"- ⚠ {cell(warning)}" for warning in made.warnings)
