@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "render": "Write the files that each host would get.",
     "rollback": "Put hosts back as they were before an apply.",
     "schema": "Print the JSON Schema of mail.yaml, for editors.",
+    "show": "Show a plan that was kept with `plan --out`.",
     "status": "Show what runs on each host, and what is down.",
     "trust": "Show a host's SSH fingerprints, and record them.",
     "users": "Look at a staff list before it is declared.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mailprov.engine.drift import Drift
@@ -27,13 +27,18 @@ def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
 def document(*, failures: Sequence[MailprovError], **parts: object) -> str:
     """A document of these parts, and of what went wrong where."""
     failed = [{"where": error.where, **_error(error)} for error in failures]
-    return json.dumps({"format": FORMAT, **parts, "failed": failed}, indent=2)
+    return written({"format": FORMAT, **parts, "failed": failed})
+
+
+def written(document: Mapping[str, object]) -> str:
+    """As text, in ASCII without control characters."""
+    return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
 
 
 def rollout(results: Sequence[Result]) -> str:
     """What became of each host; "failed" says whether any has failed."""
     failed = any(result.status in FAILURES for result in results)
-    return json.dumps({"format": FORMAT, "failed": failed, "hosts": [_result(each) for each in results]}, indent=2)
+    return written({"format": FORMAT, "failed": failed, "hosts": [_result(each) for each in results]})
 
 
 def _result(made: Result) -> dict[str, object]:
@@ -62,11 +67,12 @@ def _plan(made: Plan) -> dict[str, object]:
         "warnings": list(made.warnings),
         "dangers": [{"flag": risk.flag, "text": risk.text} for risk in made.risks],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
-        "changes": [_change(change) for change in made.changes],
+        "changes": [change(each) for each in made.changes],
     }
 
 
-def _change(made: Change) -> dict[str, object]:
+def change(made: Change) -> dict[str, object]:
+    """One change."""
     return {
         "kind": made.key.kind,
         "name": made.key.name,
@@ -90,9 +96,7 @@ def _drift(made: Drift) -> dict[str, object]:
         "machine_id": made.machine,
         "since": made.since,
         "warnings": list(made.warnings),
-        "drift": [
-            {**_change(each.change), "gone": each.gone, "ignored": _ignored(each.ignored)} for each in made.found
-        ],
+        "drift": [{**change(each.change), "gone": each.gone, "ignored": _ignored(each.ignored)} for each in made.found],
         "settled": [{"kind": key.kind, "name": key.name} for key in made.settled],
         "pending": made.pending,
     }
@@ -109,7 +113,7 @@ def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
     """Every host's verification; "verified" says whether all of it holds."""
     hosts = [{"host": name, "checks": [_check(check) for check in made]} for name, made in found]
     verified = not any(check.failed for _, made in found for check in made)
-    return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2)
+    return written({"format": FORMAT, "verified": verified, "hosts": hosts})
 
 
 def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
@@ -125,7 +129,7 @@ def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
         for name, made, diagnosis in found
     ]
     healthy = not any(diagnosis.causes for _, _, diagnosis in found)
-    return json.dumps({"format": FORMAT, "healthy": healthy, "hosts": hosts}, indent=2)
+    return written({"format": FORMAT, "healthy": healthy, "hosts": hosts})
 
 
 def _finding(found: Finding) -> dict[str, object]:

@@ -30,7 +30,7 @@ def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
             parts.append("No changes.")
             continue
         parts.append(f"Services: {effects(plan)}")
-        parts.append("| | what | change | why |\n|---|---|---|---|\n" + "\n".join(_rows(plan)))
+        parts.append(table(plan.changes))
         parts.extend(folded(plan.changes))
     return "\n\n".join(parts)
 
@@ -43,12 +43,14 @@ def folded(changes: Iterable[Change]) -> Iterator[str]:
         yield f"<details><summary>Details</summary>\n\n{fence}diff\n{diff}\n{fence}\n</details>"
 
 
-def _rows(plan: Plan) -> list[str]:
-    return [
+def table(changes: Iterable[Change]) -> str:
+    """A row for each change."""
+    rows = (
         f"| {change.action.value} | {cell(str(change.key))} | {cell(change.summary)} "
         f"| {'**drift**' if change.reason is Reason.DRIFT else change.reason.value} |"
-        for change in plan.changes
-    ]
+        for change in changes
+    )
+    return "\n".join(["| | what | change | why |", "|---|---|---|---|", *rows])
 
 
 def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:

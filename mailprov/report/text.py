@@ -85,13 +85,14 @@ def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
         return [*lines, Line(f"  {unchanged}", "good")]
     wide = width(made.changes)
     for change in made.changes:
-        lines.extend(_change(change, wide, details))
+        lines.extend(planned(change, wide, details=details))
     lines.extend(Line(f"  ! {printable(risk.text)}: needs --allow-{risk.flag}", "bad") for risk in made.risks)
     lines.append(Line(f"  effect on services: {effects(made)}", "dim"))
     return lines
 
 
-def _change(change: Change, width: int, details: bool) -> list[Line]:
+def planned(change: Change, width: int, *, details: bool) -> list[Line]:
+    """A change as a plan tells it: why, unless it is pending."""
     reason = "" if change.reason is Reason.PENDING else f"  [{change.reason.value}]"
     return changed(change, width, reason, details=details)
 
@@ -118,10 +119,15 @@ def _diff_style(row: str) -> str:
 
 def total(plans: Sequence[Plan]) -> Line:
     """The last line: how much changes where, told as pending and drift."""
-    changed = [made for made in plans if not made.empty]
+    return tally([made.changes for made in plans])
+
+
+def tally(hosts: Sequence[Sequence[Change]]) -> Line:
+    """The same of each host's changes."""
+    changed = [changes for changes in hosts if changes]
     if not changed:
-        return Line(f"No changes on {_hosts(len(plans))}.", "good")
-    every = [change for made in changed for change in made.changes]
+        return Line(f"No changes on {_hosts(len(hosts))}.", "good")
+    every = [change for changes in changed for change in changes]
     drift = sum(change.reason is not Reason.PENDING for change in every)
     counts = {action: sum(change.action is action for change in every) for action in Action}
     text = ", ".join(f"{count} to {action.value}" for action, count in counts.items() if count)
