@@ -134,11 +134,17 @@ def test_one_question_where_nothing_drifted(tmp_path: Path) -> None:
 # --- what cannot be told
 
 
+def _row(host: SimulatedHost, path: str) -> str:
+    return next(line for line in host.kept.splitlines(keepends=True) if line.endswith(f" {path}\n"))
+
+
 RECORDS = {
     "never": lambda host: vars(host).update(kept="", entries={}),
     "lost": lambda host: host.edit("manifest", ""),
     "emptied": lambda host: host.edit("manifest", "\0" * 4096),
     "cut off": lambda host: host.edit("manifest", host.kept[: host.kept.index("desired file") + 20]),
+    "cut at a line": lambda host: host.edit("manifest", host.kept[: host.kept.index("desired map")]),
+    "a line gone": lambda host: host.edit("manifest", host.kept.replace(_row(host, "/etc/postfix/main.cf"), "")),
     "of a later version": lambda host: host.edit("manifest", host.kept.replace("manifest 3", "manifest 4")),
     "rolled back": lambda host: host.edit("manifest", "mailprov-manifest 3\ntransaction x\n"),
     "overtaken": lambda host: host.said.update(transactions=f"last {'0' * 64} 1900000000 20310101T000000Z-1 applied\n"),
@@ -160,6 +166,15 @@ def test_without_a_record_nothing_is_said_to_be_well(name: str, tmp_path: Path) 
         drift(host, spec)
     assert WHY.get(name, "cannot be read") in refused.value.why
     assert refused.value.where == "mail1" and refused.value.fix
+
+
+def test_a_record_that_counts_nothing_is_read_as_before(tmp_path: Path) -> None:
+    host, spec = SimulatedHost(), declare(tmp_path)
+    host.become(spec)
+    host.kept = "".join(line for line in host.kept.splitlines(keepends=True) if not line.startswith("count "))
+    assert drift(host, spec).found == () and host.plan(spec).empty
+    host.edit("append", {"path": "/etc/postfix/main.cf", "text": "x = y\n"})
+    assert len(drift(host, spec).found) == 1
 
 
 def test_the_record_of_the_last_apply_is_believed(tmp_path: Path) -> None:
