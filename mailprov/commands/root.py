@@ -13,12 +13,16 @@ from mailprov.errors import Exit, MailprovError
 
 EXIT_CODES = """\b
 Exit codes, the same for every command:
-  0  done, or no change        5  the plan is unsafe without consent
-  1  error                     6  applied, but put back
-  2  plan found changes        7  some hosts failed
-     (--detailed-exitcode)     8  another apply holds the lock
+  0  done, or no change
+  1  error
+  2  plan (--detailed-exitcode) or drift found changes
   3  the declaration, or another file that is read, is invalid
-  4  the plan is stale         9  verification failed"""
+  4  the plan is stale
+  5  the plan is unsafe without consent
+  6  applied, but put back
+  7  some hosts failed
+  8  another apply holds the lock
+  9  verification failed"""
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -20,7 +20,7 @@ from mailprov.workflows import saved_plan
 def command(plan: Path, form: str, details: bool) -> Exit:
     """Show a plan that `mailprov plan --out PLAN` has kept. Asks no host, and reads no declaration and no secret.
 
-    Diffs and names of accounts are not kept. Exit 3: it is no plan, not as it was written, or another version's.
+    Diffs are not kept. Exit 3: it is no plan, not as it was written, or another version's.
     """
     kept = saved_plan.load(plan)
     if form == "text":

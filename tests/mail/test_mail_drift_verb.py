@@ -29,8 +29,8 @@ EDITS = {
 }
 
 
-def drift(machine: Machine, *more: str) -> Ran:
-    return machine.mailprov("drift", *more)
+def drift(machine: Machine) -> Ran:
+    return machine.mailprov("drift")
 
 
 def forms(machine: Machine) -> str:
@@ -77,7 +77,7 @@ def test_what_somebody_did_is_told_until_it_is_put_back(clone: Machine) -> None:
     assert ran.out.endswith("Drift: 4 changes on 1 host.\n")
     # Declared noise: all of it, and each in sight.
     with ignoring(clone, *({"kind": kind, "name": "*", "reason": f"why {kind}"} for _, kind in EDITS.values())):
-        ran = drift(clone, "--details")
+        ran = clone.mailprov("drift", "--details")
         assert ran.status == 0, ran.said
         assert all(f": why {kind}]" in ran.out for _, kind in EDITS.values())
         others = forms(clone)
@@ -113,7 +113,7 @@ def shows_what_was_kept(clone: Machine, planned: Ran) -> None:
 def test_the_declaration_alone_is_no_drift(clone: Machine) -> None:
     clone.user(DAVE)["quota"] = "2GiB"
     clone.declared["aliases"].append({"address": "new@example.test", "to": [ALICE]})
-    ran = drift(clone, "--shard", "1/1", "--executor", "threads")
+    ran = clone.mailprov("drift", "--shard", "1/1", "--executor", "threads")
     assert ran.status == 0, ran.said
     assert "changes of the declaration pending: see `mailprov plan`" in ran.out
     # Both moved: it is drift, and it is said that the declaration has its part in what is shown.
