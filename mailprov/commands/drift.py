@@ -44,7 +44,7 @@ def command(file: Path, limit: tuple[str, ...], form: str, details: bool, shard:
         click.echo(json.drifts(found, failures))
     elif form == "markdown":
         click.echo(report.as_markdown(found, failures))
-    elif found:
+    elif found or not failures:
         console.show([*report.text(found, details=details), report.total(found)])
     for failure in failures:
         terminal.tell(Failed(failure))

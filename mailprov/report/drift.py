@@ -31,10 +31,8 @@ def _body(made: Drift, details: bool) -> Iterator[Line]:
         for each in made.counted:
             yield from _lines(each, wide, details)
     else:
-        yield Line(
-            f"  no drift{' but what is ignored' if noise else ': nothing was changed here since the last apply'}",
-            "good",
-        )
+        untouched = "" if made.settled else ": nothing was changed here since the last apply"
+        yield Line(f"  no drift{' but what is ignored' if noise else untouched}", "good")
     if noise:
         yield Line("  ignored, as declared:", "dim")
         for each in noise:

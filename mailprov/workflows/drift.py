@@ -64,8 +64,8 @@ def look(spec: Spec, declared: HostSpec, host: Host) -> Drift:
     details = ask_closer(closer_queries(registry, moved(found, unknown)), host)
     warnings = (
         *unsettled(sections),
-        *_of(lambda: refuse_unusable(here, seen)),
-        *_of(lambda: refuse_closed_mail(known, here, seen, desired, sections)),
+        *_refusal(lambda: refuse_unusable(here, seen)),
+        *_refusal(lambda: refuse_closed_mail(known, here, seen, desired, sections)),
         *(f"{_REFUSED}: {each}" for each in obstacles(registry, found, seen.live)),
     )
     made = drift(registry, declared.name, seen, desired, found, unknown, details, declared.ignored, warnings)
@@ -77,7 +77,7 @@ def look(spec: Spec, declared: HostSpec, host: Host) -> Drift:
 _REFUSED = "an apply would refuse this host"
 
 
-def _of(refuse: Callable[[], None]) -> tuple[str, ...]:
+def _refusal(refuse: Callable[[], None]) -> tuple[str, ...]:
     """What an apply would refuse, as a warning: that is no reason not to tell what drifted."""
     try:
         refuse()

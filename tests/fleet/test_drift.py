@@ -154,6 +154,9 @@ def test_shards_together_are_the_whole(fleet: Fleet, capsys: pytest.CaptureFixtu
         fleet.opened.sort()
         assert fleet.opened == (["h1", "h3", "h5"] if shard == "1/2" else ["h2", "h4"])
     assert codes == [0, Exit.CHANGES]
+    capsys.readouterr()
+    assert fleet.run("drift", "--shard", "6/6") == 0
+    assert capsys.readouterr().out == "No drift on 0 hosts.\n"
     assert fleet.run("drift", "--shard", "3/2") == Exit.ERROR
     assert fleet.run("drift", "--executor", "elsewhere") == Exit.ERROR
 
@@ -181,3 +184,22 @@ def test_without_its_secrets(
     assert applied.run("drift") == Exit.INVALID
     assert "SUDO_PASSWORD is not set" in capsys.readouterr().err
     assert applied.opened == []
+
+
+def test_through_dask_it_is_the_same(applied: Fleet, drift: Drift, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real scheduler; its worker is a thread of this process, where the hosts are."""
+    distributed = pytest.importorskip("distributed")
+    applied.hosts["h2"].edit("append", {"path": MAIN, "text": "x = y\n"})
+    applied.document["drift"] = {"ignore": [{"kind": "file", "name": "/etc/nothing", "reason": "why"}]}
+    monkeypatch.delenv("BOB_INITIAL")
+    whole = drift()
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=None
+    ) as cluster:
+        where = cluster.scheduler_address.replace("tcp://", "dask://")
+        assert drift("--executor", where) == whole
+        assert whole[0] == Exit.CHANGES
+        lose(applied)
+        code, out, err = drift("--executor", where)
+        assert code == Exit.PARTIAL and "the record of the last apply is gone" in err and f"~ file {MAIN}" in out
+    assert applied.run("drift", "--executor", "dask://127.0.0.1:1") == Exit.ERROR

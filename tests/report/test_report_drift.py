@@ -59,7 +59,7 @@ def test_nothing_but_noise_is_no_drift() -> None:
         "  ignored, as declared:",
         "  ~ service dovecot  start  [ignored]",
         "mail2",
-        "  no drift: nothing was changed here since the last apply",
+        "  no drift",
         "  changed here to what is declared by now, so that nothing is to be done: file /y",
         "  3 changes of the declaration pending: see `mailprov plan`",
         "No drift on 2 hosts; 1 change ignored.",
