@@ -29,7 +29,7 @@ class Terminal:
         if isinstance(event, Begun):
             self.several = len(event.hosts) != 1
         lines = events.lines(event, details=self.details, several=self.several)
-        console.show(lines, err=self.err or not isinstance(event, events.FOUND))
+        console.show(lines, err=self.err or not events.is_result(event, several=self.several))
 
     def during(self, text: str) -> AbstractContextManager[None]:
         """Show that `text` is under way."""

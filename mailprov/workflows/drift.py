@@ -66,7 +66,7 @@ def look(spec: Spec, declared: HostSpec, host: Host) -> Drift:
         *unsettled(sections),
         *_refusal(lambda: refuse_unusable(here, seen)),
         *_refusal(lambda: refuse_closed_mail(known, here, seen, desired, sections)),
-        *(f"{_REFUSED}: {each}" for each in obstacles(registry, found, seen.live)),
+        *(f"{_REFUSED}: {words}" for _, words in obstacles(registry, found, seen.live)),
     )
     made = drift(registry, declared.name, seen, desired, found, unknown, details, declared.ignored, warnings)
     if not made.counted:
