@@ -256,6 +256,8 @@ class SimulatedHost:
             del self.packages_[value]
         elif act == "package":
             self.packages_ |= value
+        elif act == "manifest":
+            self.kept = value
         else:
             assert act in ("owed", "table", "release", "users", "said", "archive")
             setattr(self, act, value)

@@ -16,7 +16,7 @@ from mailprov.commands.options import in_file
 from mailprov.commands.terminal import Terminal
 from mailprov.declaration.origins import Setting, below, keys
 from mailprov.errors import Exit, MailprovError
-from mailprov.model import Allow, Secret
+from mailprov.model import Allow, Ignore, Secret
 from mailprov.report.json import FORMAT
 from mailprov.report.text import Line
 from mailprov.workflows.selection import explained
@@ -111,6 +111,9 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Allow):
         return {"port": value.port, **({"from": [str(network) for network in value.sources]} if value.sources else {})}
+    if isinstance(value, Ignore):
+        given = {"kind": value.kind, "name": value.name, "only": list(value.only), "reason": value.reason}
+        return {key: said for key, said in given.items() if said}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import click
@@ -19,7 +18,7 @@ from mailprov.resources.accounts import Accounts
 from mailprov.resources.files import File
 from mailprov.resources.maps import Map
 from mailprov.roles import mailhost
-from mailprov.workflows.secrets import NOTHING
+from mailprov.workflows.secrets import NOTHING, with_guess
 from mailprov.workflows.selection import hosts, load
 
 _UNREAD = Secret("{CRYPT}-")
@@ -41,9 +40,8 @@ def command(file: Path, limit: tuple[str, ...], output: Path, release: str) -> E
     except FileExistsError:
         raise MailprovError("it is there already", where=str(output), fix="name a new folder") from None
     facts = Facts("", release, 0, (_port(chosen),), debian.released(release), 0)
-    shown = replace(spec, users=[_without_hash(user) for user in spec.users])
     for host in chosen:
-        for item in mailhost.desired(shown, _without_key(host), facts, _no_hash).values():
+        for item in mailhost.desired(*with_guess(spec, host, _UNREAD), facts, _no_hash).values():
             _write(output, host.name, item)
     console.say(f"wrote {len(chosen)} host{'' if len(chosen) == 1 else 's'} into {output}", "good")
     return Exit.DONE
@@ -53,16 +51,6 @@ def _port(chosen: Sequence[HostSpec]) -> int:
     """The SSH port that a rendered firewall keeps open: the declared one; the real one is detected on the host."""
     ports = [host.ssh.port for host in chosen if host.ssh.port]
     return ports[0] if ports else 22
-
-
-def _without_key(host: HostSpec) -> HostSpec:
-    """The host with something in place of its key, which is not shown."""
-    return replace(host, tls=replace(host.tls, chain="-", key=_UNREAD)) if host.tls.source == "file" else host
-
-
-def _without_hash(user: User) -> User:
-    managed = user.password.ownership == "managed" and user.password.hash is None
-    return replace(user, password=replace(user.password, hash=_UNREAD)) if managed else user
 
 
 def _no_hash(_user: User) -> Secret:

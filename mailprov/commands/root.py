@@ -13,12 +13,16 @@ from mailprov.errors import Exit, MailprovError
 
 EXIT_CODES = """\b
 Exit codes, the same for every command:
-  0  done, or no change        5  the plan is unsafe without consent
-  1  error                     6  applied, but put back
-  2  plan found changes        7  some hosts failed
-     (--detailed-exitcode)     8  another apply holds the lock
+  0  done, or no change
+  1  error
+  2  plan (--detailed-exitcode) or drift found changes
   3  the declaration, or another file that is read, is invalid
-  4  the plan is stale         9  verification failed"""
+  4  the plan is stale
+  5  the plan is unsafe without consent
+  6  applied, but put back
+  7  some hosts failed
+  8  another apply holds the lock
+  9  verification failed"""
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -28,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "completion": "Print a completion script for your shell.",
     "dns": "Show the DNS records that are needed, or check them.",
     "doctor": "Find out why mail does not work.",
+    "drift": "Show what was changed on hosts since an apply.",
     "explain": "Show what a host gets, and from where.",
     "handout": "Generated passwords and profiles, handed out.",
     "history": "Show who applied what, when, and how it ended.",
@@ -42,6 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "rollback": "Put hosts back as they were before an apply.",
     "schema": "Print the JSON Schema of mail.yaml, for editors.",
     "secret": "Keep secrets in the repository, encrypted.",
+    "show": "Show a plan that was kept with `plan --out`.",
     "status": "Show what runs on each host, and what is down.",
     "trust": "Show a host's SSH fingerprints, and record them.",
     "users": "Look at a staff list before it is declared.",

@@ -19,6 +19,7 @@ from mailprov.declaration.settings import (
     DEFAULT,
     DEFAULTS,
     HOST,
+    IGNORE,
     MAIL_PORTS,
     MANAGE,
     MIN_VERSION,
@@ -160,6 +161,7 @@ class _HostReader:
             password if isinstance(password, Secret) else None,
             origin,
             password if isinstance(password, Diagnostic) else None,
+            settled.value(*IGNORE),
         )
         return Host(spec, merged, settled)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from mailprov.declaration import addresses
+from mailprov.declaration import addresses, values
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
 from mailprov.declaration.files import described
 from mailprov.declaration.positions import Map, Seq
@@ -18,6 +18,7 @@ from mailprov.declaration.settings import (
     BECOME,
     BECOME_PASSWORD,
     CERTIFICATE,
+    IGNORE,
     MANAGE,
     MIN_VERSION,
     SOURCES,
@@ -33,9 +34,9 @@ from mailprov.declaration.settings import (
 )
 from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
-from mailprov.model import Allow, Listener, Network, Services, Ssh
+from mailprov.model import ASPECTS, GONE, Allow, Ignore, Listener, Network, Services, Ssh
 
-_SERVED: Final = ("tls", "services", "firewall", "system_mail")
+_SERVED: Final = ("tls", "services", "firewall", "system_mail", "drift")
 _REACHED: Final = ("ssh", "become", "become_password")
 
 
@@ -49,6 +50,8 @@ def layer(source_file: SourceFile, path: Path, node: Mapping[str, Any], level: s
     firewall = node.get("firewall")
     reader.firewall(firewall if isinstance(firewall, Map) else Map())
     reader.system_mail(known.get("system_mail", {}))
+    drift = node.get("drift")
+    reader.drift(drift if isinstance(drift, Map) else Map())
     reader.connection(known)
     return Layer(all(source_file.usable(*path, key) for key in keys), reader.found)
 
@@ -112,6 +115,27 @@ class _LevelReader:
             self._read(SYSTEM_MAIL_TO, node["to"], lambda text: addresses.target(text, ()))
         if "submit_users" in node:
             self._read(SUBMIT_USERS, node["submit_users"], lambda names: tuple(map(addresses.local_user, names)))
+
+    def drift(self, node: Mapping[str, Any]) -> None:
+        if isinstance(node.get("ignore"), Seq):
+            path = (*self.path, *IGNORE)
+            usable = [number for number in range(len(node["ignore"])) if self.source_file.usable(*path, number)]
+            found = [self._ignored((*path, number), node["ignore"][number]) for number in usable]
+            self._say(IGNORE, tuple(each for each in found if each is not None))
+
+    def _ignored(self, path: Path, node: Mapping[str, Any]) -> Ignore | None:
+        kind, only = node["kind"], tuple(node.get("only", ()))
+        known = (*ASPECTS[kind], GONE)
+        for number, aspect in enumerate(only):
+            if aspect not in known:
+                what, fix = f"of a `{kind}` there is no `{aspect}`", f"choose from {', '.join(known)}"
+                self.diagnostics.complain(self.source_file.origin(*path, "only", number), what, fix)
+        try:
+            reason = values.display_name(node.get("reason", ""))
+        except InvalidValue as wrong:
+            self.diagnostics.refuse(self.source_file.origin(*path, "reason"), wrong)
+            return None
+        return Ignore(kind, node["name"], only, reason, self.source_file.origin(*path))
 
     def connection(self, known: Mapping[str, Any]) -> None:
         ssh = known.get("ssh", {})

@@ -24,7 +24,7 @@ _KINDS: Final = {
     "integer": "a whole number",
     "number": "a number",
 }
-_MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "system_mail", "handout", "include"})
+_MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "system_mail", "drift", "handout", "include"})
 _OPERATORS: Final = frozenset(
     {
         "hosts",

@@ -28,6 +28,7 @@ MANAGE: Final[Key] = ("firewall", "manage")
 ALLOW: Final[Key] = ("firewall", "allow")
 SYSTEM_MAIL_TO: Final[Key] = ("system_mail", "to")
 SUBMIT_USERS: Final[Key] = ("system_mail", "submit_users")
+IGNORE: Final[Key] = ("drift", "ignore")
 BECOME: Final[Key] = ("become",)
 BECOME_PASSWORD: Final[Key] = ("become_password",)
 SOURCES: Final = ("certificate", "key", "self_signed", "on_host")
@@ -124,7 +125,7 @@ def _defaults() -> Layer:
     values: dict[Key, Any] = {("ssh", key): getattr(ssh, key) for key in Ssh.__slots__}
     values |= {BECOME: False, BECOME_PASSWORD: None, CERTIFICATE: None, MIN_VERSION: "TLSv1.2"}
     values |= {("services", *listener): None for listener in STANDARD}
-    values |= {MANAGE: False, ALLOW: ()}
+    values |= {MANAGE: False, ALLOW: (), IGNORE: ()}
     mail = SystemMail()
     values |= {SYSTEM_MAIL_TO: mail.to or None, SUBMIT_USERS: mail.submit_users}
     return Layer(settings={key: (LevelValue(value, DEFAULT),) for key, value in values.items()})

@@ -75,7 +75,7 @@ def differences(registry: Registry, desired: State, observation: Observation) ->
             why = reason(registry, before, after, told.get(key, ""), manifest)
             result.append(Difference(key, before, after, why))
         result.extend(
-            Difference(key, found[key], None, Reason.PENDING)
+            Difference(key, found[key], None, _reason_to_go(registry, found[key], told.get(key, ""), manifest))
             for key in _former(registry, desired, manifest)
             if key.kind == kind.KIND and kind.REMOVED and key not in desired and key in found
         )
@@ -140,6 +140,13 @@ def reason(registry: Registry, before: Item | None, after: Item, made: str, mani
     return Reason.PENDING
 
 
+def _reason_to_go(registry: Registry, before: Item, made: str, manifest: Manifest | None) -> Reason:
+    """The declaration moved, which has it no more; where it was asked for as something else, no more is known."""
+    asked = manifest.desired.get(before.key) if manifest else None
+    moved = asked is not None and registry.kind(before.key).moved(before, asked, made)
+    return Reason.BOTH if moved else Reason.PENDING
+
+
 def detail_queries(registry: Registry, found: Sequence[Difference]) -> tuple[Query, ...]:
     """What more to ask, to show how things differ and what making them brings along.
 
@@ -148,6 +155,12 @@ def detail_queries(registry: Registry, found: Sequence[Difference]) -> tuple[Que
     asked: list[Query] = []
     for kind in registry.kinds:
         asked.extend(kind.foresight([each.key.name for each in found if each.key.kind == kind.KIND and each.after]))
+    return (*asked, *closer_queries(registry, found))
+
+
+def closer_queries(registry: Registry, found: Sequence[Difference]) -> tuple[Query, ...]:
+    """Those of detail_queries(found) that show how things differ."""
+    asked: list[Query] = []
     for place, difference in enumerate(found):
         if difference.before is None:
             continue
@@ -190,6 +203,12 @@ def plan(
         managed(registry, desired),
         made={key: value for key, value in known.items() if key in desired and value},
     )
+
+
+def closer(registry: Registry, found: Sequence[Difference], details: Mapping[str, str]) -> tuple[Change, ...]:
+    """How each of `found` differs, by the replies to closer_queries(found). Raises HostError where one is garbled."""
+    pairs = enumerate(found)
+    return tuple(_change(registry.kind(each.key), each, details.get(f"closer{place}")) for place, each in pairs)
 
 
 def _change(kind: Kind[Any], difference: Difference, details: str | None) -> Change:
@@ -237,16 +256,14 @@ def supplied(plan: Plan, desired: State) -> Plan:
 
 def told(plan: Plan) -> Plan:
     """The plan as it is shown and counted, without what the declaration and the host hold: to tell it elsewhere."""
-    changes = (
-        replace(
-            change,
-            before=None,
-            after=None,
-            delta=change.delta if isinstance(change.delta, RowsChange) else Words(change.summary, change.detail),
-        )
-        for change in plan.changes
-    )
-    return replace(plan, changes=tuple(changes), desired={})
+    return replace(plan, changes=tuple(map(told_change, plan.changes)), desired={})
+
+
+def told_change(change: Change) -> Change:
+    """The same for one change."""
+    delta = change.delta
+    words = delta if isinstance(delta, RowsChange) else Words(delta.summary, delta.detail, delta.aspects)
+    return replace(change, before=None, after=None, delta=words)
 
 
 def steps(registry: Registry, plan: Plan) -> tuple[Step, ...]:

@@ -14,8 +14,9 @@ from typing import Any
 
 from mailprov import __version__
 from mailprov.engine.plan import prints
+from mailprov.engine.risks import FLAGS
 from mailprov.errors import KeptPlanError, StalePlanError
-from mailprov.model import Change, Key, Plan, some
+from mailprov.model import Action, Change, Effect, Key, Plan, Reason, Words, some
 
 FORMAT = "mailprov-plan 3"
 
@@ -78,6 +79,27 @@ def _change(change: Change) -> Mapping[str, Any]:
         "detail": hashlib.sha256("\n".join(change.detail).encode("utf-8", "replace")).hexdigest(),
         "effects": {name: effect.name for name, effect in change.effects.items()},
     }
+
+
+def changes(kept: Claim) -> tuple[Change, ...]:
+    """What a claim says that changes, as far as it is told by that: without the things themselves, and no details."""
+    return tuple(
+        Change(
+            Key(*each["key"]),
+            Action[each["action"]],
+            Reason[each["reason"]],
+            None,
+            None,
+            Words(each["summary"]),
+            effects(each["effects"]),
+        )
+        for each in kept.changes
+    )
+
+
+def effects(named: Mapping[str, str]) -> Mapping[str, Effect]:
+    """The effects on services that a claim names."""
+    return {name: Effect[effect] for name, effect in named.items()}
 
 
 # --- compared
@@ -172,16 +194,23 @@ def _dump(each: Claim) -> dict[str, Any]:
 
 
 _PRINTS = [(str, str, str)]
-_EFFECTS = {str: str}
+_EFFECTS = {str: frozenset(Effect.__members__)}
 _HOST = {
     "host": str,
     "identity": str,
     "machine": str,
     "digest": str,
     "effects": _EFFECTS,
-    "dangers": [{"flag": str, "text": str}],
+    "dangers": [{"flag": frozenset(FLAGS), "text": str}],
     "changes": [
-        {"key": (str, str), "action": str, "reason": str, "summary": str, "detail": str, "effects": _EFFECTS},
+        {
+            "key": (str, str),
+            "action": frozenset(Action.__members__),
+            "reason": frozenset(Reason.__members__),
+            "summary": str,
+            "detail": str,
+            "effects": _EFFECTS,
+        },
     ],
     "asked": _PRINTS,
     "seen": _PRINTS,
@@ -208,7 +237,15 @@ def load(data: bytes, name: str) -> SavedPlan:
         text = dump(made.partial, made.hosts).encode("utf-8", "surrogatepass")
         if text.strip() == data.strip() and len({each.host for each in made.hosts}) == len(made.hosts):
             return made
+        if _unsealed(text) == _unsealed(data):
+            why = "its seal is not the SHA-256 of what it holds: somebody changed it, or it is damaged"
+            raise KeptPlanError("the plan is not as it was written", where=name, why=why, fix="plan again")
     raise KeptPlanError("the plan is not as it was written", where=name, fix="plan again")
+
+
+def _unsealed(text: bytes) -> bytes:
+    """What is sealed of a plan's text: the seal is its last line but one."""
+    return text.strip().rpartition(b"\n ")[0]
 
 
 def bearable(data: bytes) -> bool:
@@ -228,7 +265,10 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 def _fits(value: object, shape: Any) -> bool:
-    """Whether `value` has this shape: a type, [of each], (one by one), {its keys}, or {str: of each value}."""
+    """Whether `value` has this shape: a type, one of a set, [of each], (one by one), {its keys}, or {str: of each
+    value}."""
+    if isinstance(shape, frozenset):
+        return type(value) is str and value in shape
     if isinstance(shape, list):
         return type(value) is list and all(_fits(each, shape[0]) for each in value)
     if isinstance(shape, tuple):

@@ -24,7 +24,9 @@ from mailprov.model.changes import (
     fingerprint,
 )
 from mailprov.model.declared import (
+    ASPECTS,
     GENERATED,
+    GONE,
     LANGUAGES,
     PROTOCOLS,
     Alias,
@@ -33,6 +35,7 @@ from mailprov.model.declared import (
     Firewall,
     Handout,
     HostSpec,
+    Ignore,
     Listener,
     Logo,
     Network,
@@ -54,7 +57,9 @@ from mailprov.model.managed import Backup, Daemon, Kind, Platform, ServiceKind
 from mailprov.model.secret import Secret
 
 __all__ = [
+    "ASPECTS",
     "GENERATED",
+    "GONE",
     "LANGUAGES",
     "PROTOCOLS",
     "Action",
@@ -73,6 +78,7 @@ __all__ = [
     "Firewall",
     "Handout",
     "HostSpec",
+    "Ignore",
     "Item",
     "Key",
     "Kind",

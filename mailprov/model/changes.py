@@ -117,12 +117,17 @@ class Delta(Protocol):
     def detail(self) -> tuple[str, ...]:
         """Further lines (a unified diff, names of accounts); no secrets."""
 
+    @property
+    def aspects(self) -> frozenset[str]:
+        """What of it differs, in the words of `drift: ignore`; empty where it is one thing, or comes or goes."""
+
 
 class Words(NamedTuple):
     """The difference of things of which the two items tell everything."""
 
     summary: str
     detail: tuple[str, ...] = ()
+    aspects: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,36 @@ class SystemMail:
     submit_users: tuple[str, ...] = ("root",)
 
 
+ASPECTS: Mapping[str, tuple[str, ...]] = {
+    "package": (),
+    "user": ("home", "shell", "group"),
+    "file": ("content", "mode", "owner"),
+    "certificate": ("renewed",),
+    "accounts": ("rows", "mode", "owner"),
+    "map": ("rows", "mode", "owner", "database"),
+    "rename": (),
+    "firewall": (),
+    "service": ("running", "enabled", "configuration"),
+}
+"""by kind of managed thing: what of it may differ by itself, beside that it is gone"""
+GONE = "gone"
+"""the aspect of whatever is not there any more"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Noise: what a host may change without being asked about it, of things whose name fits a pattern (fnmatch(3)).
+
+    `only`: where nothing but these aspects of it differ; () is whatever it is.
+    """
+
+    kind: str
+    name: str
+    only: tuple[str, ...] = ()
+    reason: str = ""
+    origin: Origin | None = field(default=None, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class HostSpec:
     """One declared host, with the top-level defaults already merged in.
@@ -141,6 +171,7 @@ class HostSpec:
     become_password: Secret | None = None
     origin: Origin | None = field(default=None, compare=False)
     lacking: Diagnostic | None = field(default=None, compare=False)
+    ignored: tuple[Ignore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

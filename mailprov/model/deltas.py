@@ -51,6 +51,8 @@ class RowsChange:
     """how many rows there are, before or after"""
     besides: str = ""
     """what else differs, in words"""
+    aspects: frozenset[str] = frozenset()
+    """what differs, in the words of `drift: ignore`"""
 
     @property
     def summary(self) -> str:

@@ -19,10 +19,14 @@ MEANING: Mapping[Effect, str] = {
 
 def effects(plan: Plan) -> str:
     """What the plan does to each service, in one line."""
-    named = [(name, effect) for name, effect in plan.effects.items() if name != "systemd" and effect is not Effect.NONE]
     told = [f"{change.key.name}: STOP (live sessions are cut)" for change in plan.changes if _stops(change)]
-    told += [f"{name}: {MEANING[effect]}" for name, effect in named]
-    return ", ".join(told) or "no service is reloaded or restarted"
+    return ", ".join([*told, *meanings(plan.effects)]) or "no service is reloaded or restarted"
+
+
+def meanings(effects: Mapping[str, Effect]) -> list[str]:
+    """What these do to each service that notices any."""
+    named = [(name, effect) for name, effect in effects.items() if name != "systemd" and effect is not Effect.NONE]
+    return [f"{name}: {MEANING[effect]}" for name, effect in named]
 
 
 def _stops(change: Change) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mailprov.engine.rollout import Result
 from mailprov.errors import MailprovError
-from mailprov.model import Plan, Reason
+from mailprov.model import Change, Plan, Reason
 from mailprov.report import effects, printable, text
 
 if TYPE_CHECKING:
@@ -19,31 +19,38 @@ if TYPE_CHECKING:
 def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
     """Every host's plan, and why others have none."""
     parts = [f"### mailprov: {text.total(made).text}"]
-    parts.extend(f"- ❌ {_cell(f'{error.where}: {error.what}')}" for error in failures)
+    parts.extend(f"- ❌ {cell(f'{error.where}: {error.what}')}" for error in failures)
     common = text.shared_warnings(made)
-    parts.extend(f"- ⚠ {_cell(warning)}" for warning in common)
+    parts.extend(f"- ⚠ {cell(warning)}" for warning in common)
     for plan in made:
-        parts.append(f"#### {_cell(plan.host)}")
-        parts.extend(f"- ⚠ {_cell(warning)}" for warning in text.without_warnings(plan, common).warnings)
-        parts.extend(f"- ⛔ {_cell(risk.text)}: needs `--allow-{risk.flag}`" for risk in plan.risks)
+        parts.append(f"#### {cell(plan.host)}")
+        parts.extend(f"- ⚠ {cell(warning)}" for warning in text.without_warnings(plan, common).warnings)
+        parts.extend(f"- ⛔ {cell(risk.text)}: needs `--allow-{risk.flag}`" for risk in plan.risks)
         if plan.empty:
             parts.append("No changes.")
             continue
         parts.append(f"Services: {effects(plan)}")
-        parts.append("| | what | change | why |\n|---|---|---|---|\n" + "\n".join(_rows(plan)))
-        diff = "\n".join(printable(row) for change in plan.changes for row in change.detail)
-        if diff:
-            fence = "`" * (3 + max((len(run) for run in diff.split() if set(run) == {"`"}), default=0))
-            parts.append(f"<details><summary>Details</summary>\n\n{fence}diff\n{diff}\n{fence}\n</details>")
+        parts.append(table(plan.changes))
+        parts.extend(folded(plan.changes))
     return "\n\n".join(parts)
 
 
-def _rows(plan: Plan) -> list[str]:
-    return [
-        f"| {change.action.value} | {_cell(str(change.key))} | {_cell(change.summary)} "
+def folded(changes: Iterable[Change]) -> Iterator[str]:
+    """The details of all these changes, folded away; nothing where there are none."""
+    diff = "\n".join(printable(row) for change in changes for row in change.detail)
+    if diff:
+        fence = "`" * (3 + max((len(run) for run in diff.split() if set(run) == {"`"}), default=0))
+        yield f"<details><summary>Details</summary>\n\n{fence}diff\n{diff}\n{fence}\n</details>"
+
+
+def table(changes: Iterable[Change]) -> str:
+    """A row for each change."""
+    rows = (
+        f"| {change.action.value} | {cell(str(change.key))} | {cell(change.summary)} "
         f"| {'**drift**' if change.reason is Reason.DRIFT else change.reason.value} |"
-        for change in plan.changes
-    ]
+        for change in changes
+    )
+    return "\n".join(["| | what | change | why |", "|---|---|---|---|", *rows])
 
 
 def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
@@ -52,10 +59,10 @@ def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
     for host, made in found:
         rows = (
             f"| {'✅' if check.ok else '⚠' if check.warns else '❌'} | {check.endpoint.protocol} {check.endpoint.port} "
-            f"| {check.step} | {_cell(check.detail)} |"
+            f"| {check.step} | {cell(check.detail)} |"
             for check in made
         )
-        parts.append(f"### {_cell(host)}\n\n| | listener | step | |\n|---|---|---|---|\n" + "\n".join(rows))
+        parts.append(f"### {cell(host)}\n\n| | listener | step | |\n|---|---|---|---|\n" + "\n".join(rows))
     return "\n\n".join(parts)
 
 
@@ -63,19 +70,19 @@ def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
     """What is wrong with each host, and what was seen of it."""
     parts = []
     for host, made, diagnosis in found:
-        parts.append(f"### {_cell(host)}: {len(diagnosis.causes) or 'no'} cause{'s' * (len(diagnosis.causes) != 1)}")
+        parts.append(f"### {cell(host)}: {len(diagnosis.causes) or 'no'} cause{'s' * (len(diagnosis.causes) != 1)}")
         for each in diagnosis.findings:
             cause, mark = each.cause, "⚠" if each.cause.notice else "❌"
-            evidence = "".join(f"\n  - known from: {_cell(text)}" for text in each.evidence)
+            evidence = "".join(f"\n  - known from: {cell(text)}" for text in each.evidence)
             where = f" ({', '.join(each.listeners)})" if each.listeners else ""
             parts.append(
-                f"- {mark} **{_cell(cause.title)}** `{cause.name}`{where}{evidence}\n  - to do: {_cell(cause.fix)}"
-                f"\n  - tell the user: {_cell(cause.user)}\n  - 告诉用户：{_cell(cause.user_zh)}"
+                f"- {mark} **{cell(cause.title)}** `{cause.name}`{where}{evidence}\n  - to do: {cell(cause.fix)}"
+                f"\n  - tell the user: {cell(cause.user)}\n  - 告诉用户：{cell(cause.user_zh)}"
             )
-        parts.extend(f"- not known: {_cell(each)}" for each in diagnosis.undetermined)
+        parts.extend(f"- not known: {cell(each)}" for each in diagnosis.undetermined)
         rows = (
             f"| {'✅' if check.ok else '⚠' if check.warns else '❌'} | {check.endpoint.protocol} {check.endpoint.port} "
-            f"| {check.step} | {check.seconds * 1000:.0f} ms | {_cell(check.detail)} |"
+            f"| {check.step} | {check.seconds * 1000:.0f} ms | {cell(check.detail)} |"
             for check in made
         )
         table = "| | listener | step | time | |\n|---|---|---|--:|---|\n" + "\n".join(rows)
@@ -86,14 +93,15 @@ def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
 def rollout(results: Sequence[Result]) -> str:
     """What became of each host."""
     rows = (
-        f"| {_cell(result.host)} | {result.status.value} | {result.changes} | {result.seconds:.1f} s "
-        f"| {_cell(result.error.what) if result.error else ''} |"
+        f"| {cell(result.host)} | {result.status.value} | {result.changes} | {result.seconds:.1f} s "
+        f"| {cell(result.error.what) if result.error else ''} |"
         for result in results
     )
     return "### mailprov apply\n\n| host | verdict | changes | time | |\n|---|---|--:|--:|---|\n" + "\n".join(rows)
 
 
-def _cell(value: str) -> str:
+def cell(value: str) -> str:
+    """Text of anybody's in a line of Markdown, in which it means nothing but itself."""
     return _MARKUP.sub(r"\\\g<0>", printable(value))
 
 

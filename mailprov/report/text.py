@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +28,8 @@ _MARK: Mapping[Action, tuple[str, str]] = {
     Action.UPDATE: ("~", "change"),
     Action.REMOVE: ("-", "remove"),
 }
-_TABLES = (accounts.KIND, maps.KIND)
+TABLES = (accounts.KIND, maps.KIND)
+"""kinds whose details are rows, of which there may be many"""
 UNCHANGED = "no changes: the host is as declared"
 HOSTS = 12
 """how many hosts of a fleet are named together"""
@@ -41,11 +42,17 @@ def plans(made: Sequence[Plan], *, details: bool = False) -> list[Line]:
     lines = [Line(f"! {printable(warning)}", "warn") for warning in common]
     if common:
         made = [without_warnings(each, common) for each in made]
+    return [*lines, *grouped((each.host, _system(each), _body(each, details)) for each in made)]
+
+
+def grouped(parts: Iterable[tuple[str, str, Iterable[Line]]]) -> list[Line]:
+    """What there is to say of each host: its name, what stands behind that, and lines below; hosts of which all but
+    the name is the same share them."""
     alike: dict[tuple[str, tuple[Line, ...]], list[str]] = {}
-    for each in made:
-        alike.setdefault((_system(each), tuple(_body(each, details))), []).append(each.host)
-    parts = [(Line(f"{some(hosts, HOSTS)}{system}", "head"), *body) for (system, body), hosts in alike.items()]
-    return [*lines, *(line for part in parts for line in part)]
+    for host, behind, body in parts:
+        alike.setdefault((behind, tuple(body)), []).append(host)
+    told = ((Line(f"{some(hosts, HOSTS)}{behind}", "head"), *body) for (behind, body), hosts in alike.items())
+    return [line for part in told for line in part]
 
 
 def shared_warnings(made: Sequence[Plan]) -> tuple[str, ...]:
@@ -76,23 +83,34 @@ def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
         lines.append(Line(f"  the certificate has {made.certificate_days} days left", "dim"))
     if made.empty:
         return [*lines, Line(f"  {unchanged}", "good")]
-    width = min(48, max(len(printable(str(change.key))) for change in made.changes))
+    wide = width(made.changes)
     for change in made.changes:
-        lines.extend(_change(change, width, details))
+        lines.extend(planned(change, wide, details=details))
     lines.extend(Line(f"  ! {printable(risk.text)}: needs --allow-{risk.flag}", "bad") for risk in made.risks)
     lines.append(Line(f"  effect on services: {effects(made)}", "dim"))
     return lines
 
 
-def _change(change: Change, width: int, details: bool) -> list[Line]:
-    mark, style = _MARK[change.action]
+def planned(change: Change, width: int, *, details: bool) -> list[Line]:
+    """A change as a plan tells it: why, unless it is pending."""
     reason = "" if change.reason is Reason.PENDING else f"  [{change.reason.value}]"
-    lines = [Line(f"  {mark} {printable(str(change.key)):<{width}}  {printable(change.summary)}{reason}", style)]
-    if details or (change.action is Action.UPDATE and change.key.kind not in _TABLES):
+    return changed(change, width, reason, details=details)
+
+
+def changed(change: Change, width: int, behind: str, *, details: bool) -> list[Line]:
+    """A change in a line, its name `width` columns wide, with what there is to say `behind` it; then its details."""
+    mark, style = _MARK[change.action]
+    lines = [Line(f"  {mark} {printable(str(change.key)):<{width}}  {printable(change.summary)}{behind}", style)]
+    if details or (change.action is Action.UPDATE and change.key.kind not in TABLES):
         lines.extend(Line(f"      {printable(row)}", _diff_style(row)) for row in change.detail)
-    elif change.key.kind in _TABLES and change.detail:
+    elif change.key.kind in TABLES and change.detail:
         lines[0] = Line(lines[0].text + "  (--details names them)", style)
     return lines
+
+
+def width(changes: Iterable[Change]) -> int:
+    """How wide the names of these changes are, within reason."""
+    return min(48, max((len(printable(str(change.key))) for change in changes), default=0))
 
 
 def _diff_style(row: str) -> str:
@@ -101,10 +119,15 @@ def _diff_style(row: str) -> str:
 
 def total(plans: Sequence[Plan]) -> Line:
     """The last line: how much changes where, told as pending and drift."""
-    changed = [made for made in plans if not made.empty]
+    return tally([made.changes for made in plans])
+
+
+def tally(hosts: Sequence[Sequence[Change]]) -> Line:
+    """The same of each host's changes."""
+    changed = [changes for changes in hosts if changes]
     if not changed:
-        return Line(f"No changes on {_hosts(len(plans))}.", "good")
-    every = [change for made in changed for change in made.changes]
+        return Line(f"No changes on {_hosts(len(hosts))}.", "good")
+    every = [change for changes in changed for change in changes]
     drift = sum(change.reason is not Reason.PENDING for change in every)
     counts = {action: sum(change.action is action for change in every) for action in Action}
     text = ", ".join(f"{count} to {action.value}" for action, count in counts.items() if count)

@@ -155,6 +155,19 @@ def change(
     )
 
 
+_Shape = tuple[str, str, str, str]
+"""a file's type, mode, owner and group"""
+
+
+def aspects(digests: tuple[str, str], *files: tuple[_Shape, _Shape]) -> frozenset[str]:
+    """Which of rows, type, mode and owner (or group) differ, of a table before and after, and of the files it is in."""
+    found = {"rows"} if digests[0] != digests[1] else set[str]()
+    for old, new in files:
+        pairs = (("type", old[0], new[0]), ("mode", old[1], new[1]), ("owner", old[2:], new[2:]))
+        found.update(name for name, was, will in pairs if was != will)
+    return frozenset(found)
+
+
 def payload(delta: RowsChange, after: Mapping[str, str]) -> bytes:
     """What `merge` of acts.sh needs to make `after` of the live table: "S" and a row, "D" and a key, or "R", the key of
     before and a row, a line each.

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from mailprov import extras
 from mailprov.credentials.folder import Folder
+from mailprov.engine.drift import Drift
 from mailprov.engine.plan import told
 from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.saved_plan import Claim
@@ -25,6 +26,7 @@ from mailprov.observer import Ended, Observer, StillAtWork, Unobserved
 from mailprov.report import place
 from mailprov.workflows import generated_passwords, host_run
 from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.drift import drift_host
 from mailprov.workflows.host_run import HostPlan, Supply
 from mailprov.workflows.open_hosts import OpenHosts
 from mailprov.workflows.secrets import APPLY, PLAN, require
@@ -72,7 +74,16 @@ class Fleet:
             if not self._elsewhere:
                 prepare(chosen)
             pairs = zip(chosen, futures, strict=True)
-            return told_apart([_looked(declared.name, future) for declared, future in pairs])
+            return told_apart([_looked(declared.name, future) for declared, future in pairs], _machine)
+
+    def drift(self, chosen: Sequence[HostSpec]) -> list[Drift | MailprovError]:
+        """What each host changed, or why that cannot be told, in the order of `chosen`. Raises as `look` does."""
+        with self._begun(_drift_there, drift_host, [(declared,) for declared in chosen], LOOKS) as futures:
+            if not self._elsewhere:
+                prepare(chosen)
+            pairs = zip(chosen, futures, strict=True)
+            found = [_looked(declared.name, future) for declared, future in pairs]
+            return told_apart(found, lambda each: (each.host, each.machine))
 
     def change(self, chosen: Sequence[HostSpec], claims: Mapping[str, Claim]) -> list[Result]:
         """Carry out the plan that each host's claim tells of.
@@ -149,7 +160,11 @@ class Fleet:
                 raise
 
 
-def _looked(name: str, future: Future[HostPlan | MailprovError]) -> HostPlan | MailprovError:
+def _machine(found: HostPlan) -> tuple[str, str]:
+    return found.plan.host, found.plan.facts.machine_id
+
+
+def _looked(name: str, future: Future[T | MailprovError]) -> T | MailprovError:
     try:
         return future.result()
     except MailprovError as error:
@@ -168,20 +183,25 @@ _MISTAKE = "a mistake of mailprov's, or the end of the worker, ended the work: {
 _REPORT = "please report this line"
 
 
-def told_apart(found: Sequence[HostPlan | MailprovError]) -> list[HostPlan | MailprovError]:
-    """What was found, with an error in place of each plan for a machine that other hosts are, too."""
+def told_apart(found: Sequence[T | MailprovError], machine: Callable[[T], tuple[str, str]]) -> list[T | MailprovError]:
+    """What was found, with an error in place of all that was found on a machine that other hosts are, too.
+
+    `machine` tells of one of them the host's name and the machine-id.
+    """
     names: dict[str, list[str]] = {}
     for one in found:
         if not isinstance(one, MailprovError):
-            names.setdefault(one.plan.facts.machine_id, []).append(one.plan.host)
+            host, identity = machine(one)
+            names.setdefault(identity, []).append(host)
 
-    def checked(one: HostPlan | MailprovError) -> HostPlan | MailprovError:
-        if isinstance(one, MailprovError) or len(same := names[one.plan.facts.machine_id]) == 1:
+    def checked(one: T | MailprovError) -> T | MailprovError:
+        if isinstance(one, MailprovError) or len(same := names[machine(one)[1]]) == 1:
             return one
+        host, identity = machine(one)
         return HostError(
-            f"this is the same machine as {some([name for name in same if name != one.plan.host], 3)}",
-            where=one.plan.host,
-            why=f"they have one machine-id: {one.plan.facts.machine_id}",
+            f"this is the same machine as {some([name for name in same if name != host], 3)}",
+            where=host,
+            why=f"they have one machine-id: {identity}",
             fix="declare each machine once; on a copied machine: rm /etc/machine-id && systemd-machine-id-setup",
         )
 
@@ -246,6 +266,14 @@ def _look_there(file: str, name: str) -> HostPlan | MailprovError:
     except MailprovError as error:
         return error
     return found if isinstance(found, MailprovError) else HostPlan(told(found.plan), found.claim)
+
+
+def _drift_there(file: str, name: str) -> Drift | MailprovError:
+    try:
+        spec = load(Path(file), PLAN, Unobserved())
+        return drift_host(spec, host(spec, name))
+    except MailprovError as error:
+        return error
 
 
 def _change_there(handout: str, to_the_letter: bool, file: str, name: str, claim: Claim) -> Result:

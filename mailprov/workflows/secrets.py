@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from mailprov.errors import Diagnostic, Origin, SpecError
-from mailprov.model import HostSpec, Purpose, Spec, User, domain_of
+from mailprov.model import HostSpec, Purpose, Secret, Spec, User, domain_of
 
 NOTHING: frozenset[Purpose] = frozenset()
 SESSION = frozenset({Purpose.SUDO})
@@ -61,3 +62,25 @@ def _told(what: str, fix: str, origins: Sequence[Origin]) -> Diagnostic:
         more = f" and {len(others) - _PLACES:,} more places" if len(others) > _PLACES else ""
         what += f"; the same at {', '.join(map(str, others[:_PLACES]))}{more}"
     return Diagnostic(first, what, fix)
+
+
+def with_guess(spec: Spec, host: HostSpec, guess: Secret) -> tuple[Spec, HostSpec]:
+    """The declaration and one of its hosts, with `guess` in place of each managed hash and key that is not here.
+
+    What is made of that for a host is not what the host should have wherever it depends on the guess.
+    """
+    tls = host.tls
+    if tls.source == "file" and (tls.key is None or not tls.chain):
+        host = replace(host, tls=replace(tls, chain=tls.chain or guess.reveal(), key=tls.key or guess))
+    if any(map(_unread, spec.users)):
+        users = [_with(user, guess) if _unread(user) else user for user in spec.users]
+        spec = replace(spec, users=users)
+    return spec, host
+
+
+def _unread(user: User) -> bool:
+    return user.password.hash is None and user.password.ownership == "managed"
+
+
+def _with(user: User, guess: Secret) -> User:
+    return replace(user, password=replace(user.password, hash=guess))

@@ -50,35 +50,47 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
 
     Raises HostError when the host is not one that mailprov can manage, and ConnectError when it is lost.
     """
-    registry, asked = standard.REGISTRY, _questions(spec, declared)
-    answer = ask(host, probe.script(registry, asked))
-    kept = manifest.parse(answer.sections.get("manifest", ""))
-    seen = Observation(probe.facts(registry, answer.sections), registry.live(answer.sections), kept, answer.digest)
-    taken = {} if kept and kept.desired else mailhost.taken_over(seen.live)
+    registry, asked = standard.REGISTRY, questions(spec, declared)
+    sections, seen = observe(asked, host)
+    taken = {} if seen.manifest and seen.manifest.desired else mailhost.taken_over(seen.live)
     desired = mailhost.with_queue(mailhost.desired(spec, declared, seen.facts, initial_hash), seen.live, taken)
-    _refuse_unusable(declared, seen)
-    _refuse_closed_mail(spec, declared, seen, desired, answer.sections)
+    refuse_unusable(declared, seen)
+    refuse_closed_mail(spec, declared, seen, desired, sections)
     differing = differences(registry, desired, seen)
     in_the_way = obstacles(registry, differing, seen.live)
     # What an apply that was cut off has left there is settled before anything is done.
-    if in_the_way and not unsettled(answer.sections):
+    if in_the_way and not unsettled(sections):
         what = f"something is in the way: {'; '.join(words for _, words in in_the_way)}"
         raise HostError(what, where=declared.name, fix=_clearing({kind for kind, _ in in_the_way}))
     details = (*detail_queries(registry, differing), *(takeover.query for takeover in taken.values()))
-    more = ask(host, probe.script(standard.REGISTRY, details)).sections if details else {}
-    if any(query.section not in more for query in details):  # else what it holds would pass for new
-        raise HostError("the host's answer is garbled", where=declared.name, why="it does not tell how things differ")
-    warnings = _warnings(spec, declared, seen, answer.sections)
+    more = ask_closer(details, host)
+    warnings = _warnings(spec, declared, seen, sections)
     made = plan(registry, declared.name, seen, desired, differing, more, warnings)
     made = replace(made, risks=tuple(mailhost.ends(spec, declared, desired, taken, more)))
     made = replace(made, warnings=(*made.warnings, *_not_renamed(spec, declared, made)))
     made = replace(
-        with_risks(made, host, {port for _, _, port in declared.services.ports()}, seen.live, answer.sections),
+        with_risks(made, host, {port for _, _, port in declared.services.ports()}, seen.live, sections),
         certificate_until=_until(declared, seen),
     )
     if made.empty:
-        refuse_unsettled(declared.name, answer.sections)
+        refuse_unsettled(declared.name, sections)
     return PlanResult(_with_expiry(declared, made), probe.stable_script(registry, asked), prints(seen.live))
+
+
+def observe(asked: Sequence[Query], host: Host) -> tuple[Mapping[str, str], Observation]:
+    """What the host answers to these queries, by section, and what it is by that. Raises as `survey`."""
+    registry = standard.REGISTRY
+    answer = ask(host, probe.script(registry, asked))
+    facts, kept = probe.facts(registry, answer.sections), manifest.parse(answer.sections.get("manifest", ""))
+    return answer.sections, Observation(facts, registry.live(answer.sections), kept, answer.digest)
+
+
+def ask_closer(details: Sequence[Query], host: Host) -> Mapping[str, str]:
+    """What the host answers, asked how things differ, by section. Raises HostError where that is not all of it."""
+    more = ask(host, probe.script(standard.REGISTRY, details)).sections if details else {}
+    if any(query.section not in more for query in details):  # else what it holds would pass for new
+        raise HostError("the host's answer is garbled", where=host.name, why="it does not tell how things differ")
+    return more
 
 
 def _clearing(kinds: Set[str]) -> str:
@@ -160,10 +172,11 @@ def prepare(chosen: Sequence[HostSpec]) -> None:
 
 def script(spec: Spec, declared: HostSpec) -> bytes:
     """The script that asks a host for everything that is declared of it."""
-    return probe.script(standard.REGISTRY, _questions(spec, declared))
+    return probe.script(standard.REGISTRY, questions(spec, declared))
 
 
-def _questions(spec: Spec, declared: HostSpec) -> Sequence[Query]:
+def questions(spec: Spec, declared: HostSpec) -> Sequence[Query]:
+    """All that a host is asked about what is declared of it."""
     # Of users only those are asked about by name whose mailbox may have another address yet.
     renamed = tuple(replace(user, password=GENERATED) for user in spec.users if user.was)
     names = mailhost.desired(replace(spec, users=renamed, aliases=()), declared, _ANY, initial_hash, unrendered)
@@ -179,7 +192,7 @@ def ask(host: Host, script: bytes) -> probe.Reply:
     return probe.parse(completed.stdout, standard.REGISTRY.stable)
 
 
-def _refuse_unusable(declared: HostSpec, seen: Observation) -> None:
+def refuse_unusable(declared: HostSpec, seen: Observation) -> None:
     """A certificate that something else keeps on the host must be usable before anything refers to it."""
     tls = declared.tls
     if tls.source != "on_host":
@@ -192,7 +205,7 @@ def _refuse_unusable(declared: HostSpec, seen: Observation) -> None:
         raise HostError(f"{tls.certificate_path} cannot be used: {'; '.join(wrong)}", where=declared.name, fix=fix)
 
 
-def _refuse_closed_mail(
+def refuse_closed_mail(
     spec: Spec, declared: HostSpec, seen: Observation, desired: State, sections: Mapping[str, str]
 ) -> None:
     """Mail of the declared accounts is entered by the user that owns all mail, or nothing is changed."""

@@ -97,6 +97,20 @@ def test_a_session_needs_the_password_of_sudo_and_nothing_else(
     assert f"! {LACKING[3]}; it is not needed now" in found.stderr
 
 
+def test_drift_reads_what_is_there_and_does_without_the_rest(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run("drift", "--limit", "mail1")
+    assert found.exit_code == 3
+    assert LACKING[0] in found.stderr.partition("Error: ")[2]
+    assert all(each not in found.stderr.partition("Error: ")[2] for each in LACKING[1:])
+    monkeypatch.setenv("NO_SUDO", "x")
+    found = run("drift", "--limit", "mail1")
+    assert found.exit_code == 1, "nobody answers there"
+    warned = [
+        line for line in found.stderr.splitlines() if line.startswith("! ") and "by its fingerprint alone" in line
+    ]
+    assert [each for each in LACKING[1:] if not any(each in line for line in warned)] == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a fifo that nobody writes")
 def test_what_is_not_needed_is_not_opened(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("no.key", "no.initial"):

@@ -157,6 +157,7 @@ LEVEL = {
             "allow": st.sampled_from([[], [{"port": 9100}], [{"port": 110, "from": ["10.0.0.0/8"]}, {"port": 9200}]]),
         },
     ),
+    "drift": st.sampled_from([{}, {"ignore": []}, {"ignore": [{"kind": "file", "name": "/etc/*", "only": ["mode"]}]}]),
 }
 REACHED = {
     "ssh": st.fixed_dictionaries(
@@ -212,7 +213,7 @@ def agree(spec: HostSpec, told: dict[str, Setting], folder: Path) -> None:
     want |= {"firewall.manage": spec.firewall.manage, "firewall.allow": spec.firewall.allow}
     mail = spec.system_mail
     want |= {"system_mail.to": mail.to or None, "system_mail.submit_users": mail.submit_users}
-    want["tls.min_version"] = spec.tls.min_version
+    want |= {"drift.ignore": spec.ignored, "tls.min_version": spec.tls.min_version}
     if spec.tls.source == "self_signed":
         want["tls.self_signed"] = {}
     elif spec.tls.source == "on_host":

@@ -237,10 +237,12 @@ def test_what_is_no_manifest_is_none(text: str) -> None:
     assert manifest.parse(text) is None
 
 
-@given(st.text(max_size=80))
-def test_any_manifest_is_read_or_refused(text: str) -> None:
-    found = manifest.parse(f"{manifest.HEAD}\ntransaction x\n{text}")
-    assert found is not None
+@given(st.text(max_size=80), st.sampled_from(["", "count 0", "count 1", "count", "count 0\ncount 0"]))
+def test_any_manifest_is_read_or_refused(text: str, count: str) -> None:
+    found = manifest.parse(f"{manifest.HEAD}\ntransaction x\n{count}\n{text}")
+    assert (found is not None) is (count in ("", "count 0"))
+    if found is None:
+        return
     assert all(isinstance(key, Key) for key in found.desired)
 
 

@@ -20,3 +20,15 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     monkeypatch.setattr("mailprov.connection.connect.open_host", made.open)
     monkeypatch.setattr(run_plan, "run_plan", made.run_plan)
     return made
+
+
+@pytest.fixture
+def changing(fleet: Fleet) -> Fleet:
+    """Two hosts that a kept plan changes: it closes an account, which wants a consent, and reloads services."""
+    fleet.hosts = {}
+    fleet.declare(2)
+    assert fleet.run("apply", "--yes") == 0
+    fleet.document["users"] = fleet.document["users"][:1]
+    fleet.document["services"]["pop3"] = {"tls": 995}
+    assert fleet.run("plan", "--out", "kept.json") == 0
+    return fleet

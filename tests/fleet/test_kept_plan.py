@@ -26,18 +26,6 @@ SHELL = "x\nid >/root/pwned\nEXPECTED=y"
 Path_ = tuple[str | int, ...]
 
 
-@pytest.fixture
-def changing(fleet: Fleet) -> Fleet:
-    """Two hosts that a kept plan changes: it closes an account, which wants a consent, and reloads services."""
-    fleet.hosts = {}
-    fleet.declare(2)
-    assert fleet.run("apply", "--yes") == 0
-    fleet.document["users"] = fleet.document["users"][:1]
-    fleet.document["services"]["pop3"] = {"tls": 995}
-    assert fleet.run("plan", "--out", "kept.json") == 0
-    return fleet
-
-
 def kept(fleet: Fleet) -> dict[str, Any]:
     document = json.loads((fleet.folder / "kept.json").read_bytes())
     assert [host["dangers"][0]["flag"] for host in document["hosts"]] == ["removals", "removals"]

@@ -129,7 +129,15 @@ def delta(before: Accounts | None, after: Accounts | None) -> RowsChange:
         found = replace(found, changed=tuple(sorted({*found.changed, *fresh})), fields={**found.fields, **fresh})
     # Dovecot takes any line for an account that has a colon and does not begin with one, or with "#".
     broken = live.broken if isinstance(live, rows.Seen) else {}
-    return replace(found, unclear=tuple(sorted(n for n, row in broken.items() if row[0] not in ":#" and ":" in row)))
+    unclear = tuple(sorted(n for n, row in broken.items() if row[0] not in ":#" and ":" in row))
+    return replace(found, unclear=unclear, aspects=_aspects(before, after))
+
+
+def _aspects(before: Accounts | None, after: Accounts | None) -> frozenset[str]:
+    if before is None or after is None:
+        return frozenset()
+    shapes = (before.type, *before.attributes), (after.type, *after.attributes)
+    return rows.aspects((before.digest, after.digest), shapes)
 
 
 def deltas(changes: Iterable[Change]) -> Iterator[RowsChange]:

@@ -149,12 +149,19 @@ def delta(before: Certificate | None, after: Certificate | None) -> Words:
         return Words("remove")
     if after.source == "on_host":
         until = f", valid until {before.not_after:%Y-%m-%d}" if before and before.not_after else ""
-        return Words(f"take up the certificate that is there{until}")
+        return Words(f"take up the certificate that is there{until}", aspects=_aspects(before, after))
     names = ", ".join(after.names)
     if before is None:
         return Words(f"make a self-signed one for {names}")
     until = f", ends {before.not_after:%Y-%m-%d}" if before.not_after else ""
-    return Words(f"make a new self-signed one for {names} (there: {', '.join(before.names)}{until})")
+    told = f"make a new self-signed one for {names} (there: {', '.join(before.names)}{until})"
+    return Words(told, aspects=_aspects(before, after))
+
+
+def _aspects(before: Certificate | None, after: Certificate) -> frozenset[str]:
+    """Whether another one is there that clients can use; one that they cannot is no renewal."""
+    usable = after.now is not None and not problems(before, after.names[0], after.now)
+    return frozenset(("renewed",) if usable else ("unusable",))
 
 
 def effects(before: Certificate | None, after: Certificate | None) -> Mapping[str, Effect]:

@@ -121,18 +121,27 @@ class FileChange:
         if before is None:
             noun = "folder" if after.type == "directory" else "file"
             return f"create {noun}, mode {after.mode}, {after.owner}:{after.group}"
-        parts = [
-            f"{name} {old} → {new}"
-            for name, old, new in (
-                ("type", before.type, after.type),
-                ("mode", before.mode, after.mode),
-                ("owner", f"{before.owner}:{before.group}", f"{after.owner}:{after.group}"),
-            )
-            if old != new
-        ]
-        if before.sha256 != after.sha256 and after.type == "file":
-            parts.append("content")
-        return ", ".join(parts)
+        return ", ".join(self._parts.values())
+
+    @property
+    def aspects(self) -> frozenset[str]:
+        """Which of type, mode, owner (or group) and content differ."""
+        return frozenset(self._parts)
+
+    @property
+    def _parts(self) -> Mapping[str, str]:
+        """What differs of one that is there and stays, in words."""
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return {}
+        pairs = (
+            ("type", before.type, after.type),
+            ("mode", before.mode, after.mode),
+            ("owner", f"{before.owner}:{before.group}", f"{after.owner}:{after.group}"),
+        )
+        found = {name: f"{name} {old} → {new}" for name, old, new in pairs if old != new}
+        differs = before.sha256 != after.sha256 and after.type == "file"
+        return {**found, "content": "content"} if differs else found
 
     @property
     def detail(self) -> tuple[str, ...]:

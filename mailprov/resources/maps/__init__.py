@@ -133,7 +133,15 @@ def delta(before: Map | None, after: Map | None) -> RowsChange:
         alike = before.attributes == after.attributes and before.beside in (None, after.beside)
         besides = "compile again" if alike else "mode and owner"
     old, new = (side.rows if side else None for side in (before, after))
-    return rows.change("entries", old, new, _fields, besides)
+    return replace(rows.change("entries", old, new, _fields, besides), aspects=_aspects(before, after))
+
+
+def _aspects(before: Map | None, after: Map | None) -> frozenset[str]:
+    if before is None or after is None:
+        return frozenset()
+    text = (before.type, *before.attributes), (after.type, *after.attributes)
+    database = [(before.beside, after.beside)] if before.beside and after.beside else []
+    return rows.aspects((before.digest, after.digest), text, *database) or frozenset(("database",))
 
 
 _TARGETS = re.compile(r"[^\s:,]+@[A-Za-z0-9.-]+(?:, ?[^\s:,]+@[A-Za-z0-9.-]+)*|OK")

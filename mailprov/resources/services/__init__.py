@@ -220,13 +220,14 @@ class Services:
             return Words(f"stop and {'mask' if after and after.masked else 'disable'}")
         live = before or Service(after.name, enabled=False, active=False)
         wrong = (
-            ("unmask", live.masked and not after.masked),
-            ("enable" if after.enabled else "disable", live.enabled != after.enabled),
-            ("start" if after.active else "stop", live.active != after.active),
-            (f"{'start' if after.socket else 'stop'} {after.name}.socket", live.socket != after.socket),
-            (f"{live.pending}{live.why}", bool(live.pending)),
+            ("unmask", "enabled", live.masked and not after.masked),
+            ("enable" if after.enabled else "disable", "enabled", live.enabled != after.enabled),
+            ("start" if after.active else "stop", "running", live.active != after.active),
+            (f"{'start' if after.socket else 'stop'} {after.name}.socket", "running", live.socket != after.socket),
+            (f"{live.pending}{live.why}", "configuration", bool(live.pending)),
         )
-        return Words(", ".join(text for text, needed in wrong if needed))
+        told = ", ".join(text for text, _, needed in wrong if needed)
+        return Words(told, aspects=frozenset(aspect for _, aspect, needed in wrong if needed))
 
     def effects(self, before: Service | None, after: Service | None) -> Mapping[str, Effect]:
         """A start for one that is down; a reload for one that owes it."""

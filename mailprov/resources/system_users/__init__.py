@@ -96,7 +96,9 @@ def delta(before: SystemUser | None, after: SystemUser | None) -> Words:
         ("shell", before.shell, after.shell),
         ("group", before.group or "none", after.group),
     )
-    return Words(", ".join(f"{name} {old} → {new}" for name, old, new in pairs if old != new))
+    differing = [pair for pair in pairs if pair[1] != pair[2]]
+    told = ", ".join(f"{name} {old} → {new}" for name, old, new in differing)
+    return Words(told, aspects=frozenset(name for name, _, _ in differing))
 
 
 def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
