@@ -1,53 +1,79 @@
-"""For programs: one JSON document in ASCII, whose keys only ever grow."""
+"""For programs: one JSON document in ASCII, whose keys only ever grow; schemas/report.schema.json says which."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mailprov.engine.rollout import FAILURES, Result
-from mailprov.errors import MailprovError
+from mailprov.errors import MailprovError, Origin
 from mailprov.model import Plan
+from mailprov.report.complaints import Complaint, complaints, in_one
 
 if TYPE_CHECKING:
     from mailprov.checks import Check  # a plan's report needs no mail protocols
     from mailprov.doctor import Diagnosis, Finding
 
 FORMAT = 1
+"""raised when a key goes, or means something else"""
+
+
+def document(report: str, **parts: object) -> str:
+    """The report of this name, which stands in the schema with these parts."""
+    return written({"format": FORMAT, "report": report, **parts})
+
+
+def written(whole: Mapping[str, object]) -> str:
+    """The text of a document: the one place where reports become JSON."""
+    return json.dumps(whole, indent=2)
+
+
+# --- what went wrong
+
+
+def failure(command: str, error: MailprovError) -> str:
+    """Why `command` has nothing to report."""
+    return document("error", command=command, exit=int(error.exit), errors=errors([error]))
+
+
+def errors(found: Iterable[MailprovError]) -> list[dict[str, object]]:
+    """All that is wrong: an entry for each error, and for each complaint about a declaration."""
+    return [entry(complaint) for complaint in complaints(found)]
+
+
+def entry(found: Complaint) -> dict[str, object]:
+    """One thing that is wrong, or doubtful."""
+    place = found.place._asdict() if found.place else dict.fromkeys(Origin._fields)
+    shown = {"where": found.where, "what": found.what, "why": found.why, "cure": found.fix, "host": found.host or None}
+    return {**shown, **place, "exit": found.exit}
+
+
+# --- plans, and what became of them
 
 
 def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
     """Every host's plan, and why others have none; "changed" says whether any has changes."""
     changed = any(not plan.empty for plan in made)
-    return document(changed=changed, hosts=[_plan(plan) for plan in made], failures=failures)
+    return document("plan", changed=changed, hosts=[_plan(plan) for plan in made], failed=errors(failures))
 
 
-def document(*, failures: Sequence[MailprovError], **parts: object) -> str:
-    """A document of these parts, and of what went wrong where."""
-    failed = [{"where": error.where, **_error(error)} for error in failures]
-    return json.dumps({"format": FORMAT, **parts, "failed": failed}, indent=2)
+def rollout(results: Sequence[Result], made: Sequence[Plan] = (), report: str = "apply") -> str:
+    """What became of each host, and of which plan; "failed" says whether any has failed."""
+    failed, planned = any(result.status in FAILURES for result in results), {plan.host: plan for plan in made}
+    hosts = [_result(each, planned.get(each.host)) for each in results]
+    return document(report, failed=failed, hosts=hosts)
 
 
-def rollout(results: Sequence[Result]) -> str:
-    """What became of each host; "failed" says whether any has failed."""
-    failed = any(result.status in FAILURES for result in results)
-    return json.dumps({"format": FORMAT, "failed": failed, "hosts": [_result(each) for each in results]}, indent=2)
-
-
-def _result(made: Result) -> dict[str, object]:
-    error = made.error
+def _result(made: Result, planned: Plan | None) -> dict[str, object]:
     return {
         "host": made.host,
         "verdict": made.status.value,
         "changes": made.changes,
         "seconds": round(made.seconds, 3),
-        "error": _error(error) if error else None,
+        "error": entry(in_one(made.error)) if made.error else None,
+        "plan": _plan(planned) if planned else None,
     }
-
-
-def _error(error: MailprovError) -> dict[str, str]:
-    return {"what": error.what, "why": error.why, "cure": error.fix}
 
 
 def _plan(made: Plan) -> dict[str, object]:
@@ -75,27 +101,30 @@ def _plan(made: Plan) -> dict[str, object]:
     }
 
 
-def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
-    """Every host's verification; "verified" says whether all of it holds."""
-    hosts = [{"host": name, "checks": [_check(check) for check in made]} for name, made in found]
-    verified = not any(check.failed for _, made in found for check in made)
-    return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2)
+# --- what a client sees
 
 
-def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
-    """What is wrong with each host; "healthy" says whether no cause was found."""
+def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = ()) -> str:
+    """Every host's verification, and why others have none; "verified" says whether all of it holds."""
+    hosts = [{"host": name, "checks": list(map(check, made))} for name, made in found]
+    verified = not failures and not any(each.failed for _, made in found for each in made)
+    return document("verify", verified=verified, hosts=hosts, failed=errors(failures))
+
+
+def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]], failures: Sequence[MailprovError] = ()) -> str:
+    """What is wrong with each host, and which could not be asked; "healthy" says whether no cause was found."""
     hosts = [
         {
             "host": name,
-            "checks": [_check(check) for check in made],
+            "checks": list(map(check, made)),
             "causes": [_finding(each) for each in diagnosis.causes],
             "notices": [_finding(each) for each in diagnosis.findings if each.cause.notice],
             "untold": list(diagnosis.undetermined),
         }
         for name, made, diagnosis in found
     ]
-    healthy = not any(diagnosis.causes for _, _, diagnosis in found)
-    return json.dumps({"format": FORMAT, "healthy": healthy, "hosts": hosts}, indent=2)
+    healthy = not failures and not any(diagnosis.causes for _, _, diagnosis in found)
+    return document("doctor", healthy=healthy, hosts=hosts, failed=errors(failures))
 
 
 def _finding(found: Finding) -> dict[str, object]:
@@ -111,7 +140,8 @@ def _finding(found: Finding) -> dict[str, object]:
     }
 
 
-def _check(made: Check) -> dict[str, object]:
+def check(made: Check) -> dict[str, object]:
+    """One step at one listener."""
     return {
         "protocol": made.endpoint.protocol,
         "mode": made.endpoint.mode,

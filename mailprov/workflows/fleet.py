@@ -24,6 +24,7 @@ from mailprov.observer import Ended, Observer, StillAtWork, Unobserved
 from mailprov.report import place
 from mailprov.workflows import generated_passwords, host_run
 from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.attempt import interrupted
 from mailprov.workflows.host_run import HostPlan
 from mailprov.workflows.open_hosts import OpenHosts
 from mailprov.workflows.secrets import APPLY, PLAN, require
@@ -72,7 +73,7 @@ class Fleet:
         Raises MailprovError for `where`.
         """
         if self.at_work.stopped:
-            return [_interrupted(declared.name) for declared in chosen]
+            return [interrupted(declared.name) for declared in chosen]
         there = partial(_change_there, str(self.handout.resolve()), self.to_the_letter)
         here = partial(
             host_run.apply_host,
@@ -102,14 +103,14 @@ class Fleet:
 
     def _changed(self, name: str, future: Future[Result]) -> Result:
         if future.cancelled():
-            return _interrupted(name)
+            return interrupted(name)
         try:
             made = future.result()
             if self.where != THREADS:  # from here it is told as it ends
                 self.observer.tell(Ended(made, expected=True))
             return made
         except MailprovError as error:  # a worker elsewhere could not even begin
-            error.where = error.where or name
+            error.at(name)
             made = Result(name, HostStatus.FAILED, error=error)
         except Exception as error:
             what = _MISTAKE.format(type(error).__name__)
@@ -143,15 +144,10 @@ def _looked(name: str, future: Future[HostPlan | MailprovError]) -> HostPlan | M
     try:
         return future.result()
     except MailprovError as error:
-        error.where = error.where or name
+        error.at(name)
         return error
     except Exception as error:
         return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), fix=_REPORT)
-
-
-def _interrupted(name: str) -> Result:
-    """Of a host that is not begun because somebody interrupted before."""
-    return Result(name, HostStatus.WAITING, error=MailprovError("not begun: interrupted", where=name))
 
 
 _MISTAKE = "a mistake of mailprov's, or the end of the worker, ended the work: {}"
