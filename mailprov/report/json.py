@@ -71,7 +71,7 @@ def _result(made: Result, planned: Plan | None) -> dict[str, object]:
         "verdict": made.status.value,
         "changes": made.changes,
         "seconds": round(made.seconds, 3),
-        "error": entry(in_one(made.error)) if made.error else None,
+        "error": entry(in_one(made.error)) | {"host": made.host} if made.error else None,
         "plan": _plan(planned) if planned else None,
     }
 

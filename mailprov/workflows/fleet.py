@@ -144,10 +144,11 @@ def _looked(name: str, future: Future[HostPlan | MailprovError]) -> HostPlan | M
     try:
         return future.result()
     except MailprovError as error:
-        error.at(name)
-        return error
+        found = error
     except Exception as error:
-        return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), fix=_REPORT)
+        found = HostError(_MISTAKE.format(type(error).__name__), why=place(error), fix=_REPORT)
+    found.at(name)
+    return found
 
 
 _MISTAKE = "a mistake of mailprov's, or the end of the worker, ended the work: {}"
@@ -164,12 +165,13 @@ def told_apart(found: Sequence[HostPlan | MailprovError]) -> list[HostPlan | Mai
     def checked(one: HostPlan | MailprovError) -> HostPlan | MailprovError:
         if isinstance(one, MailprovError) or len(same := names[one.plan.facts.machine_id]) == 1:
             return one
-        return HostError(
+        error = HostError(
             f"this is the same machine as {some([name for name in same if name != one.plan.host], 3)}",
-            where=one.plan.host,
             why=f"they have one machine-id: {one.plan.facts.machine_id}",
             fix="declare each machine once; on a copied machine: rm /etc/machine-id && systemd-machine-id-setup",
         )
+        error.at(one.plan.host)
+        return error
 
     return [checked(one) for one in found]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import report_schema
 import yaml
@@ -20,6 +21,7 @@ from mailprov import commands, local_files
 from mailprov.checks import Cause, Check, Endpoint
 from mailprov.checks.all_users import Login
 from mailprov.commands import rehearse, verify
+from mailprov.commands.root import every
 from mailprov.connection.fake import FakeHost
 from mailprov.errors import ConnectError, Exit, HostError, MailprovError
 from mailprov.model import HostSpec
@@ -166,6 +168,19 @@ def same(text: str) -> str:
     return re.sub(r"\s*[0-9.,]+ m?s\b|20[0-9]{2}-[0-9-]+|pid [0-9]+", "…", text)
 
 
+SILENT = {"completion", "init", "password", "schema"}
+"""verbs that report nothing: what they print is a script, a file, a hash"""
+
+
+def test_every_verb_that_reports_has_json() -> None:
+    for name, command in every().items():
+        below = command.commands if isinstance(command, click.Group) else {}
+        for verb, each in {name: command, **{f"{name} {inner}": it for inner, it in below.items()}}.items():
+            options = {option for parameter in each.params for option in parameter.opts}
+            silent = verb in SILENT or isinstance(each, click.Group)
+            assert ({"--format", "--json"} <= options) != silent, verb
+
+
 def test_each_report_has_a_verb_that_was_tried_here_or_is_told_where() -> None:
     elsewhere = {
         "dns-check": "tests/dns/test_dns_real.py",
@@ -205,6 +220,25 @@ def test_a_rollback_says_what_became_of_each_host(run: Run) -> None:
     first, second = document["hosts"]
     assert (first["host"], first["verdict"], first["plan"]) == ("mail1", "failed", None)
     assert (second["error"]["what"], second["error"]["host"]) == ("no route", "mail2")
+
+
+def test_a_rollback_that_is_interrupted_begins_no_other_host(
+    run: Run, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    site.declare(hosts={f"h{n}": {"address": f"192.0.2.{n}", "hostname": f"h{n}.example.com"} for n in (1, 2, 3)})
+    monkeypatch.setattr("mailprov.workflows.rollback.look_back", interrupted)
+    code, out, err = run("rollback", "--yes", "--format", "json")
+    assert (code, site.opened, "interrupted: nothing was changed" in err) == (7, ["h1"], True)
+    hosts = json.loads(out)["hosts"]
+    assert [(host["host"], host["verdict"]) for host in hosts] == [
+        ("h1", "waiting"),
+        ("h2", "waiting"),
+        ("h3", "waiting"),
+    ]
+    assert hosts[2]["error"]["what"] == "not begun: interrupted"
 
 
 def test_a_plan_that_is_refused_is_in_the_report(run: Run, site: Site) -> None:
