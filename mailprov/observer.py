@@ -35,19 +35,13 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of one host of several."""
+    """What became of one host."""
 
     result: Result
     expected: bool = False
     """whether something was to be changed there"""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A plan for a lone host was carried out, in so many seconds."""
-
-    plan: Plan
-    seconds: float
+    plan: Plan | None = None
+    """what was carried out, where that is known here"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +97,9 @@ class NotConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class SettledFirst:
-    """An apply that was cut off has been settled on a host; it is looked at again."""
+    """An apply that was cut off has been settled on a host; `plan` is what is to be done there now."""
 
-    host: str
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +167,6 @@ Event = (
     Failed
     | Planned
     | Ended
-    | Applied
     | PlannedBack
     | RolledBack
     | StepBegun

@@ -9,7 +9,7 @@ import click
 
 from mailprov.commands import console
 from mailprov.commands.options import agreed, consents, declaration, handed, sharded
-from mailprov.commands.outputs import Outputs, give_rollout, reported
+from mailprov.commands.outputs import Outputs, give_rollout, refusable, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.engine.rollout import HostStatus, Result, RolloutPolicy
@@ -67,7 +67,8 @@ def command(
         file, limit, plan, agreed(allowed), RolloutPolicy(canary, batch, max_failures), shard, executor, handout
     )
     terminal = Terminal(details, yes, err=not outputs.text)
-    results = apply_order(order, terminal)
+    with refusable(outputs, terminal):
+        results = apply_order(order, terminal)
     if outputs.text and len(results) > 1:  # what became of a lone host has been told
         console.show(text.rollout(results))
     give_rollout(outputs, results, terminal.plans)

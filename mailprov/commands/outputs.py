@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ import click
 
 from mailprov import local_files
 from mailprov.commands import console
-from mailprov.engine.rollout import Result
-from mailprov.errors import Exit, MailprovError
+from mailprov.commands.terminal import Terminal
+from mailprov.engine.rollout import HostStatus, Result
+from mailprov.errors import ConsentError, Exit, MailprovError
 from mailprov.model import Plan
 from mailprov.report.text import Line
 
@@ -143,6 +145,23 @@ def _print_as(context: click.Context, _option: click.Parameter, form: str) -> No
 def _into(form: str, context: click.Context, _option: click.Parameter, path: Path | None) -> None:
     if path is not None:
         context.ensure_object(Outputs).add(form, path)
+
+
+@contextmanager
+def refusable(outputs: Outputs, terminal: Terminal) -> Iterator[None]:
+    """Where nobody agrees to the plans that the terminal was told, the report says so, with these plans."""
+    try:
+        yield
+    except ConsentError as error:
+        told = [_refused(plan, error) for plan in terminal.plans]
+        give_rollout(outputs, told, terminal.plans)
+        raise
+
+
+def _refused(plan: Plan, error: MailprovError) -> Result:
+    if plan.empty:
+        return Result(plan.host, HostStatus.UNCHANGED)
+    return Result(plan.host, HostStatus.FAILED, len(plan.changes), error=error)
 
 
 def give_rollout(outputs: Outputs, results: Sequence[Result], made: Sequence[Plan]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from mailprov.commands import console
 from mailprov.commands.options import address, handed, in_file
-from mailprov.commands.outputs import Outputs, give_rollout, reported
+from mailprov.commands.outputs import Outputs, give_rollout, refusable, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.declaration import hashes
@@ -88,7 +88,8 @@ def password_reset(
     asked = _asked(f"New password of {named[0]}", named[0]) if ask else None
     consents = frozenset({"many"} if allow_many else ())
     terminal = Terminal(details, yes, err=not outputs.text)
-    results = reset(Order(file, named, asked, end_sessions, consents, handout), terminal)
+    with refusable(outputs, terminal):
+        results = reset(Order(file, named, asked, end_sessions, consents, handout), terminal)
     give_rollout(outputs, results, terminal.plans)
     return worst([each.error for each in results if each.error], len(results))
 

@@ -36,7 +36,7 @@ class Terminal:
         elif isinstance(event, PlannedBack):
             self.plans.append(event.plan)
         lines = events.lines(event, details=self.details, several=self.several)
-        console.show(lines, err=self.err or not isinstance(event, events.FOUND))
+        console.show(lines, err=self.err or not events.is_result(event, several=self.several))
 
     def during(self, text: str) -> AbstractContextManager[None]:
         """Show that `text` is under way."""

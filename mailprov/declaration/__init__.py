@@ -84,7 +84,7 @@ def _loaded(path: Path, environ: Mapping[str, str], now: datetime, reading: Read
         files, complete = parts(path, near, diagnostics)
         spec, machines = _spec(files, now, diagnostics, complete=complete)
     _tell_slips(files, diagnostics)
-    _leave_out_tainted(files, diagnostics)
+    _leave_out_doubtful(files, diagnostics)
     if diagnostics.errors:
         raise SpecError(diagnostics.errors, diagnostics.warnings)
     return spec, machines
@@ -185,9 +185,13 @@ def _tell_slips(files: Sequence[SourceFile], diagnostics: Diagnostics) -> None:
                 diagnostics.complain(origin, format_error.what, format_error.fix)
 
 
-def _leave_out_tainted(files: Sequence[SourceFile], diagnostics: Diagnostics) -> None:
+def _leave_out_doubtful(files: Sequence[SourceFile], diagnostics: Diagnostics) -> None:
     """Leave out what was said of values whose text is faulty already: one slip is one complaint."""
-    faults = {fault for source_file in files for fault in source_file.document.faults}
-    tainted = frozenset(chain.from_iterable(source_file.document.tainted for source_file in files))
-    if tainted:
-        diagnostics.errors = [each for each in diagnostics.errors if each in faults or each.origin not in tainted]
+    documents = {file.document.file: file.document for file in files if file.document.faults}
+
+    def is_sure(each: Diagnostic) -> bool:
+        document = documents.get(each.origin.file)
+        return document is None or each in document.faults or not document.is_doubtful(each.origin)
+
+    if documents:
+        diagnostics.errors = [each for each in diagnostics.errors if is_sure(each)]

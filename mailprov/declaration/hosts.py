@@ -67,7 +67,7 @@ class Hosts:
 
 
 def hosts(parts: Sequence[SourceFile], now: datetime, diagnostics: Diagnostics, references: Diagnostics) -> Hosts:
-    """Every host and every group. What is wrong goes to `diagnostics`, names that nobody declared to `references`."""
+    """Every host and every group. What is wrong goes to `diagnostics`, what nobody declared to `references`."""
     main = parts[0]
     defaults = merged_layers(DEFAULTS, layers.layer(main, (), main.document.root, TOP, diagnostics))
     nodes = _declared(parts, diagnostics)
@@ -78,7 +78,7 @@ def hosts(parts: Sequence[SourceFile], now: datetime, diagnostics: Diagnostics, 
         diagnostics,
         references,
     )
-    reader = _HostReader(_Certificates(now, diagnostics), diagnostics)
+    reader = _HostReader(_Certificates(now, diagnostics), diagnostics, references)
     found: dict[str, Host] = {}
     for name, (source_file, node) in nodes.items():
         if node is None or isinstance(node, Mapping):
@@ -112,9 +112,10 @@ def _declared(parts: Iterable[SourceFile], diagnostics: Diagnostics) -> dict[str
 
 
 class _HostReader:
-    def __init__(self, certificates: _Certificates, diagnostics: Diagnostics) -> None:
+    def __init__(self, certificates: _Certificates, diagnostics: Diagnostics, references: Diagnostics) -> None:
         self.certificates = certificates
         self.diagnostics = diagnostics
+        self.references = references
         self.passwords: dict[Origin, Secret | Diagnostic | None] = {}
         """place of each source that was asked → what it held, or why it could not be had; None: it was not read"""
 
@@ -132,7 +133,7 @@ class _HostReader:
         if tls is None:
             if merged.source is None and any(port for port, _ in merged.ports.values()):
                 what = f"the host `{name}` serves mail, but no certificate is declared for it"
-                self.diagnostics.complain(origin, what, "declare `tls`: certificate with key, self_signed, or on_host")
+                self.references.complain(origin, what, "declare `tls`: certificate with key, self_signed, or on_host")
             if merged.source is not None or any(port for port, _ in merged.ports.values()):
                 return None
             tls = Tls("self_signed", merged.value(*MIN_VERSION))

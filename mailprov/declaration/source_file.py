@@ -97,7 +97,7 @@ def _part(text: str, path: Path, surroundings: Surroundings, diagnostics: Diagno
         raise SpecError([*document.faults, _not_mailprov(document, text)])
     known = schema.document()["properties"]
     if document.root and not any(key in known for key in document.root):
-        raise SpecError([*document.faults, _not_mailprov(document, text)])
+        raise SpecError([*document.faults, *(() if document.doubtful else (_not_mailprov(document, text),))])
     unusable: set[tuple[str | int, ...]] = set()
     format_errors: list[Problem] = []
     found = problems(document.root, kind)

@@ -23,7 +23,7 @@ from yaml.events import (
 )
 
 from mailprov.declaration.diagnostics import brief
-from mailprov.declaration.positions import BITS, Document, Map, Seq, Value
+from mailprov.declaration.positions import BITS, MASK, Document, Frame, Map, Seq, Value, take_in
 from mailprov.declaration.unseen import unseen, without_unseen
 from mailprov.declaration.yamlfaults import (
     MAX_COMPLAINTS,
@@ -68,27 +68,6 @@ def read_on(text: str, file: str) -> Document:
     return _Reader(file, without_unwanted(text) if faults else text, faults).document()
 
 
-class _Frame:
-    """A container that is still open."""
-
-    __slots__ = ("anchor", "before", "deepest", "is_key", "key", "key_mark", "mark", "node", "rejected")
-
-    def __init__(self, node: Map | Seq, mark: int, anchor: str | None, before: int, *, is_key: bool) -> None:
-        self.node = node
-        self.mark = mark
-        self.anchor = anchor
-        self.before = before
-        """values counted before this container"""
-        self.is_key = is_key
-        """it stands, or is within what stands, in the place of a key, and is only passed over"""
-        self.deepest = 0
-        """levels below this container"""
-        self.key: str | None = None
-        self.key_mark = 0
-        self.rejected = False
-        """the pending key was complained about: its value is only looked at"""
-
-
 class _Reader:
     """Turns events into values. Complaints that do not derail the reading are gathered."""
 
@@ -98,12 +77,15 @@ class _Reader:
         self.errors = faults
         self.replaced = bool(faults)
         self.tainted: list[Origin] = []
-        self.stack: list[_Frame] = []
+        self.stack: list[Frame] = []
         self.anchors: dict[str, tuple[Value, int, int] | None] = {}
         """name → value, size, levels; None while it is being read"""
         self.count = 0
         self.aliased = 0
         self.partial = False
+        self.latest: list[int] = []
+        """where the last text stands, and whatever has ended since"""
+        self.doubtful: Origin | None = None
         self.root: Value = None
         self.root_mark = 0
 
@@ -127,8 +109,27 @@ class _Reader:
                         self._complain(event, what, "keep one document in each file", lost=True)
                         break
         except yaml.YAMLError as error:
-            raise SpecError([*self.errors, syntax(error, self.text, self.file)]) from None
-        return Document(self.file, self.root, self.root_mark, self.errors, self.tainted, partial=self.partial)
+            self._break_off(syntax(error, self.text, self.file))
+        told = self.errors, self.tainted
+        return Document(self.file, self.root, self.root_mark, *told, partial=self.partial, doubtful=self.doubtful)
+
+    def _break_off(self, fault: Diagnostic) -> None:
+        """From here on the text is no YAML: what stood before is told, but for what has no end, or had it just now.
+
+        Raises SpecError where nothing did.
+        """
+        brackets = (self._origin(frame.mark) for frame in self.stack if frame.flow)
+        self.doubtful = min(next(brackets, fault.origin), Origin(self.file, fault.origin.line, 1))
+        self.errors[:] = [*(error for error in self.errors if error.origin < self.doubtful), fault]
+        self.partial, self.root = True, None
+        while self.stack:
+            self._close()
+        if not (isinstance(self.root, Map) and self.root):
+            raise SpecError(self.errors)
+        self.tainted += map(self._origin, self.latest)
+
+    def _origin(self, mark: int) -> Origin:
+        return Origin(self.file, (mark >> BITS) + 1, (mark & MASK) + 1)
 
     # Each of the four below runs once a node; anything that is not needed there is elsewhere.
 
@@ -136,6 +137,7 @@ class _Reader:
         text: str = event.value
         start = event.start_mark
         mark = start.line << BITS | start.column
+        self.latest = [mark]
         if not (text.isascii() and text.isprintable()) and (found := unseen(text)):
             self._invisible(event, found)
         if self.replaced and STAND_IN in text:
@@ -171,13 +173,16 @@ class _Reader:
         self.count += 1
         if event.anchor is not None:
             self.anchors[event.anchor] = None
-        self.stack.append(_Frame(node, mark, event.anchor, self.count, is_key=is_key))
+        self.stack.append(Frame(node, mark, event.anchor, self.count, is_key=is_key, flow=event.flow_style))
 
     def _close(self) -> None:
         frame = self.stack.pop()
+        self.latest.append(frame.mark)
         if frame.anchor is not None:
             self.anchors[frame.anchor] = (frame.node, 1 + self.count - frame.before, 1 + frame.deepest)
         above = self.stack[-1] if self.stack else None
+        if above is not None:
+            self.latest.append(above.key_mark)
         if above is not None and above.key is None and type(above.node) is Map:
             self._pass_over(above)
         else:
@@ -204,7 +209,7 @@ class _Reader:
             raise self._fatal(event, *TOO_DEEP)
         self._put(above, value, self._position(event), levels)
 
-    def _put(self, frame: _Frame | None, value: Value, mark: int, levels: int = 0) -> None:
+    def _put(self, frame: Frame | None, value: Value, mark: int, levels: int = 0) -> None:
         if self.count > MAX_VALUES:
             place = Origin(self.file, (mark >> BITS) + 1, 1)
             raise SpecError([Diagnostic(place, f"more than {MAX_VALUES:,} values in this file", "split it")])
@@ -219,14 +224,14 @@ class _Reader:
             node.marks.append(mark)
             return
         if frame.rejected:
-            _take_in(node, frame.key, value)
+            take_in(node, frame.key, value)
         elif frame.key is not None:
             node[frame.key] = value
             node.marks.append(frame.key_mark << 2 * BITS | mark)
         frame.key = None
         frame.rejected = False
 
-    def _key(self, frame: _Frame, event: Any, text: str, mark: int) -> None:
+    def _key(self, frame: Frame, event: Any, text: str, mark: int) -> None:
         if not text.isascii():
             text = without_unseen(text)  # complained about already
         frame.key, frame.key_mark = text, mark
@@ -259,7 +264,7 @@ class _Reader:
                 self.tainted.append(Origin(self.file, (frame.mark >> BITS) + 1, event.start_mark.column))
         return True
 
-    def _pass_over(self, frame: _Frame) -> None:
+    def _pass_over(self, frame: Frame) -> None:
         """What stood in the place of a key has ended: its value belongs to nothing."""
         frame.key, frame.rejected = _NO_KEY, True
 
@@ -287,28 +292,6 @@ class _Reader:
     def _fatal(self, event: Any, what: str, fix: str) -> SpecError:
         start = event.start_mark
         return SpecError([*self.errors, Diagnostic(Origin(self.file, start.line + 1, start.column + 1), what, fix)])
-
-
-def _take_in(node: Map, key: str | None, value: Value) -> None:
-    """Put into `node` what stands below a key that was complained about, so that it is looked at, too: the further
-    items of a list, the further members of a mapping."""
-    former = node if key == "<<" else node.get(key or "")
-    if isinstance(former, Seq) and isinstance(value, Seq):
-        both = Seq()
-        both.extend((*former, *value))
-        both.marks = [*former.marks, *value.marks]
-        node[key or ""] = both
-    elif isinstance(former, Map) and isinstance(value, Map):
-        both_ = former
-        if former is not node:
-            both_ = Map()
-            both_.update(former)
-            both_.marks = list(former.marks)
-            node[key or ""] = both_
-        for (name, member), mark in zip(value.items(), value.marks, strict=True):
-            if name not in both_:
-                both_[name] = member
-                both_.marks.append(mark)
 
 
 _PLAIN: Final = (None, "")

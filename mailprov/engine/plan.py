@@ -88,6 +88,7 @@ def _behind(
     """Services that do not run what their files say; one that differs already is told in its place."""
     pairs = [registry.kind(each.key).effects(each.before, each.after) for each in differing]
     changed = {name for effects in pairs for name in effects}
+    places = {each.key: place for place, each in enumerate(differing)}
     more: list[Difference] = []
     for key, after in desired.items():
         before = found.get(key)
@@ -95,9 +96,8 @@ def _behind(
             continue
         ours = manifest is not None and key in manifest.desired
         live = registry.kind(key).behind(after, before, key.name in changed, ours)
-        places = [place for place, each in enumerate(differing) if each.key == key]
-        if live is not None and places:
-            differing[places[0]] = replace(differing[places[0]], before=live)
+        if live is not None and key in places:
+            differing[places[key]] = replace(differing[places[key]], before=live)
         elif live is not None:
             more.append(Difference(key, live, after, Reason.DRIFT))
     return tuple(more)
@@ -115,10 +115,10 @@ def managed(registry: Registry, desired: State) -> tuple[str, ...]:
     return tuple(sorted(path for key, item in desired.items() for path in registry.kind(key).paths(item)))
 
 
-def obstacles(registry: Registry, found: Sequence[Difference], there: State) -> tuple[str, ...]:
-    """Paths where something else is in the way of a file or folder, and what that is: mailprov does not replace it."""
-    pairs = (registry.kind(each.key).obstacles(each.before, each.after, there) for each in found)
-    return tuple(f"{path} is a {noun}" for each in pairs for path, noun in each)
+def obstacles(registry: Registry, found: Sequence[Difference], there: State) -> tuple[tuple[str, str], ...]:
+    """What is in the way of a thing of which kind, in words: mailprov does not replace it."""
+    pairs = ((each.key.kind, registry.kind(each.key).obstacles(each.before, each.after, there)) for each in found)
+    return tuple((kind, f"{path} is a {noun}") for kind, each in pairs for path, noun in each)
 
 
 def made(registry: Registry, manifest: Manifest | None) -> Mapping[Key, str]:

@@ -182,9 +182,10 @@ def _alike(registry: Registry, before: Item | None, after: Item | None) -> bool:
     return (before.fingerprint if before else "") == (after.fingerprint if after else "")
 
 
-def desired(registry: Registry, things: Mapping[Key, Item | None], observation: Observation, up: Set[str]) -> State:
-    """All that there shall be of what was touched, and the services that ran then and run now."""
-    running = {key: item for key, item in observation.live.items() if registry.runs(item) and key.name in up}
+def desired(registry: Registry, things: Mapping[Key, Item | None], observation: Observation) -> State:
+    """All that there shall be of what was touched, and the services that run now and go on: what they read changes,
+    whether they ran then or not."""
+    running = {key: item for key, item in observation.live.items() if registry.runs(item) and key not in things}
     return running | {key: item for key, item in things.items() if item is not None and not _off(registry, item)}
 
 

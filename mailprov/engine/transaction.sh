@@ -70,7 +70,8 @@ while read -r name value; do readonly "$name=$value"; done <"$T/settings"
 # --- the steps: records of words that are run as they are; no word is empty or holds a tab
 
 perform() { # FILE KEY PART
-    record=$(awk -F '\t' -v key="$2" -v part="$3" '$1 == key && $2 == part' "$T/$1")
+    # Once for each of what may be thousands of steps: awk takes five times as long.
+    record=$(grep -am 1 "^$2$TAB$3$TAB" "$T/$1")
     [ -n "$record" ] || return 0
     set -f
     IFS=$TAB

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailprov import observer as told
-from mailprov.engine.rollout import HostStatus, Result
+from mailprov.engine.rollout import HostStatus
 from mailprov.model import Plan, some
 from mailprov.observer import Event
 from mailprov.report import effects, text
 from mailprov.report.text import Line
 
-FOUND = (told.Planned, told.PlannedBack, told.Applied, told.RolledBack)
-"""events that are a command's result, and not only on the way to one"""
+
+def is_result(event: Event, *, several: bool = False) -> bool:
+    """Whether this is what a command was asked for, and not only on the way to it."""
+    if isinstance(event, told.Ended):
+        return not several and event.result.error is None
+    return isinstance(event, told.Planned | told.PlannedBack | told.RolledBack)
+
 
 _PARTS = {
     "validate": "running the staged configuration with the host's own programs, apart from the live service",
@@ -37,32 +42,42 @@ def lines(event: Event, *, details: bool = False, several: bool = False) -> Sequ
             what = f"  not confirmed ({event.error.what}); the host puts everything back by itself"
             return _of(event.host, [Line(what, "warn")], several)
         case told.Ended():
-            return _ended(event.result, event.expected)
+            return _ended(event) if several else _ended_alone(event)
         case told.Failed():
             return [Line(f"Error: {event.error}", "bad")]
         case told.Planned():
             return text.plans(event.plans, details=details)
         case told.PlannedBack():
             return _planned_back(event, details)
-        case told.Applied():
-            return [_done("applied", event.plan, event.seconds)]
         case told.RolledBack():
             return [_done("rolled back", event.plan, event.seconds)]
         case _:
-            return _remarks(event)
+            return _remarks(event, several)
 
 
 def _of(host: str, found: Sequence[Line], several: bool) -> Sequence[Line]:
     return [Line(f"  {host}: {line.text.strip()}", line.style) for line in found] if several else found
 
 
-def _ended(result: Result, expected: bool) -> Sequence[Line]:
-    name = result.host
+def _ended(event: told.Ended) -> Sequence[Line]:
+    result, name = event.result, event.result.host
     if result.error is not None:
         return [Line(f"  {name}: {result.status}", "bad"), Line(f"Error: {result.error}", "bad")]
     if result.status is HostStatus.APPLIED:
         return [Line(f"  {name}: applied in {result.seconds:.1f} s", "good")]
-    return [Line(f"  {name}: unchanged, it is as declared already", "good")] if expected else ()
+    return [Line(f"  {name}: {_UNCHANGED}", "good")] if event.expected else ()
+
+
+_UNCHANGED = "unchanged, it is as declared already"
+
+
+def _ended_alone(event: told.Ended) -> Sequence[Line]:
+    """Of a lone host, whose name is known and whose plan was shown."""
+    if event.result.error is not None:
+        return [Line(f"Error: {event.result.error}", "bad")]
+    if event.result.status is HostStatus.APPLIED:
+        return [_done("applied", event.plan, event.result.seconds)]
+    return [Line(f"  {_UNCHANGED}", "good")] if event.expected else ()
 
 
 def _planned_back(event: told.PlannedBack, details: bool) -> Sequence[Line]:
@@ -72,18 +87,19 @@ def _planned_back(event: told.PlannedBack, details: bool) -> Sequence[Line]:
     return [Line(f"{event.plan.host}  back to before {event.oldest}{again}", "head"), *found[1:]]
 
 
-def _done(word: str, plan: Plan, seconds: float) -> Line:
-    return Line(f"  {word} in {seconds:.1f} s; {effects(plan)}", "good")
+def _done(word: str, plan: Plan | None, seconds: float) -> Line:
+    return Line(f"  {word} in {seconds:.1f} s{f'; {effects(plan)}' if plan else ''}", "good")
 
 
-def _remarks(event: Event) -> Sequence[Line]:
+def _remarks(event: Event, several: bool) -> Sequence[Line]:
     match event:
         case told.Begun():
             return () if event.hosts else [Line("nothing to do: it is for no host", "warn")]
         case told.BatchBegun():
-            return [Line(f"now {some(event.hosts, 8)}", "head")]
+            return [Line(f"now {some(event.hosts, 8)}", "head")] if several else ()
         case told.SettledFirst():
-            return [Line("  an apply that was cut off has been settled there; looking again", "warn")]
+            what = "an apply that was cut off has been settled first; what is left to do:"
+            return [Line(f"  {event.plan.host}: {what}", "warn"), *text.plan(event.plan)[1:]]
         case told.StillAtWork():
             head = f"interrupted: nothing more is begun; waiting for {event.count} at work"
             tail = "interrupt again to leave them: what is not confirmed then, its host puts back"

@@ -25,7 +25,7 @@ from mailprov.report import place
 from mailprov.workflows import generated_passwords, host_run
 from mailprov.workflows.at_work import AtWork
 from mailprov.workflows.attempt import interrupted
-from mailprov.workflows.host_run import HostPlan
+from mailprov.workflows.host_run import HostPlan, Supply
 from mailprov.workflows.open_hosts import OpenHosts
 from mailprov.workflows.secrets import APPLY, PLAN, require
 from mailprov.workflows.selection import host, load
@@ -34,6 +34,8 @@ from mailprov.workflows.survey import prepare
 T = TypeVar("T")
 
 THREADS = "threads"
+HERE = "here"
+"""in the caller's own thread, for a lone host"""
 LOOKS = 16
 CHANGES = 32
 """how many hosts are looked at, and changed, at the same time in threads"""
@@ -42,7 +44,7 @@ PATIENCE_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Does things with many hosts of the declaration in `file` at once; `where` is "threads" or "dask://HOST:PORT"."""
+    """Does things with many hosts of the declaration in `file` at once; `where` is HERE, THREADS or "dask://HOST:PORT"."""
 
     file: Path
     where: str = THREADS
@@ -54,14 +56,20 @@ class Fleet:
     """what the hosts say that are changed from here; of those that a worker elsewhere changes, nothing"""
     opened: OpenHosts | None = field(default=None, repr=False, kw_only=True)
     """what keeps the sessions of hosts that are to be changed, until that is done"""
+    supply: Supply | None = field(default=None, repr=False, kw_only=True)
+    """who gives passwords for what a host turns out to need besides"""
     to_the_letter: bool = field(default=False, kw_only=True)
     """a plan that was kept is carried out just as it is, or not at all"""
+
+    @property
+    def _elsewhere(self) -> bool:
+        return self.where not in (HERE, THREADS)
 
     def look(self, chosen: Sequence[HostSpec]) -> list[HostPlan | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
         here = partial(host_run.plan_host, keep=self.opened)
         with self._begun(_look_there, here, [(declared,) for declared in chosen], LOOKS) as futures:
-            if self.where == THREADS:
+            if not self._elsewhere:
                 prepare(chosen)
             pairs = zip(chosen, futures, strict=True)
             return told_apart([_looked(declared.name, future) for declared, future in pairs])
@@ -78,6 +86,7 @@ class Fleet:
         here = partial(
             host_run.apply_host,
             observer=self.observer,
+            supply=self.supply,
             at_work=self.at_work,
             to_the_letter=self.to_the_letter,
             opened=self.opened,
@@ -106,7 +115,7 @@ class Fleet:
             return interrupted(name)
         try:
             made = future.result()
-            if self.where != THREADS:  # from here it is told as it ends
+            if self._elsewhere:  # from here it is told as it ends
                 self.observer.tell(Ended(made, expected=True))
             return made
         except MailprovError as error:  # a worker elsewhere could not even begin
@@ -129,10 +138,10 @@ class Fleet:
             path = str(self.file.resolve())
             try:
                 for words in calls:
-                    if self.where == THREADS:
-                        futures.append(pool.submit(here, self.spec, *words))
-                    else:
+                    if self._elsewhere:
                         futures.append(pool.submit(there, path, words[0].name, *words[1:]))
+                    else:
+                        futures.append(pool.submit(here, self.spec, *words))
                 yield futures
             except BaseException:
                 for future in futures:
@@ -176,9 +185,25 @@ def told_apart(found: Sequence[HostPlan | MailprovError]) -> list[HostPlan | Mai
     return [checked(one) for one in found]
 
 
+class _Here(Executor):
+    """Does each call at once, in the caller's thread: what a lone host asks, and who interrupts it, is met there."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """As Executor.submit, and the future is done; an interruption goes on to the caller."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 @contextmanager
 def executor(where: str, most: int) -> Iterator[Executor]:
     """The executor that `where` names. Raises MailprovError where there is none."""
+    if where == HERE:
+        yield _Here()
+        return
     if where == THREADS:
         pool = ThreadPoolExecutor(max_workers=max(1, most))
         patient = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -98,35 +99,42 @@ class GeneratedPasswords:
     where: Folder | None
     observer: Observer
     make: Callable[[], Secret] = generated
-    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    first: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    first: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """of `asked`, without what an earlier apply asked for, too"""
     closed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """by host: the accounts whose users' passwords end there"""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """by address: the one that a roll-back has given back"""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def supply(self, spec: Spec, plans: Sequence[Plan]) -> Spec:
         """The declaration with a password for each account that the plans create; on disk when this returns.
 
-        Raises MailprovError where the folder cannot be written: then no host may be touched.
+        May be called again, by several threads, for plans that turned out to be others. Raises MailprovError where the
+        folder cannot be written: then no host may be touched.
         """
-        asked = created(spec, plans)
-        self.closed = _ended(plans)
-        if not asked:
-            return spec
-        if self.where is None:
-            return known(spec, {address: self.make() for address in asked})
-        users = {user.address: user for user in spec.users if user.address in asked}
-        now = datetime.now(UTC)
+        with self._lock:
+            asked = created(spec, plans)
+            self.closed = {**self.closed, **_ended(plans)}
+            if not asked:
+                return spec
+            if self.where is None:
+                return known(spec, {address: self.make() for address in asked})
+            users = {user.address: user for user in spec.users if user.address in asked}
+            now = datetime.now(UTC)
 
-        def supplied(before: tuple[Entry, ...]) -> tuple[Entry, ...]:
-            self.first = entries.first_asked(before, asked)
-            return entries.supplied(before, asked, users, make=self.make, now=now, days=spec.handout.days)
+            def supplied(before: tuple[Entry, ...]) -> tuple[Entry, ...]:
+                self.first = _merged(self.first, entries.first_asked(before, asked))
+                return entries.supplied(before, asked, users, make=self.make, now=now, days=spec.handout.days)
 
-        found = self.where.change(supplied)
-        self.asked = asked
-        return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
+            found = self.where.change(supplied)
+            self.asked |= asked.keys()
+            return known(spec, {entry.address: entry.password for entry in found if entry.address in asked})
+
+    def supply_one(self, spec: Spec, plan: Plan) -> Spec:
+        """The same for one host's plan."""
+        return self.supply(spec, [plan])
 
     def warn_of_losses(self, plan: Plan) -> None:
         """Say which passwords a roll-back takes out of the folder: the accounts may come back, these do not."""
@@ -188,5 +196,5 @@ def _without_own(spec: Spec, host: str, names: Collection[str]) -> frozenset[str
     return frozenset(names) - {user.address for user in users} - former
 
 
-def _merged(one: Mapping[str, frozenset[str]], more: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
-    return {host: one.get(host, frozenset()) | more.get(host, frozenset()) for host in (*one, *more)}
+def _merged(one: Mapping[str, Iterable[str]], more: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
+    return {name: frozenset((*one.get(name, ()), *more.get(name, ()))) for name in (*one, *more)}

@@ -1,4 +1,4 @@
-"""What is done with one host of many: a look, or a change. Any executor may run these, here or elsewhere."""
+"""What is done with each host: a look, or a change. Any executor may run these, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.saved_plan import Claim, claim, require
 from mailprov.errors import MailprovError, StalePlanError
 from mailprov.model import HostSpec, Plan, Spec
-from mailprov.observer import Ended, Observer
+from mailprov.observer import Ended, Observer, SettledFirst
 from mailprov.roles import mailhost
 from mailprov.workflows.at_work import AtWork
 from mailprov.workflows.attempt import Attempt
@@ -68,34 +68,38 @@ def apply_host(
     Where the session is still open in which it was made, the host itself knows whether that is so: it compares what it
     is with what the plan was made from. Else it is looked at again.
 
-    `at_work` gets to know what the host says meanwhile. A host that is as declared by now is unchanged: what was cut
-    off elsewhere can be run again. `to_the_letter`: only what `kept` says is done, also where the host was settled
-    first.
+    `supply` gives passwords for accounts that it turns out to need. `at_work` gets to know what the host says
+    meanwhile. A host that is as declared by now is unchanged: what was cut off elsewhere can be run again.
+    `to_the_letter`: only what `kept` says is done, also where the host was settled first.
     """
     from mailprov.workflows.run_plan import run_plan
 
+    at_work = at_work or AtWork()
     attempt = Attempt(declared.name, at_work, len(kept.changes))
-    expected = attempt.changes > 0
-    with attempt, ExitStack() as ends:
+    done: Plan | None = None
+    with attempt, ExitStack() as ends, at_work.interruptible():
         host, found = _again(spec, declared, opened, ends)
         require(kept, host_plan(found, host).claim)
+        agreed, settled = frozenset(found.plan.risks), False
+        while not found.plan.empty:
+            if supply is not None and (more := supply(spec, found.plan)) is not spec:
+                spec, found = more, with_passwords(found, more, declared)
+            attempt.handed, done = True, found.plan
+            try:
+                run_plan(found, spec, declared, host, observer, at_work)
+                break
+            except StalePlanError as error:
+                found = survey(spec, declared, host)
+                # What was cut off there has been settled, once: nothing is done now that was not agreed to.
+                again = error.settled and not settled and not to_the_letter and agreed.issuperset(found.plan.risks)
+                if not (found.plan.empty or again):
+                    raise
+            settled = True
+            if not found.plan.empty:
+                observer.tell(SettledFirst(found.plan))
         if found.plan.empty:
-            return _unchanged(attempt, observer, expected=expected)
-        if supply is not None:
-            spec = supply(spec, found.plan)
-            found = with_passwords(found, spec, declared)
-        attempt.handed = True
-        try:
-            run_plan(found, spec, declared, host, observer, at_work)
-        except StalePlanError as error:
-            again = survey(spec, declared, host)
-            if again.plan.empty:
-                return _unchanged(attempt, observer, expected=True)
-            # What was cut off there has been settled: nothing is done now that was not agreed to.
-            if to_the_letter or not error.settled or not {*again.plan.risks} <= {*found.plan.risks}:
-                raise
-            run_plan(again, spec, declared, host, observer, at_work)
-    observer.tell(Ended(attempt.result, expected=True))
+            attempt.status, attempt.changes = HostStatus.UNCHANGED, 0
+    observer.tell(Ended(attempt.result, len(kept.changes) > 0, done))
     return attempt.result
 
 
@@ -108,12 +112,6 @@ def _again(spec: Spec, declared: HostSpec, opened: OpenHosts | None, ends: ExitS
         return host, survey(spec, declared, host)
     # Passwords that were generated since are in the one declaration, and not in the other.
     return host, before.found if spec is before.spec else with_passwords(before.found, spec, declared)
-
-
-def _unchanged(attempt: Attempt, observer: Observer, *, expected: bool) -> Result:
-    attempt.status, attempt.changes = HostStatus.UNCHANGED, 0
-    observer.tell(Ended(attempt.result, expected))
-    return attempt.result
 
 
 def with_passwords(found: PlanResult, spec: Spec, declared: HostSpec) -> PlanResult:

@@ -20,7 +20,7 @@ from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.transaction import Work
 from mailprov.errors import MailprovError
 from mailprov.model import HostSpec, Secret, Spec, User, domain_of, some
-from mailprov.observer import Applied, Failed, Observer, PasswordsKept, Planned
+from mailprov.observer import Ended, Failed, Observer, PasswordsKept, Planned
 from mailprov.resources import accounts
 from mailprov.workflows import client_view
 from mailprov.workflows.apply import agree_to
@@ -178,10 +178,7 @@ def _change(
             answer_anew(work.transaction, declared, lambda: trial.complaint(leaf), observer)
 
         carry_out(found.seen, work, host, on_event=follow, confirm=confirm)
-    if attempt.error is not None:
-        observer.tell(Failed(attempt.error))
-    else:
-        observer.tell(Applied(planned.found.plan, attempt.seconds))
+    observer.tell(Ended(attempt.result, plan=planned.found.plan))
     return attempt.result
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mailprov.checks import Check
-from mailprov.engine.risks import FLAGS
+from mailprov.engine.rollout import HostStatus, Result
 from mailprov.errors import HostError
 from mailprov.lab import LabHost
 from mailprov.model import HostSpec, Spec, Ssh
-from mailprov.observer import Observer
-from mailprov.workflows import apply, verify
+from mailprov.observer import Ended, Observer, Planned
+from mailprov.workflows import verify
 from mailprov.workflows.generated_passwords import GeneratedPasswords
+from mailprov.workflows.host_run import with_passwords
+from mailprov.workflows.run_plan import run_plan
 from mailprov.workflows.session import session
 from mailprov.workflows.survey import survey
 
@@ -34,8 +37,13 @@ def rehearse(
     _supply_certificate(standin, machine)
     spec = replace(spec, hosts={declared.name: standin})
     with session(standin) as host:
-        found = survey(spec, standin, host)
-        apply.one(found, spec, standin, host, frozenset(FLAGS), GeneratedPasswords(None, observer), observer)
+        plan = survey(spec, standin, host)
+        observer.tell(Planned([plan.plan]))
+        spec = GeneratedPasswords(None, observer).supply(spec, [plan.plan])
+        began = time.monotonic()
+        run_plan(with_passwords(plan, spec, standin), spec, standin, host, observer)
+        done = Result(standin.name, HostStatus.APPLIED, len(plan.plan.changes), time.monotonic() - began)
+        observer.tell(Ended(done, plan=plan.plan))
     checks = verify.verify(spec, standin, verify.Login(), observer, begun)
     seen(checks)
     verify.require(standin.name, checks)

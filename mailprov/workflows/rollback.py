@@ -128,7 +128,7 @@ def look_back(name: str, host: Host, target: str | None) -> RollbackPlan:
     differing = rollback.differences(registry, aim.things, seen)
     details = detail_queries(registry, differing)
     more = ask(host, probe.script(registry, details)).sections if details else {}
-    desired = rollback.desired(registry, aim.things, seen, aim.oldest.up)
+    desired = rollback.desired(registry, aim.things, seen)
     planned = plan(registry, name, seen, desired, differing, more, _warnings(aim, sections))
     if planned.empty:
         refuse_unsettled(name, sections)

@@ -62,10 +62,8 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     in_the_way = obstacles(registry, differing, seen.live)
     # What an apply that was cut off has left there is settled before anything is done.
     if in_the_way and not unsettled(answer.sections):
-        fix = "mailprov replaces plain files only: move it away, then plan again"
-        if any(each.key.kind == mailboxes.KIND for each in differing):
-            fix = "no two mailboxes become one, and no link is moved: move one away, or drop the previous address"
-        raise HostError(f"something is in the way: {'; '.join(in_the_way)}", where=declared.name, fix=fix)
+        what = f"something is in the way: {'; '.join(words for _, words in in_the_way)}"
+        raise HostError(what, where=declared.name, fix=_clearing({kind for kind, _ in in_the_way}))
     details = (*detail_queries(registry, differing), *(takeover.query for takeover in taken.values()))
     more = ask(host, probe.script(standard.REGISTRY, details)).sections if details else {}
     if any(query.section not in more for query in details):  # else what it holds would pass for new
@@ -81,6 +79,16 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     if made.empty:
         refuse_unsettled(declared.name, answer.sections)
     return PlanResult(_with_expiry(declared, made), probe.stable_script(registry, asked), prints(seen.live))
+
+
+def _clearing(kinds: Set[str]) -> str:
+    """What to do about things of these kinds that are in the way."""
+    fixes = []
+    if kinds - {mailboxes.KIND}:
+        fixes.append("mailprov replaces plain files only: move it away, then plan again")
+    if mailboxes.KIND in kinds:
+        fixes.append("no two mailboxes become one, and no link is moved: move one away, or drop the previous address")
+    return "; ".join(fixes)
 
 
 def _not_renamed(spec: Spec, declared: HostSpec, made: Plan) -> list[str]:

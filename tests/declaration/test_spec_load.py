@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
-from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
-from types import FrameType
 
 import pytest
+from instructions import instructions
 from spec_tools import ENVIRON, HASH, NOW, SMALL, Load
 
 from mailprov.commands import run
@@ -367,31 +365,16 @@ def test_loading_twice_gives_the_same(load_text: Load) -> None:
 
 
 def test_work_grows_in_line(load_text: Load) -> None:
-    def lines(count: int) -> int:
-        """So many lines of Python are run, whatever else the machine does."""
+    def taken(count: int) -> int:
         rows = (
             f'  - {{address: user{i}@example.com, name: User {i}, quota: 2GiB, password: {{hash: "{HASH}"}}}}\n'
             for i in range(count)
         )
         text = SMALL.replace("users:\n", "users:\n" + "".join(rows))
-        run = 0
+        assert len(load_text(text).users) == count + 1
+        return instructions(lambda: load_text(text))
 
-        def count_line(frame: FrameType, event: str, arg: object) -> Callable[..., object]:
-            nonlocal run
-            run += event == "line"
-            return count_line
-
-        before = sys.gettrace()
-        sys.settrace(count_line)
-        try:
-            spec = load_text(text)
-        finally:
-            sys.settrace(before)
-        assert len(spec.users) == count + 1
-        return run
-
-    lines(1)
-    small, large = lines(200), lines(1000)
+    small, large = taken(200), taken(1000)
     assert large < 5 * small * 1.1
 
 

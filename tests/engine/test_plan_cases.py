@@ -59,7 +59,7 @@ def test_plan(path: Path, tmp_path: Path) -> None:
     try:
         found = outcome(host.plan(declare(tmp_path, case["declared"])))
     except HostError as error:
-        found = {"refused": error.what}
+        found = {"refused": error.what, "fix": error.fix}
     if os.environ.get("UPDATE_GOLDEN"):
         expected = yaml.safe_dump({"expect": found}, sort_keys=False, allow_unicode=True, width=1000)
         path.write_text(f"{head.rstrip()}\n\n{expected}", encoding="utf-8")

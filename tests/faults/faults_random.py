@@ -16,6 +16,8 @@ from faults_scenarios import ALICE, BOB, CAROL, DAVE, ERIN, HASHES, Declared, Sc
 from faults_trial import Known, Strike
 
 RELEASES = ("bullseye", "bookworm", "trixie")
+NO_TLS_1_3 = ("bullseye",)
+"""releases whose Dovecot cannot require it"""
 KILLS = ("controller", "transaction", "unit", "power")
 """faults that may come at any moment, and not at the journal's events only"""
 
@@ -92,9 +94,9 @@ def drawn(seed: str, group: int, size: int, releases: Sequence[str] = RELEASES) 
     for number in range(size):
         fresh = not trials or trials[-1].leaves
         if fresh:
-            past = (base(), other(chance, base()))
+            past = (base(), other(chance, base(), release))
         verb: Literal["apply", "rollback"] = "rollback" if chance.random() < 0.35 else "apply"
-        after = past[-2] if verb == "rollback" else other(chance, past[-1])
+        after = past[-2] if verb == "rollback" else other(chance, past[-1], release)
         trial = Trial(f"{seed}/{group}/{number}", release, past, after, verb, (), fresh)
         trial = replace(trial, strikes=_strikes(chance, trial.scenario()))
         trials.append(trial)
@@ -121,12 +123,13 @@ def _strikes(chance: random.Random, scenario: Scenario) -> tuple[tuple[str, floa
 # --- a small grammar of what changes from one declaration to the next
 
 
-def other(chance: random.Random, declared: Declared) -> Declared:
-    """Another declaration: some things changed, at least one."""
+def other(chance: random.Random, declared: Declared, release: str) -> Declared:
+    """Another declaration: some things changed, at least one. No change here says what is so unsaid."""
     while True:
         made = copy.deepcopy(declared)
         for change in chance.sample(_CHANGES, chance.randint(1, 4)):
-            change(chance, made)
+            if change is not _version or release not in NO_TLS_1_3:
+                change(chance, made)
         if json.dumps(made, sort_keys=True) != json.dumps(declared, sort_keys=True):
             return made
 
@@ -193,7 +196,9 @@ def _certificate(chance: random.Random, declared: Declared) -> None:
 
 
 def _version(chance: random.Random, declared: Declared) -> None:
-    declared["tls"]["min_version"] = chance.choice(("TLSv1.2", "TLSv1.3"))
+    """The other one; TLSv1.2 is what nothing says."""
+    if declared["tls"].pop("min_version", None) is None:
+        declared["tls"]["min_version"] = "TLSv1.3"
 
 
 def _firewall(chance: random.Random, declared: Declared) -> None:
@@ -201,7 +206,10 @@ def _firewall(chance: random.Random, declared: Declared) -> None:
     if chance.random() < 0.3:
         declared["firewall"] = {"manage": not declared["firewall"]["manage"]}
     elif declared["firewall"]["manage"]:
-        declared["firewall"]["allow"] = [{"port": chance.randint(9000, 9009)}] if chance.random() < 0.7 else []
+        if chance.random() < 0.7:
+            declared["firewall"]["allow"] = [{"port": chance.randint(9000, 9009)}]
+        else:
+            declared["firewall"].pop("allow", None)
 
 
 _CHANGES: tuple[Callable[[random.Random, Declared], None], ...] = (

@@ -8,7 +8,7 @@ import pytest
 from fleet_in_memory import Fleet
 
 # Imported before anything is replaced: one that is imported meanwhile would take the replacement for the real thing.
-from mailprov.workflows import apply, run_plan
+from mailprov.workflows import run_plan
 
 
 @pytest.fixture
@@ -19,5 +19,4 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     monkeypatch.setenv("BOB_INITIAL", "correct horse")
     monkeypatch.setattr("mailprov.connection.connect.open_host", made.open)
     monkeypatch.setattr(run_plan, "run_plan", made.run_plan)
-    monkeypatch.setattr(apply, "run_plan", made.run_plan)
     return made

@@ -168,6 +168,17 @@ def test_programs_are_told_of_hosts_without_a_plan(fleet: Fleet, capsys: pytest.
     assert len(json.loads(capsys.readouterr().out)["failed"]) == 5
 
 
+def test_what_nobody_agreed_to_is_in_the_report(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.run("apply", "--yes", "--limit", "h1") == 0
+    capsys.readouterr()
+    assert fleet.run("apply", *JSON) == Exit.UNSAFE
+    out, err = capsys.readouterr()
+    hosts = json.loads(out)["hosts"]
+    assert [host["verdict"] for host in hosts] == ["unchanged", *["failed"] * 4] and fleet.begun == []
+    assert {host["error"]["what"] in err for host in hosts[1:]} == {True}
+    assert all(len(host["plan"]["changes"]) == host["changes"] for host in hosts)
+
+
 def test_a_shard_without_hosts_is_done(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     assert fleet.run("plan", *JSON, "--shard", "7/8", "--out", "kept.json") == 0
     assert json.loads(capsys.readouterr().out)["hosts"] == []

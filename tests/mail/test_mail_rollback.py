@@ -88,6 +88,20 @@ def test_after_each_kind_of_change(clone: Machine, change: Callable[[dict[str, A
 
 
 @pytest.mark.one_release
+@pytest.mark.parametrize("unit", ["dovecot.service", "postfix@-.service"])
+def test_over_an_apply_that_started_what_was_down(clone: Machine, unit: str) -> None:
+    """What runs goes on, and reads what comes back."""
+    declared = copy.deepcopy(clone.declared)
+    clone.declared["tls"]["min_version"] = "TLSv1.3"
+    clone.sh(f"systemctl stop {unit}")
+    assert clone.apply(*CONSENTS).status == 0
+    rolled_back(clone)
+    clone.declared = declared
+    assert clone.sh(f"systemctl is-active {unit}").strip() == "active"
+    assert "no changes" in clone.plan().out
+
+
+@pytest.mark.one_release
 def test_what_it_takes_away_is_named_and_wants_a_consent(clone: Machine) -> None:
     people(clone.declared)
     clone.declared["users"].append({"address": "generated@example.test"})
