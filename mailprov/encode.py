@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from mailprov.errors import Exit, MailprovError
+from mailprov.errors import Exit, MailprovError, brief, visible
 
 
 class EncodeError(MailprovError):
@@ -179,3 +179,59 @@ def csv_cell(text: str) -> str:
 def csv_text(cell: str) -> str:
     """The text that `csv_cell` made this cell of."""
     return cell[1:] if cell.startswith("'") else cell
+
+
+# --- Markdown, as forges show it in a comment (CommonMark, with tables)
+#
+# A forge looks for names of people, references and links after it has taken the escapes away: only a character between
+# keeps it from finding them. Nothing here is refused: what cannot be shown is written as its number.
+
+_UNSEEN = "&#8203;"
+"""a space without width: `@`, and then this, mentions nobody"""
+_MARKUP = re.compile(
+    r"(?P<mention>(?<![A-Za-z0-9])@)|(?P<reference>[#!~$%^&](?=[\w\"]))|(?P<link>(?i:www(?=\.))|:(?=//))"
+    r"|(?P<mark>[][`*_{}~!#$^&|\\<>])"
+)
+_NUMBERED = frozenset("|\\<>&")
+"""what a table, or HTML, would take for its own although a backslash stands before it"""
+_LONGEST = 300
+"""characters of a text that stands in a line"""
+
+
+def markdown(text: str) -> Encoded:
+    """Text within a line of Markdown, or in a cell of a table; what is too long for a line is cut, with an ellipsis."""
+    return Encoded(_MARKUP.sub(_plain, brief(visible(text), _LONGEST)))
+
+
+def _plain(found: re.Match[str]) -> str:
+    text = found[0]
+    if found["link"]:
+        return text + _UNSEEN
+    mark = "@" if text == "@" else f"&#{ord(text)};" if text in _NUMBERED else f"\\{text}"
+    return mark if found["mark"] else mark + _UNSEEN
+
+
+def markdown_code(text: str) -> Encoded:
+    """A name as code, so that it can be copied as it is; as text where its characters could end the code or a cell."""
+    shown = brief(visible(text), _LONGEST)
+    if not shown.strip() or {*shown} & {*"`|\\"}:
+        return markdown(text)
+    return Encoded(f"` {shown} `" if shown[0] == shown[-1] == " " else f"`{shown}`")
+
+
+def markdown_summary(text: str) -> Encoded:
+    """A name within a line of HTML, as code: no forge looks for people there."""
+    return Encoded(f"<code>{escape(brief(visible(text), _LONGEST))}</code>")
+
+
+def markdown_diff(rows: Sequence[str]) -> Encoded:
+    """Rows of a diff as a block of code, which none of them can end.
+
+    None begins with anything but a mark of a diff or a space: a forge that reads commands from the beginnings of lines
+    finds none.
+    """
+    shown = ["\t".join(map(visible, row.split("\t"))) for row in rows]
+    lines = [row if row.startswith(("+", "-", "~", "@", " ")) else f" {row}" for row in shown]
+    longest = max((len(run) for row in shown for run in re.findall("`+", row)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Encoded("\n".join([f"{fence}diff", *lines, fence]))

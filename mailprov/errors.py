@@ -67,6 +67,13 @@ class MailprovError(Exception):
         self.where = where
         self.why = why
         self.fix = fix
+        self.host = ""
+        """the declared host that it is about; "" where it is about none"""
+
+    def at(self, host: str) -> None:
+        """Say which host this is about, unless it says so already."""
+        self.host = self.host or host
+        self.where = self.where or host
 
     def __str__(self) -> str:
         head = f"{visible(self.where)}: {self.what}" if self.where else self.what
@@ -98,14 +105,20 @@ class Diagnostic:
     def __str__(self) -> str:
         return f"{self.origin}: {self.what}" + (f"\n  to do: {self.fix}" if self.fix else "")
 
+    @property
+    def warning(self) -> str:
+        """It in one line, where it is no error."""
+        return f"{self.origin}: {self.what}" + (f" ({self.fix})" if self.fix else "")
+
 
 class SpecError(MailprovError):
-    """The declaration is invalid; `errors` holds every reason, in file order."""
+    """The declaration is invalid; `errors` holds every reason, `warnings` what is doubtful beside, in file order."""
 
     exit = Exit.INVALID
 
-    def __init__(self, errors: Sequence[Diagnostic]) -> None:
+    def __init__(self, errors: Sequence[Diagnostic], warnings: Sequence[Diagnostic] = ()) -> None:
         self.errors = tuple(sorted(errors, key=lambda diagnostic: diagnostic.origin))
+        self.warnings = tuple(warnings)
         count = len(self.errors)
         super().__init__(f"{count} error{'s' if count != 1 else ''} in the declaration")
 

@@ -117,12 +117,14 @@ def require_readable(path: Path, limit: int, *, below: int | None = None, name: 
 
 
 def require_replaceable(path: Path) -> None:
-    """Raises MailprovError where `replace` would put `path` in the place of anything but a regular file."""
+    """Raises MailprovError where `replace` would put `path` in the place of anything but a regular file, or may not."""
     try:
         if not path.name or not stat.S_ISDIR(path.parent.stat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         with suppress(FileNotFoundError):
             _require_regular(path, path.lstat())
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except FileError as error:
         raise MailprovError(error.what, why="it would be replaced", fix="name another file") from None
     except (OSError, ValueError) as error:

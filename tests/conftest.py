@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import report_schema
 from hypothesis import settings
 
 from mailprov.lab import LabHost, requirements
@@ -33,7 +34,8 @@ FIXTURES = frozenset({"lab", "machine", "machines"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count every start of a host that succeeds, in whichever process this is."""
+    """In whichever process this is: count every start of a host that succeeds, and look at every JSON report."""
+    report_schema.watch()
     start = LabHost.start
 
     def counted(self: LabHost, *args: Any, **more: Any) -> None:

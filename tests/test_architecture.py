@@ -39,7 +39,7 @@ MAY: dict[str, set[str]] = {
     "profiles": {"assets", "encode", "errors", "extras", "model", "providers", "render"},
     "doctor": {"checks", "engine", "errors", "model"},
     "observer": {"errors", "model", "engine", "checks"},
-    "report": {"checks", "doctor", "engine", "errors", "model", "observer", "resources"},
+    "report": {"checks", "doctor", "encode", "engine", "errors", "model", "observer", "resources"},
 }
 ANYTHING = {"commands", "workflows", "__main__", "__init__"}
 """rooms that join the others"""

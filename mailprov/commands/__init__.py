@@ -37,31 +37,49 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """The exit code of one command line."""
     from mailprov.commands import console
+    from mailprov.commands.outputs import Outputs
     from mailprov.workflows.session import ask_by
 
+    outputs = Outputs()
     try:
         ask_by(console.secret if console.interactive() else None)
-        status = cli.main(arguments, standalone_mode=False, prog_name="mailprov")
-        return int(status) if isinstance(status, int) else int(Exit.DONE)
+        status = cli.main(arguments, standalone_mode=False, prog_name="mailprov", obj=outputs)
+        return outputs.exit(int(status) if isinstance(status, int) else int(Exit.DONE))
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        usage = f"\n{context.get_usage()}\nTry `{context.command_path} --help`." if context else ""
-        _say(error.format_message() + usage)
-    except MailprovError as error:
-        _say(str(error))
-        return int(error.exit)
+        return int(Exit.ERROR)
     except BrokenPipeError:
-        sys.stderr.close()
-    except OSError as error:
-        _say(f"{visible(error.filename or 'this machine')}: {error.strerror or error}")
-    except Exception as error:  # the last line of defence: a mistake of ours is an error message too
-        _say(_mistake(error))
+        return _unheard()
+    except (Exception, KeyboardInterrupt) as error:
+        wrong, said = _told(error)
+    _say(said)
+    try:
+        outputs.give_failure(wrong)
+    except BrokenPipeError:
+        _unheard()
+    return int(wrong.exit)
+
+
+def _told(error: BaseException) -> tuple[MailprovError, str]:
+    """An error as one of ours, and as it is told at a terminal."""
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return MailprovError("interrupted"), "interrupted"
+    if isinstance(error, click.ClickException):
+        what, context = error.format_message(), getattr(error, "ctx", None)
+        usage = f"\n{context.get_usage()}\nTry `{context.command_path} --help`." if context else ""
+        return MailprovError(what), what + usage
+    if isinstance(error, MailprovError):
+        return error, str(error)
+    if isinstance(error, OSError):
+        name, what = visible(error.filename or "this machine"), error.strerror or str(error)
+        return MailprovError(what, where=name), f"{name}: {what}"
+    return _mistake(error)  # the last line of defence: a mistake of ours is an error message too
+
+
+def _unheard() -> int:
+    sys.stderr.close()
     return int(Exit.ERROR)
 
 
@@ -78,10 +96,9 @@ def _coloured() -> bool:
     return coloured(sys.stderr)
 
 
-def _mistake(error: Exception) -> str:
+def _mistake(error: BaseException) -> tuple[MailprovError, str]:
     from mailprov.report import place
 
-    return (
-        f"mailprov {__version__} has a mistake: {type(error).__name__}\n  where: {place(error)}\n"
-        "  to do: please report this line; nothing else is needed"
-    )
+    what, where = f"mailprov {__version__} has a mistake: {type(error).__name__}", place(error)
+    fix = "please report this line; nothing else is needed"
+    return MailprovError(what, why=where, fix=fix), f"{what}\n  where: {where}\n  to do: {fix}"

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
-from mailprov.commands.options import agreed, consents, declaration, formatted, handed, sharded
+from mailprov.commands.options import agreed, consents, declaration, handed, sharded
+from mailprov.commands.outputs import Outputs, give_rollout, refusable, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.engine.rollout import HostStatus, Result, RolloutPolicy
@@ -29,10 +30,11 @@ from mailprov.workflows.apply import apply as apply_order
 @click.option(
     "--max-failures", type=click.IntRange(0), default=0, show_default=True, help="Stop after more failed hosts."
 )
-@formatted
+@reported("json", "markdown")
 @sharded
 @handed
 def command(
+    outputs: Outputs,
     plan: Path | None,
     file: Path,
     limit: tuple[str, ...],
@@ -41,7 +43,6 @@ def command(
     canary: int,
     batch: str,
     max_failures: int,
-    form: str,
     shard: str,
     executor: str,
     handout: Path | None,
@@ -65,23 +66,13 @@ def command(
     order = Order(
         file, limit, plan, agreed(allowed), RolloutPolicy(canary, batch, max_failures), shard, executor, handout
     )
-    results = apply_order(order, Terminal(details, yes, err=form != "text"))
-    _report(results, form)
-    return _exit(results)
-
-
-def _report(results: Sequence[Result], form: str) -> None:
-    """Print what became of each host; one host in text has been told already."""
-    if form == "json":
-        from mailprov.report import json
-
-        click.echo(json.rollout(results))
-    elif form == "markdown":
-        from mailprov.report import markdown
-
-        click.echo(markdown.rollout(results))
-    elif len(results) > 1:
+    terminal = Terminal(details, yes, err=not outputs.text)
+    with refusable(outputs, terminal):
+        results = apply_order(order, terminal)
+    if outputs.text and len(results) > 1:  # what became of a lone host has been told
         console.show(text.rollout(results))
+    give_rollout(outputs, results, terminal.plans)
+    return _exit(results)
 
 
 def _exit(results: Sequence[Result]) -> Exit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import click
 from mailprov.checks import Watched
 from mailprov.commands import console
 from mailprov.commands.options import declaration
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
-from mailprov.errors import Exit
-from mailprov.report.json import FORMAT
+from mailprov.errors import Exit, MailprovError
+from mailprov.report.json import document, errors
 from mailprov.report.text import Line
 from mailprov.workflows.certificates import watch
 from mailprov.workflows.secrets import SESSION
@@ -27,8 +27,8 @@ _STYLES = {"ok": "good", "soon": "bad", "failed": "bad", "not seen": "warn"}
 @declaration
 @click.option("--warn", "least", type=click.IntRange(0), default=21, show_default=True, metavar="DAYS")
 @click.option("--no-ssh", is_flag=True, help="Only look from outside: a certificate kept on the host is not compared.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(file: Path, limit: tuple[str, ...], least: int, no_ssh: bool, form: str) -> Exit:
+@reported("json")
+def command(outputs: Outputs, file: Path, limit: tuple[str, ...], least: int, no_ssh: bool) -> Exit:
     """Show how many days each served certificate has left; exit 9 when one has fewer than DAYS, for cron.
 
     Looks at every declared listener as a client would, all at once, and sends no password. Also wrong (9): a
@@ -38,10 +38,9 @@ def command(file: Path, limit: tuple[str, ...], least: int, no_ssh: bool, form: 
     chosen = hosts(load(file, SESSION, Terminal()), limit)
     with console.doing("looking at certificates"):
         seen, failures = watch(chosen, least, ssh=not no_ssh)
-    if form == "json":
-        click.echo(_json(seen, least))
-    else:
+    if outputs.text:
         console.show(_table(seen))
+    outputs.give(json=lambda: _json(seen, failures, least))
     for failure in failures:
         console.show([Line(f"Error: {failure}", "bad")], err=True)
     wrong = any(each.wrong for each in seen)
@@ -65,7 +64,7 @@ def _table(seen: Sequence[Watched]) -> Iterator[Line]:
         yield Line("No certificate was seen.", "warn")
 
 
-def _json(seen: Sequence[Watched], least: int) -> str:
+def _json(seen: Sequence[Watched], failures: Sequence[MailprovError], least: int) -> str:
     listeners = [
         {
             "host": each.host,
@@ -79,5 +78,5 @@ def _json(seen: Sequence[Watched], least: int) -> str:
         }
         for each in seen
     ]
-    document = {"format": FORMAT, "right": not any(each.wrong for each in seen), "warn_days": least}
-    return json.dumps({**document, "listeners": listeners}, indent=2)
+    right = not failures and not any(each.wrong for each in seen)
+    return document("check-certs", right=right, warn_days=least, listeners=listeners, failed=errors(failures))

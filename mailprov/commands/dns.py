@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import click
 
 from mailprov.commands import console
 from mailprov.commands.options import in_file
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
 from mailprov.declaration import addresses
 from mailprov.declaration.diagnostics import InvalidValue
 from mailprov.dns import Finding, Record, Zone, judge, questions, zones
 from mailprov.dns import zonefile as as_zonefile
 from mailprov.errors import Exit, MailprovError
-from mailprov.report.json import FORMAT
+from mailprov.report.json import document
 from mailprov.report.text import Line
 from mailprov.workflows.secrets import NOTHING
 from mailprov.workflows.selection import load, meant, refuse_confined
@@ -31,9 +31,9 @@ _STYLES = {"ok": "good", "missing": "bad", "different": "bad", "extra": "warn", 
 @click.option("--zonefile", is_flag=True, help="Print the records as a part of a zone file.")
 @click.option("--resolver", default="", metavar="IP[:PORT]", help="Ask this resolver. Default: this machine's own.")
 @click.option("--web", default="", metavar="NAME", help="The web server with the files for setting up clients.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@reported("json")
 def command(
-    domains: tuple[str, ...], file: Path, check: bool, zonefile: bool, resolver: str, web: str, form: str
+    outputs: Outputs, domains: tuple[str, ...], file: Path, check: bool, zonefile: bool, resolver: str, web: str
 ) -> Exit:
     """Show the DNS records that each declared domain needs (or each DOMAIN), or check those that are there.
 
@@ -58,15 +58,14 @@ def command(
     spec = load(file, NOTHING, Terminal())
     chosen = _chosen(zones(spec, _web(web)), domains)
     if check:
-        return _check(chosen, resolver, form)
-    if form == "json":
-        hosts = [{**_zone(zone), "records": list(map(_record, _all(zone)))} for zone in chosen]
-        click.echo(json.dumps({"format": FORMAT, "domains": hosts}, indent=2))
-    elif zonefile:
+        return _check(chosen, resolver, outputs)
+    if outputs.text and zonefile:
         click.echo("\n".join(map(as_zonefile, chosen)), nl=False)
-    else:
+    elif outputs.text:
         for zone in chosen:
             console.show(_shown(zone))
+    told = [{**_zone(zone), "records": list(map(_record, _all(zone)))} for zone in chosen]
+    outputs.give(json=lambda: document("dns", domains=told))
     return Exit.DONE
 
 
@@ -95,7 +94,7 @@ def _all(zone: Zone) -> Sequence[Record]:
     return (*zone.records, *zone.elsewhere)
 
 
-def _check(chosen: Sequence[Zone], resolver: str, form: str) -> Exit:
+def _check(chosen: Sequence[Zone], resolver: str, outputs: Outputs) -> Exit:
     from mailprov.dns.resolver import ask, server
 
     asked = [question for zone in chosen for record in _all(zone) for question in questions(record)]
@@ -103,14 +102,13 @@ def _check(chosen: Sequence[Zone], resolver: str, form: str) -> Exit:
         answers = ask(asked, server(resolver) if resolver else None)
     found = [(zone, [judge(record, answers) for record in _all(zone)]) for zone in chosen]
     wrong = sum(finding.differs for _, findings in found for finding in findings)
-    if form == "json":
-        told = [{**_zone(zone), "records": list(map(_finding, findings))} for zone, findings in found]
-        click.echo(json.dumps({"format": FORMAT, "right": not wrong, "domains": told}, indent=2))
-    else:
+    if outputs.text:
         for zone, findings in found:
             console.show(_judged(zone, findings))
         every = [finding.status for _, findings in found for finding in findings]
         console.show([_summary(len(every), wrong, every.count("unknown"))])
+    told = [{**_zone(zone), "records": list(map(_finding, findings))} for zone, findings in found]
+    outputs.give(json=lambda: document("dns-check", right=not wrong, domains=told))
     return Exit.UNVERIFIED if wrong else Exit.DONE
 
 

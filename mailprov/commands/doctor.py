@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
-from mailprov.commands.options import Roots, address, formatted, in_file
+from mailprov.commands.options import Roots, address, in_file
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.errors import Exit, MailprovError
@@ -24,7 +25,7 @@ from mailprov.workflows.selection import hosts_if_any, load
 @click.command("doctor")
 @in_file
 @click.option("--limit", "--host", "limit", multiple=True, metavar="NAME", help="Only this host, or this group's.")
-@formatted
+@reported("json", "markdown")
 @click.option("--provider", default="", metavar="NAME", help="Look at a mail provider (see `mailprov providers`).")
 @click.option("--user", default="", type=address, metavar="ADDRESS", help="Whose mail does not work.")
 @click.option("--password-env", default="", metavar="NAME", help="The variable with the password, to try one login.")
@@ -37,9 +38,9 @@ from mailprov.workflows.selection import hosts_if_any, load
 @click.option("--since", type=click.IntRange(1, 1440), default=15, show_default=True, help="Minutes of the host's log.")
 @click.option("--details", is_flag=True, help="Show every step at every listener, and its time.")
 def command(
+    outputs: Outputs,
     file: Path,
     limit: tuple[str, ...],
-    form: str,
     user: str,
     password_env: str,
     protocol: str | None,
@@ -68,11 +69,11 @@ def command(
     how = How(user, password_env, *asked, from_client, ca, since, details, provider)
     terminal = Terminal(details)
     if provider:
-        return _tell([elsewhere(_provider(provider), how, terminal)], form, how)
+        return _tell([elsewhere(_provider(provider), how, terminal)], (), outputs, how)
     spec = load(file, SESSION, terminal)
     chosen = hosts_if_any(spec, limit)
     done, failures = diagnoses(spec, chosen, how, terminal)
-    return max(_tell(done, form, how), worst(failures, len(chosen)))
+    return max(_tell(done, failures, outputs, how), worst(failures, len(chosen)))
 
 
 def ip(text: str) -> str:
@@ -83,16 +84,15 @@ def ip(text: str) -> str:
         raise MailprovError(f"`{text}` is no IP address", where="--client", fix="for example 192.0.2.7") from error
 
 
-def _tell(done: Sequence[Examined], form: str, how: How) -> Exit:
-    reports = [(each.place.name, each.checks, each.found) for each in done]
-    if form == "json":
-        click.echo(json.diagnoses(reports))
-    elif form == "markdown":
-        click.echo(markdown.diagnoses(reports))
-    else:
-        for each in done:
-            console.show(text.diagnosis(each.place.name, each.checks, each.found, details=how.details))
-            console.show([Line(f"  {words}") for words in each.place.words])
+def _tell(done: Sequence[Examined], failures: Sequence[MailprovError], outputs: Outputs, how: How) -> Exit:
+    for each in done if outputs.text else ():
+        console.show(text.diagnosis(each.place.name, each.checks, each.found, details=how.details))
+        console.show([Line(f"  {words}") for words in each.place.words])
+    found = [(each.place.name, each.checks, each.found) for each in done]
+    outputs.give(
+        json=lambda: json.diagnoses(found, failures),
+        markdown=lambda: markdown.diagnoses(found, failures),
+    )
     return Exit.UNVERIFIED if any(each.found.causes for each in done) else Exit.DONE
 
 

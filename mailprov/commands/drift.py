@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
-from mailprov.commands.options import declaration, formatted, sharded
+from mailprov.commands.options import declaration, sharded
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.errors import Exit, MailprovError
@@ -21,10 +22,10 @@ from mailprov.workflows.selection import hosts, load, share, tell_lacking
 
 @click.command("drift")
 @declaration
-@formatted
+@reported("json", "markdown")
 @click.option("--details", is_flag=True, help="Show removed files whole, and every account and address by name.")
 @sharded
-def command(file: Path, limit: tuple[str, ...], form: str, details: bool, shard: str, executor: str) -> Exit:
+def command(outputs: Outputs, file: Path, limit: tuple[str, ...], details: bool, shard: str, executor: str) -> Exit:
     """Show what was changed on the hosts since the last apply, and nothing else. Changes nothing.
 
     Changes that are expected there are declared (drift: {ignore: [...]}), and shown as ignored. Exit 0: there is none,
@@ -40,12 +41,9 @@ def command(file: Path, limit: tuple[str, ...], form: str, details: bool, shard:
         looked = Fleet(file, executor, spec=spec, observer=terminal).drift(chosen)
     found = [each for each in looked if not isinstance(each, MailprovError)]
     failures = [each for each in looked if isinstance(each, MailprovError)]
-    if form == "json":
-        click.echo(json.drifts(found, failures))
-    elif form == "markdown":
-        click.echo(report.as_markdown(found, failures))
-    elif found or not failures:
+    if outputs.text and (found or not failures):
         console.show([*report.text(found, details=details), report.total(found)])
+    outputs.give(json=lambda: json.drifts(found, failures), markdown=lambda: report.as_markdown(found, failures))
     for failure in failures:
         terminal.tell(Failed(failure))
     if failures:

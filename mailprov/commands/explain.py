@@ -13,11 +13,12 @@ import click
 from mailprov import declaration
 from mailprov.commands import console
 from mailprov.commands.options import in_file
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
 from mailprov.declaration.origins import Setting, below, keys
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import Allow, Ignore, Secret
-from mailprov.report.json import FORMAT
+from mailprov.report.json import document
 from mailprov.report.text import Line
 from mailprov.workflows.selection import explained
 from mailprov.workflows.selection import host as declared_host
@@ -26,8 +27,8 @@ from mailprov.workflows.selection import host as declared_host
 @click.command("explain")
 @click.argument("host", metavar="HOST[.KEY]")
 @in_file
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(host: str, file: Path, form: str) -> Exit:
+@reported("json")
+def command(outputs: Outputs, host: str, file: Path) -> Exit:
     """Show what a host gets, and from where: each value, its level and its place, and what it overrides.
 
     No host is asked, and secrets are left out. KEY narrows it: mailprov explain mail1.services.pop3
@@ -42,11 +43,9 @@ def command(host: str, file: Path, form: str) -> Exit:
             near = get_close_matches(key, known, 1) or get_close_matches(key.rpartition(".")[2], known, 1)
             fix = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(k for k in known if '.' not in k)}"
             raise MailprovError(f"a host has no `{key}`", where=name, fix=fix)
-    if form == "json":
-        document = {"format": FORMAT, "host": name, "settings": [_row(each, whole=True) for each in shown]}
-        click.echo(json.dumps(document, indent=2))
-    else:
+    if outputs.text:
         console.show([Line(name, "head"), *(line for each in _table(shown) for line in each)])
+    outputs.give(json=lambda: document("explain", host=name, settings=[_row(each, whole=True) for each in shown]))
     return Exit.DONE
 
 

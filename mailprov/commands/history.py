@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
-from mailprov.commands.options import declaration, listed
+from mailprov.commands.options import declaration
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.connection import Host
@@ -27,8 +28,8 @@ from mailprov.workflows.survey import ask
 
 @click.command("history")
 @declaration
-@listed
-def command(file: Path, limit: tuple[str, ...], form: str) -> Exit:
+@reported("json")
+def command(outputs: Outputs, file: Path, limit: tuple[str, ...]) -> Exit:
     """Show who applied what, when, and how it ended.
 
     Each line names the commit, too. Exit 1: the record has a gap, so somebody has edited it on the host.
@@ -40,13 +41,12 @@ def command(file: Path, limit: tuple[str, ...], form: str) -> Exit:
         sections = ask(host, script).sections
         past = host_history(sections["history"])
         found.append((declared.name, past))
-        if form == "text":
+        if outputs.text:
             console.show(report.history(declared.name, past))
         whole(sections, declared.name)
 
     spec = load(file, SESSION, Terminal())
     chosen = hosts(spec, limit)
     failures = each(spec, chosen, look, Terminal())
-    if form == "json":
-        click.echo(report.histories(found, failures))
+    outputs.give(json=lambda: report.histories(found, failures))
     return worst(failures, len(chosen))

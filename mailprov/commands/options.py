@@ -117,22 +117,6 @@ def in_this_file(function: F) -> F:
     )(function)
 
 
-def formatted(function: F) -> F:
-    """--format, for every command that reports."""
-    choice = click.Choice(["text", "json", "markdown"])
-    return click.option("--format", "form", type=choice, default="text", show_default=True, help="The report's form.")(
-        function
-    )
-
-
-def listed(function: F) -> F:
-    """--format, for commands whose report is for a terminal or for a program."""
-    choice = click.Choice(["text", "json"])
-    return click.option("--format", "form", type=choice, default="text", show_default=True, help="The report's form.")(
-        function
-    )
-
-
 def sharded(function: F) -> F:
     """--shard and --executor, for commands whose work several machines may share."""
     text = "The K-th of N parts of the hosts, for N machines that share the work."

@@ -10,6 +10,7 @@ import click
 
 from mailprov.commands import console
 from mailprov.commands.options import address, handed, in_file
+from mailprov.commands.outputs import Outputs, give_rollout, refusable, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.declaration import hashes
@@ -54,8 +55,10 @@ def command(context: click.Context, scheme: str) -> Exit:
 @click.option("--details", is_flag=True, help="Show every account by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
 @click.option("--allow-many", is_flag=True, help=FLAGS["many"])
+@reported("json", "markdown")
 @handed
 def password_reset(
+    outputs: Outputs,
     addresses: tuple[str, ...],
     file: Path,
     table: Path | None,
@@ -84,7 +87,10 @@ def password_reset(
         raise MailprovError("one password is asked for, and several accounts are named", fix="reset them one by one")
     asked = _asked(f"New password of {named[0]}", named[0]) if ask else None
     consents = frozenset({"many"} if allow_many else ())
-    results = reset(Order(file, named, asked, end_sessions, consents, handout), Terminal(details, yes))
+    terminal = Terminal(details, yes, err=not outputs.text)
+    with refusable(outputs, terminal):
+        results = reset(Order(file, named, asked, end_sessions, consents, handout), terminal)
+    give_rollout(outputs, results, terminal.plans)
     return worst([each.error for each in results if each.error], len(results))
 
 

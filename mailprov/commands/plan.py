@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
-from mailprov.commands.options import declaration, formatted, handed, sharded
+from mailprov.commands.options import declaration, handed, sharded
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.errors import Exit, MailprovError
@@ -24,16 +25,16 @@ from mailprov.workflows.selection import hosts, load, share
 
 @click.command("plan")
 @declaration
-@formatted
+@reported("json", "markdown")
 @click.option("--details", is_flag=True, help="Show new files whole, and every account and address by name.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the plan here, for `mailprov apply PLAN`.")
 @sharded
 @handed
 def command(
+    outputs: Outputs,
     file: Path,
     limit: tuple[str, ...],
-    form: str,
     details: bool,
     detailed_exitcode: bool,
     out: Path | None,
@@ -58,7 +59,7 @@ def command(
     plans = [result.plan for result in looked]
     where = folder(file, handout)
     remind(where, terminal)
-    _report(noted(spec, plans, where), form, details, failures)
+    _report(noted(spec, plans, where), outputs, details, failures)
     for failure in failures:
         terminal.tell(Failed(failure))
     if failures:
@@ -74,15 +75,10 @@ def command(
     return Exit.CHANGES if detailed_exitcode and any(not made.empty for made in plans) else Exit.DONE
 
 
-def _report(plans: Sequence[Plan], form: str, details: bool, failures: Sequence[MailprovError]) -> None:
-    """Print the plans; in forms that programs read, why there are no others, too."""
-    if form == "json":
-        from mailprov.report import json
+def _report(plans: Sequence[Plan], outputs: Outputs, details: bool, failures: Sequence[MailprovError]) -> None:
+    """Give the plans; in forms that programs read, why there are no others, too."""
+    from mailprov.report import json, markdown
 
-        click.echo(json.plans(plans, failures))
-    elif form == "markdown":
-        from mailprov.report import markdown
-
-        click.echo(markdown.plans(plans, failures))
-    elif plans:
+    if outputs.text and plans:
         console.show([*text.plans(plans, details=details), text.total(plans)])
+    outputs.give(json=lambda: json.plans(plans, failures), markdown=lambda: markdown.plans(plans, failures))

@@ -8,9 +8,11 @@ import click
 
 from mailprov.commands import console
 from mailprov.commands.options import Roots, address, declaration, shown
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
 from mailprov.errors import Exit
 from mailprov.model import Protocol_
+from mailprov.report.json import document
 from mailprov.workflows.profile_jobs import How
 from mailprov.workflows.profiles import languages
 from mailprov.workflows.profiles import profiles as write_profiles
@@ -43,7 +45,9 @@ from mailprov.workflows.profiles import profiles as write_profiles
     "--sign-cert", type=click.Path(path_type=Path, exists=True), help="Signs .mobileconfig files (PEM chain)."
 )
 @click.option("--sign-key", type=click.Path(path_type=Path, exists=True), help="That certificate's key (PEM).")
+@reported("json")
 def command(
+    outputs: Outputs,
     file: Path,
     limit: tuple[str, ...],
     output: Path,
@@ -76,4 +80,6 @@ def command(
     and_domains = f", {made.domains:,} domain{'' if made.domains == 1 else 's'}" if made.domains else ""
     and_gone = f"; {made.deleted:,} old file{'' if made.deleted == 1 else 's'} deleted" if made.deleted else ""
     console.say(f"wrote profiles into {output}: {count}{and_domains}{and_gone}", "good")
+    told = {"folder": str(output), "people": made.people, "domains": made.domains, "deleted": made.deleted}
+    outputs.give(json=lambda: document("profiles", **told))
     return Exit.DONE

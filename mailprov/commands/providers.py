@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 import click
 
 from mailprov.commands import console
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.errors import Exit, MailprovError
 from mailprov.providers import CREDENTIALS, Correction, Protocol, Provider, Server, catalogue, corrected, search
-from mailprov.report.json import FORMAT
+from mailprov.report.json import document
 from mailprov.report.text import Line
 
 _PROTOCOLS: tuple[Protocol, ...] = ("pop3", "imap", "submission")
@@ -19,8 +19,8 @@ _MODES = {"tls": "TLS", "starttls": "STARTTLS"}
 
 @click.command("providers")
 @click.argument("name", default="")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(name: str, form: str) -> Exit:
+@reported("json")
+def command(outputs: Outputs, name: str) -> Exit:
     """Show what is documented of mail providers: servers, TLS, what to log in with, how to turn it on.
 
     NAME is a provider's, in English or Chinese, or an address, a domain or a server of one. What guides say wrongly is
@@ -38,17 +38,11 @@ def command(name: str, form: str) -> Exit:
     if not found:
         fix = f"known are: {', '.join(catalogue())}"
         raise MailprovError(f"no provider is known as `{name}`", where="mailprov providers", fix=fix)
-    if form == "json":
-        document = {
-            "format": FORMAT,
-            "correction": _correction(wrong) if wrong else None,
-            "providers": [_provider(each) for each in found],
-        }
-        click.echo(json.dumps(document, indent=2))
-        return Exit.DONE
-    if wrong is not None:
-        console.show([Line(f"! {wrong}", "warn"), Line(f"  {wrong.why.zh}", "warn")])
-    console.show(_table(found) if len(found) > 1 else _whole(found[0]))
+    if outputs.text:
+        console.show([Line(f"! {wrong}", "warn"), Line(f"  {wrong.why.zh}", "warn")] if wrong else [])
+        console.show(_table(found) if len(found) > 1 else _whole(found[0]))
+    told = {"correction": _correction(wrong) if wrong else None, "providers": list(map(_provider, found))}
+    outputs.give(json=lambda: document("providers", **told))
     return Exit.DONE
 
 

@@ -7,16 +7,14 @@ from pathlib import Path
 import click
 
 from mailprov.commands.options import agreed, consents, declaration, handed
+from mailprov.commands.outputs import Outputs, give_rollout, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
-from mailprov.connection import Host
 from mailprov.errors import Exit
-from mailprov.model import HostSpec, Spec
-from mailprov.workflows.generated_passwords import GeneratedPasswords, folder
+from mailprov.workflows.generated_passwords import folder
 from mailprov.workflows.rollback import roll_back
 from mailprov.workflows.secrets import SESSION
 from mailprov.workflows.selection import hosts, load
-from mailprov.workflows.session import each
 
 
 @click.command("rollback")
@@ -25,8 +23,10 @@ from mailprov.workflows.session import each
 @click.option("--details", is_flag=True, help="Show every account and address by name.")
 @click.option("--yes", is_flag=True, help="Do not ask (for pipelines).")
 @consents
+@reported("json", "markdown")
 @handed
 def command(
+    outputs: Outputs,
     file: Path,
     limit: tuple[str, ...],
     target: str | None,
@@ -41,11 +41,8 @@ def command(
     back; --to goes further. The declaration stays as it is: the next apply brings back what it says. Mail, installed
     packages, and passwords that users have changed since are left as they are.
     """
-    terminal, where = Terminal(details, yes), folder(file, handout)
-
-    def back(_spec: Spec, declared: HostSpec, host: Host) -> None:
-        roll_back(declared, host, target, agreed(allowed), GeneratedPasswords(where, terminal), terminal)
-
-    spec = load(file, SESSION, terminal)
-    chosen = hosts(spec, limit)
-    return worst(each(spec, chosen, back, terminal), len(chosen))
+    terminal = Terminal(details, yes, err=not outputs.text)
+    chosen = hosts(load(file, SESSION, terminal), limit)
+    results = roll_back(chosen, target, agreed(allowed), folder(file, handout), terminal)
+    give_rollout(outputs, results, terminal.plans)
+    return worst([result.error for result in results if result.error], len(chosen))

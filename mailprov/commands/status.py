@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
-from mailprov.commands.options import declaration, listed
+from mailprov.commands.options import declaration
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.connection import Host
@@ -27,8 +28,8 @@ from mailprov.workflows.survey import ask
 
 @click.command("status")
 @declaration
-@listed
-def command(file: Path, limit: tuple[str, ...], form: str) -> Exit:
+@reported("json")
+def command(outputs: Outputs, file: Path, limit: tuple[str, ...]) -> Exit:
     """Show what runs on each host, and which services are down.
 
     An apply that is at work (whose, at which step, until when it waits for a confirmation) or was cut off, services
@@ -41,7 +42,7 @@ def command(file: Path, limit: tuple[str, ...], form: str) -> Exit:
         ports = [(protocol, port) for protocol, _, port in declared.services.ports()]
         sections = ask(host, script).sections
         found.append(host_status(REGISTRY, declared.name, ports, sections))
-        if form == "text":
+        if outputs.text:
             console.show(report.status(found[-1]))
         if found[-1].last is None and sections.get("manifest"):
             raise no_record(declared.name)
@@ -49,6 +50,5 @@ def command(file: Path, limit: tuple[str, ...], form: str) -> Exit:
     spec = load(file, SESSION, Terminal())
     chosen = hosts(spec, limit)
     failures = each(spec, chosen, look, Terminal())
-    if form == "json":
-        click.echo(report.statuses(found, failures))
+    outputs.give(json=lambda: report.statuses(found, failures))
     return worst(failures, len(chosen))

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from mailprov.commands import console
-from mailprov.observer import Begun, Event
+from mailprov.model import Plan
+from mailprov.observer import Begun, Event, Planned, PlannedBack
 from mailprov.report import events
 
 
@@ -23,11 +24,17 @@ class Terminal:
     err: bool = False
     several: bool = field(default=False, init=False)
     """whether this is about several hosts: then only what is not well is told of each step, with the host's name"""
+    plans: list[Plan] = field(default_factory=list, init=False)
+    """what was found, before anybody was asked"""
 
     def tell(self, event: Event) -> None:
         """Show `event`."""
         if isinstance(event, Begun):
             self.several = len(event.hosts) != 1
+        elif isinstance(event, Planned):
+            self.plans = [*event.plans]
+        elif isinstance(event, PlannedBack):
+            self.plans.append(event.plan)
         lines = events.lines(event, details=self.details, several=self.several)
         console.show(lines, err=self.err or not events.is_result(event, several=self.several))
 

@@ -9,10 +9,13 @@ import click
 
 from mailprov.commands import console
 from mailprov.commands.options import in_file
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
 from mailprov.connection import known_hosts, ssh
 from mailprov.connection.sshconfig import load_config
 from mailprov.errors import Exit, MailprovError
+from mailprov.report.json import document, errors
+from mailprov.report.text import Line
 from mailprov.workflows.secrets import NOTHING
 from mailprov.workflows.selection import host as declared_host
 from mailprov.workflows.selection import load
@@ -23,7 +26,8 @@ from mailprov.workflows.selection import load
 @in_file
 @click.option("--yes", is_flag=True, help="Record without asking: only when the fingerprint is known to be right.")
 @click.option("--replace", is_flag=True, help="Record even where another key is known for this host.")
-def command(host: str, file: Path, yes: bool, replace: bool) -> Exit:
+@reported("json")
+def command(outputs: Outputs, host: str, file: Path, yes: bool, replace: bool) -> Exit:
     """Show a host's SSH fingerprints, and record them when you say so; nothing is asked where all are known.
 
     Compare them with what the host itself says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
@@ -32,21 +36,35 @@ def command(host: str, file: Path, yes: bool, replace: bool) -> Exit:
     if declared.address == "local":
         raise MailprovError("this machine is reached without SSH", where=host, fix="there is nothing to trust")
     found = ssh.scan(declared, config=load_config(environ=os.environ))
-    for key in found.keys:
-        click.echo(f"{key.label:<8} {key.fingerprint}")
+    console.show([Line(f"{key.label:<8} {key.fingerprint}") for key in found.keys], err=not outputs.text)
     if not found.target.known_hosts:
         raise MailprovError("there is no known_hosts file to record in", where=host, fix="set ssh.known_hosts")
-    if where := _known(found, replace=replace):
-        console.say(f"known already: {where}", "good")
-        return Exit.DONE
+    where, new, failed = _known(found, replace=replace), 0, list[MailprovError]()
+    try:
+        if where:
+            console.say(f"known already: {where}", "good")
+        else:
+            new = _record(found, host, yes=yes, replace=replace)
+    except MailprovError as error:
+        failed = [error]
+        raise
+    finally:
+        keys = [{"type": key.label, "fingerprint": key.fingerprint} for key in found.keys]
+        told = {"host": host, "keys": keys, "known": bool(where), "recorded": new}
+        outputs.give(json=lambda: document("trust", **told, failed=errors(failed)))
+    return Exit.DONE
+
+
+def _record(found: ssh.Scan, host: str, *, yes: bool, replace: bool) -> int:
+    """How many keys are new. Raises ConsentError where nobody said that they are right."""
     store = found.target.known_hosts[0]
     if not yes:
         question = f"Are these {found.target.where}'s? Record them in {store}?"
         fix = "compare the fingerprints with the host's own, then add --yes"
         console.agree(question, host, act="recorded", untouched="recorded", fix=fix)
-    new = known_hosts.record(store, *found.target.known_as, found.keys, replace=replace)
-    console.say(f"{len(new)} new key{'' if len(new) == 1 else 's'} in {store}", "good")
-    return Exit.DONE
+    new = len(known_hosts.record(store, *found.target.known_as, found.keys, replace=replace))
+    console.say(f"{new} new key{'' if new == 1 else 's'} in {store}", "good")
+    return new
 
 
 def _known(found: ssh.Scan, *, replace: bool) -> str:

@@ -10,10 +10,13 @@ from pathlib import Path
 import click
 
 from mailprov.commands import console
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.declaration.encodings import named
 from mailprov.declaration.staff import Preview, preview
 from mailprov.errors import Exit, SpecError
 from mailprov.model import User
+from mailprov.report.complaints import of_diagnostic
+from mailprov.report.json import document, entry, errors
 from mailprov.report.text import Line
 
 FEW = 5
@@ -35,7 +38,8 @@ def command() -> None:
 @click.option("--encoding", default="", help="How the text is encoded. Default: a byte order mark, UTF-8, or GB18030.")
 @click.option("--domain", default="", help="The domain of users whose row has the part before the @ only.")
 @click.option("--ignore", multiple=True, metavar="HEADING", help="Leave this column out (may be given again).")
-def users_import(file: Path, encoding: str, domain: str, ignore: tuple[str, ...]) -> Exit:
+@reported("json")
+def users_import(outputs: Outputs, file: Path, encoding: str, domain: str, ignore: tuple[str, ...]) -> Exit:
     """Show how FILE (CSV, or .xlsx) is understood, and everything that is wrong in it. Writes nothing.
 
     The first line names the columns, in English or Chinese, as Excel and other mail systems write them:
@@ -50,8 +54,9 @@ def users_import(file: Path, encoding: str, domain: str, ignore: tuple[str, ...]
       contact (个人邮箱), department (部门), title (职务), mobile (手机), employee_id (工号), language (语言)
     """
     found = preview(file, encoding, domain, ignore)
-    console.show(_lines(found))
+    console.show(_lines(found) if outputs.text else [])
     console.show([Line(f"! {warning}", "warn") for warning in found.warnings], err=True)
+    outputs.give(json=lambda: _json(file, found))
     if found.errors:
         raise SpecError(found.errors)
     console.say(f"nothing was written; to declare them: users: [{_item(file, encoding, domain, ignore)}]", "good")
@@ -96,3 +101,28 @@ def _user(user: User) -> str:
     words.append("password to be generated" if user.password.generated else f"{user.password.ownership} password")
     words.append("" if user.protocols else "disabled")
     return "  ".join(filter(None, words))
+
+
+def _json(file: Path, found: Preview) -> str:
+    return document(
+        "users-import",
+        file=str(file),
+        form=found.form,
+        columns=[{"heading": heading, "field": meaning or None} for heading, meaning in found.columns],
+        users=list(map(_row, found.users)),
+        errors=errors([SpecError(found.errors)] if found.errors else []),
+        warnings=[entry(of_diagnostic(doubt)) for doubt in found.doubts],
+    )
+
+
+def _row(user: User) -> dict[str, object]:
+    return {
+        "address": user.address,
+        "name": user.name,
+        "department": user.person.department if user.person else "",
+        "title": user.person.title if user.person else "",
+        "quota": user.quota,
+        "expire": user.expire,
+        "password": "generated" if user.password.generated else user.password.ownership,
+        "protocols": sorted(user.protocols),
+    }

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from mailprov import local_files
 from mailprov.checks import Check
 from mailprov.commands import console
-from mailprov.commands.options import Roots, address, declaration, formatted, handed
+from mailprov.commands.options import Roots, address, declaration, handed
+from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.errors import Exit, MailprovError
 from mailprov.model import Purpose
 from mailprov.observer import Failed
-from mailprov.report import json, logins, markdown, text
+from mailprov.report import json, junit, logins, markdown, text
 from mailprov.report.logins import LoginReport
 from mailprov.report.text import Line
 from mailprov.workflows.all_users import all_users as log_in_all
@@ -29,7 +29,7 @@ from mailprov.workflows.verify import verify as look_at
 
 @click.command("verify")
 @declaration
-@formatted
+@reported("json", "markdown", files=("junit",))
 @click.option(
     "--user", type=address, metavar="ADDRESS", help="Log in as this account instead of one made for the check."
 )
@@ -42,21 +42,17 @@ from mailprov.workflows.verify import verify as look_at
 @click.option("--ca", type=Roots(exists=True), help="A PEM bundle of further root certificates.")
 @click.option("--details", is_flag=True, help="Show every step and its time, or every account.")
 @click.option("--all-users", is_flag=True, help="Log in every account whose password is known, by all that it may use.")
-@click.option(
-    "--junit", type=click.Path(path_type=Path), metavar="FILE", help="With --all-users: write JUnit XML, too."
-)
 @handed
 def command(
+    outputs: Outputs,
     file: Path,
     limit: tuple[str, ...],
-    form: str,
     user: str | None,
     password_env: str | None,
     no_login: bool,
     ca: Path | None,
     details: bool,
     all_users: bool,
-    junit: Path | None,
     handout: Path | None,
 ) -> Exit:
     """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
@@ -68,15 +64,13 @@ def command(
     """
     terminal = Terminal(details)
     if not all_users:
-        if junit is not None:
-            raise MailprovError("--junit is for --all-users", fix="add --all-users")
-        return _verify(file, limit, form, Login(user, password_env, no_login, ca), terminal)
-    if user or no_login or form == "markdown":
-        raise MailprovError("--all-users goes with --format text or json, and without --user or --no-login")
-    return _everybody(file, limit, form, handout, ca, junit, terminal)
+        return _verify(file, limit, outputs, Login(user, password_env, no_login, ca), terminal)
+    if user or no_login:
+        raise MailprovError("--all-users goes without --user and --no-login", fix="leave one of them out")
+    return _everybody(file, limit, outputs, handout, ca, terminal)
 
 
-def _verify(file: Path, limit: Sequence[str], form: str, how: Login, terminal: Terminal) -> Exit:
+def _verify(file: Path, limit: Sequence[str], outputs: Outputs, how: Login, terminal: Terminal) -> Exit:
     spec = load(file, SESSION, terminal)
     chosen = hosts(spec, limit)
     found: list[tuple[str, Sequence[Check]]] = []
@@ -84,38 +78,31 @@ def _verify(file: Path, limit: Sequence[str], form: str, how: Login, terminal: T
     for declared in chosen:
 
         def begun(whose: str, name: str = declared.name) -> None:
-            console.show([Line(f"{name}  {whose}", "head")] if form == "text" else [])
+            console.show([Line(f"{name}  {whose}", "head")] if outputs.text else [])
 
         try:
             checks = look_at(spec, declared, how, terminal, begun)
         except MailprovError as error:
-            error.where = error.where or declared.name
+            error.at(declared.name)
             failures.append(error)
             terminal.tell(Failed(error))
             continue
-        if form == "text":
+        if outputs.text:
             console.show(text.verification(checks, details=terminal.details))
         found.append((declared.name, checks))
-    if form == "json":
-        click.echo(json.checks(found))
-    elif form == "markdown":
-        click.echo(markdown.checks(found))
+    outputs.give(
+        json=lambda: json.checks(found, failures),
+        markdown=lambda: markdown.checks(found, failures),
+        junit=lambda: junit.junit([*(junit.checked(*each) for each in found), *junit.failed(failures)]),
+    )
     if failures:
         return worst(failures, len(chosen))
     return Exit.UNVERIFIED if any(check.failed for _, checks in found for check in checks) else Exit.DONE
 
 
 def _everybody(
-    file: Path,
-    limit: Sequence[str],
-    form: str,
-    handout: Path | None,
-    roots: Path | None,
-    junit: Path | None,
-    terminal: Terminal,
+    file: Path, limit: Sequence[str], outputs: Outputs, handout: Path | None, roots: Path | None, terminal: Terminal
 ) -> Exit:
-    if junit is not None:
-        local_files.require_replaceable(junit)
     spec = load(file, SESSION | {Purpose.INITIAL}, terminal)
     chosen = hosts(spec, limit)
     entries = folder(file, handout).entries()
@@ -125,21 +112,22 @@ def _everybody(
         try:
             roll = log_in_all(spec, declared, entries, roots, terminal)
         except MailprovError as error:
-            error.where = error.where or declared.name
+            error.at(declared.name)
             failures.append(error)
             terminal.tell(Failed(error))
             continue
         rolls.append(roll)
-        if form == "text":
+        if outputs.text:
             console.show([Line(f"{declared.name}  everybody whose password is known", "head")])
             console.show(logins.table(roll, details=terminal.details))
-    if form == "json":
-        click.echo(logins.as_json(rolls))
-    if junit is not None:
-        local_files.replace(junit, logins.junit(rolls), 0o644)
+    outputs.give(
+        json=lambda: logins.as_json(rolls, failures),
+        markdown=lambda: markdown.logins(rolls, failures),
+        junit=lambda: junit.junit([*map(junit.logged_in, rolls), *junit.failed(failures)]),
+    )
     if failures:
         return worst(failures, len(chosen))
-    if any(roll.without for roll in rolls) and not any(roll.logins for roll in rolls):
+    if logins.nobody(rolls):
         console.say("nobody was logged in: no password is known here", "bad")
         return Exit.UNVERIFIED
     return Exit.UNVERIFIED if any(roll.failed for roll in rolls) else Exit.DONE

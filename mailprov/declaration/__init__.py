@@ -89,7 +89,7 @@ def _loaded(path: Path, environ: Mapping[str, str], now: datetime, reading: Read
     _tell_slips(files, diagnostics)
     _leave_out_doubtful(files, diagnostics)
     if diagnostics.errors:
-        raise SpecError(diagnostics.errors)
+        raise SpecError(diagnostics.errors, diagnostics.warnings)
     return spec, machines
 
 
@@ -144,16 +144,15 @@ def _spec(
     specs = {name: host.spec for name, host in machines.items()}
     everybody = (*users, *lists.users)
     check_renames(everybody, domains, diagnostics)
-    warned = diagnostics.warned()
     spec = Spec(
         specs,
         domains,
         everybody,
         tuple(aliases),
-        tuple(words for _, words in warned),
+        diagnostics.warnings,
         found.groups.members,
         handed,
-        _by_host(warned, specs, Belongings(files, found.groups.members, domains, aliases)),
+        _by_host(diagnostics.warnings, specs, Belongings(files, found.groups.members, domains, aliases)),
     )
     return spec, machines
 
@@ -172,10 +171,10 @@ def _check_hostless(
 
 
 def _by_host(
-    warned: Sequence[tuple[Origin, str]], hosts: Iterable[str], belongings: Belongings
+    warnings: Sequence[Diagnostic], hosts: Iterable[str], belongings: Belongings
 ) -> Mapping[str, tuple[str, ...]]:
     """The warnings for each host: those about it, and those about no host in particular."""
-    about = [(belongings.of(place), words) for place, words in warned]
+    about = [(belongings.of(each.origin), each.warning) for each in warnings]
     return {name: tuple(words for those, words in about if those is None or name in those) for name in hosts}
 
 

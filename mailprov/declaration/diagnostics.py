@@ -60,11 +60,7 @@ class Diagnostics:
         """Hand in something allowed that is probably not meant."""
         self._warnings.append(Diagnostic(origin, what, fix))
 
-    def warned(self) -> tuple[tuple[Origin, str], ...]:
-        """Every warning with its place, in file order."""
-        ordered = sorted(self._warnings, key=lambda warning: warning.origin)
-        return tuple((w.origin, f"{w.origin}: {w.what}" + (f" ({w.fix})" if w.fix else "")) for w in ordered)
-
-    def warnings(self) -> tuple[str, ...]:
-        """Every warning in words, in file order."""
-        return tuple(words for _, words in self.warned())
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Every warning, in file order."""
+        return tuple(sorted(self._warnings, key=lambda warning: warning.origin))

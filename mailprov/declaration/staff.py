@@ -123,8 +123,13 @@ class Preview:
     form: str = ""
     columns: tuple[tuple[str, str], ...] = ()
     users: tuple[User, ...] = ()
-    warnings: tuple[str, ...] = ()
+    doubts: tuple[Diagnostic, ...] = ()
     errors: tuple[Diagnostic, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The doubts in words."""
+        return tuple(doubt.warning for doubt in self.doubts)
 
 
 def preview(path: Path, encoding: str, domain: str, ignored: Collection[str] = ()) -> Preview:
@@ -152,7 +157,7 @@ def preview(path: Path, encoding: str, domain: str, ignored: Collection[str] = (
     except InvalidValue as wrong:
         diagnostics.refuse(Origin(str(path), 1, 1), wrong)
     errors = tuple(sorted(diagnostics.errors, key=lambda each: each.origin))
-    return Preview(form, headings, made, diagnostics.warnings(), errors)
+    return Preview(form, headings, made, diagnostics.warnings, errors)
 
 
 def listed(path: Path, domain: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

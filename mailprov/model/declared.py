@@ -327,12 +327,17 @@ class Spec:
     domains: Mapping[str, Domain]
     users: Sequence[User]
     aliases: Sequence[Alias]
-    warnings: tuple[str, ...] = ()
+    doubts: tuple[Diagnostic, ...] = ()
     """things that are allowed and probably not meant, each with its place"""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # each with its hosts
     handout: Handout = Handout()
     host_warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """of the `warnings`, those that each host is told of: what is about another host alone is not among them"""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The doubts in words."""
+        return tuple(doubt.warning for doubt in self.doubts)
 
     def domains_of(self, host: str) -> tuple[Domain, ...]:
         """The domains that `host` serves, in name order."""

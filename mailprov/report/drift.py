@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mailprov import encode
 from mailprov.engine.drift import Drift, Drifted
 from mailprov.errors import MailprovError
 from mailprov.model import Ignore, Reason, some
 from mailprov.model.deltas import SHOWN
 from mailprov.report import markdown, printable
+from mailprov.report.comment import Part, fitted
 from mailprov.report.text import TABLES, Line, changed, grouped, width
 
 _BOTH = "the declaration changed it, too"
@@ -78,31 +80,46 @@ def _count(number: int, noun: str) -> str:
 
 def as_markdown(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) -> str:
     """What each host changed, and of which this cannot be told."""
-    cell = markdown.cell
-    parts = [f"### mailprov: {total(found).text}"]
-    told = (f"{each.where}: {each.what}" + (f" ({each.why})" if each.why else "") for each in failures)
-    parts.extend(f"- ❌ {cell(each)}" for each in told)
+    several = len(found) > 1
+    counted = [
+        f"| {encode.markdown_code(made.host)} {_row(each)}" for made in found for each in made.found if not each.ignored
+    ]
+    ignored = [
+        f"| {encode.markdown_code(made.host)} {_row(each)}" for made in found for each in made.found if each.ignored
+    ]
+    rows = f"| host {_HEAD}"
+    doubts, remarks = list[str](), list[str]()
     for made in found:
-        parts.append(f"#### {cell(made.host)}")
-        parts.extend(f"- ⚠ {cell(warning)}" for warning in made.warnings)
-        if made.found:
-            head = "| on the host | what | an apply would | |\n|---|---|---|---|"
-            parts.append("\n".join([head, *map(_row, made.found)]))
-            parts.extend(markdown.folded(each.change for each in made.found))
-        else:
-            parts.append("No drift.")
+        where = f"{encode.markdown_code(made.host)}: " if several else ""
+        doubts.extend(f"- ⚠ {where}{encode.markdown(warning)}" for warning in made.warnings)
         if made.settled:
-            names = some([str(key) for key in made.settled], 5)
-            parts.append(f"Changed there to what is declared by now: {cell(names)}.")
+            names = encode.markdown(some([str(key) for key in made.settled], 5))
+            remarks.append(f"- {where}changed there to what is declared by now: {names}")
         if made.pending:
-            parts.append(f"{_count(made.pending, 'change')} of the declaration pending.")
-    return "\n\n".join(parts)
+            remarks.append(f"- {where}{_count(made.pending, 'change')} of the declaration pending")
+    parts = [
+        markdown.failed_part(failures),
+        Part(1, "changes", counted, rows),
+        Part(2, "warnings", doubts),
+        Part(3, "ignored changes", ignored, rows),
+        Part(4, "remarks", remarks),
+        *(
+            markdown.fold(5, "diffs", [made.host], "details", list(markdown.diff_blocks(each.change for each in made.found)))
+            for made in found
+        ),
+    ]
+    return fitted(f"### mailprov: {total(found).text}", parts)
+
+
+_HEAD = "| on the host | what | an apply would | |\n|---|---|---|---|---|"
 
 
 def _row(each: Drifted) -> str:
-    change, cell = each.change, markdown.cell
+    """What the host changed, as cells."""
+    change, plain = each.change, encode.markdown
     state = "gone" if each.gone else "changed"
     notes = [_BOTH] if change.reason is Reason.BOTH else []
     notes += [f"ignored, {_why(each.ignored)}"] if each.ignored else []
     marked = state if each.ignored else f"**{state}**"
-    return f"| {marked} | {cell(str(change.key))} | {cell(change.summary)} | {cell('; '.join(notes))} |"
+    what = encode.markdown_code(str(change.key))
+    return f"| {marked} | {what} | {plain(change.summary)} | {plain('; '.join(notes))} |"

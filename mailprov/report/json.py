@@ -1,59 +1,80 @@
-"""For programs: one JSON document in ASCII, whose keys only ever grow."""
+"""For programs: one JSON document in ASCII, whose keys only ever grow; schemas/report.schema.json says which."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mailprov.engine.drift import Drift
 from mailprov.engine.rollout import FAILURES, Result
-from mailprov.errors import MailprovError
+from mailprov.errors import MailprovError, Origin
 from mailprov.model import Change, Ignore, Plan
+from mailprov.report.complaints import Complaint, complaints, in_one
 
 if TYPE_CHECKING:
     from mailprov.checks import Check  # a plan's report needs no mail protocols
     from mailprov.doctor import Diagnosis, Finding
 
 FORMAT = 1
+"""raised when a key goes, or means something else"""
+
+
+def document(report: str, **parts: object) -> str:
+    """The report of this name, which stands in the schema with these parts."""
+    return written({"format": FORMAT, "report": report, **parts})
+
+
+def written(whole: Mapping[str, object]) -> str:
+    """The text of a document: the one place where reports become JSON."""
+    return json.dumps(whole, indent=2).replace("\x7f", "\\u007f")
+
+
+# --- what went wrong
+
+
+def failure(command: str, error: MailprovError) -> str:
+    """Why `command` has nothing to report."""
+    return document("error", command=command, exit=int(error.exit), errors=errors([error]))
+
+
+def errors(found: Iterable[MailprovError]) -> list[dict[str, object]]:
+    """All that is wrong: an entry for each error, and for each complaint about a declaration."""
+    return [entry(complaint) for complaint in complaints(found)]
+
+
+def entry(found: Complaint) -> dict[str, object]:
+    """One thing that is wrong, or doubtful."""
+    place = found.place._asdict() if found.place else dict.fromkeys(Origin._fields)
+    shown = {"where": found.where, "what": found.what, "why": found.why, "cure": found.fix, "host": found.host or None}
+    return {**shown, **place, "exit": found.exit}
+
+
+# --- plans, and what became of them
 
 
 def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
     """Every host's plan, and why others have none; "changed" says whether any has changes."""
     changed = any(not plan.empty for plan in made)
-    return document(changed=changed, hosts=[_plan(plan) for plan in made], failures=failures)
+    return document("plan", changed=changed, hosts=[_plan(plan) for plan in made], failed=errors(failures))
 
 
-def document(*, failures: Sequence[MailprovError], **parts: object) -> str:
-    """A document of these parts, and of what went wrong where."""
-    failed = [{"where": error.where, **_error(error)} for error in failures]
-    return written({"format": FORMAT, **parts, "failed": failed})
+def rollout(results: Sequence[Result], made: Sequence[Plan] = (), report: str = "apply") -> str:
+    """What became of each host, and of which plan; "failed" says whether any has failed."""
+    failed, planned = any(result.status in FAILURES for result in results), {plan.host: plan for plan in made}
+    hosts = [_result(each, planned.get(each.host)) for each in results]
+    return document(report, failed=failed, hosts=hosts)
 
 
-def written(document: Mapping[str, object]) -> str:
-    """As text, in ASCII without control characters."""
-    return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
-
-
-def rollout(results: Sequence[Result]) -> str:
-    """What became of each host; "failed" says whether any has failed."""
-    failed = any(result.status in FAILURES for result in results)
-    return written({"format": FORMAT, "failed": failed, "hosts": [_result(each) for each in results]})
-
-
-def _result(made: Result) -> dict[str, object]:
-    error = made.error
+def _result(made: Result, planned: Plan | None) -> dict[str, object]:
     return {
         "host": made.host,
         "verdict": made.status.value,
         "changes": made.changes,
         "seconds": round(made.seconds, 3),
-        "error": _error(error) if error else None,
+        "error": entry(in_one(made.error)) | {"host": made.host} if made.error else None,
+        "plan": _plan(planned) if planned else None,
     }
-
-
-def _error(error: MailprovError) -> dict[str, str]:
-    return {"what": error.what, "why": error.why, "cure": error.fix}
 
 
 def _plan(made: Plan) -> dict[str, object]:
@@ -85,9 +106,8 @@ def change(made: Change) -> dict[str, object]:
 
 def drifts(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) -> str:
     """What each host changed, and of which this cannot be told; "drifted" says whether any has, of what counts."""
-    return document(
-        drifted=any(each.counted for each in found), hosts=[_drift(each) for each in found], failures=failures
-    )
+    drifted = any(each.counted for each in found)
+    return document("drift", drifted=drifted, hosts=[_drift(each) for each in found], failed=errors(failures))
 
 
 def _drift(made: Drift) -> dict[str, object]:
@@ -109,27 +129,30 @@ def _ignored(rule: Ignore | None) -> dict[str, object] | None:
     return {"kind": rule.kind, "name": rule.name, "only": list(rule.only), "reason": rule.reason, "place": place}
 
 
-def checks(found: Sequence[tuple[str, Sequence[Check]]]) -> str:
-    """Every host's verification; "verified" says whether all of it holds."""
-    hosts = [{"host": name, "checks": [_check(check) for check in made]} for name, made in found]
-    verified = not any(check.failed for _, made in found for check in made)
-    return written({"format": FORMAT, "verified": verified, "hosts": hosts})
+# --- what a client sees
 
 
-def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]]) -> str:
-    """What is wrong with each host; "healthy" says whether no cause was found."""
+def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = ()) -> str:
+    """Every host's verification, and why others have none; "verified" says whether all of it holds."""
+    hosts = [{"host": name, "checks": list(map(check, made))} for name, made in found]
+    verified = not failures and not any(each.failed for _, made in found for each in made)
+    return document("verify", verified=verified, hosts=hosts, failed=errors(failures))
+
+
+def diagnoses(found: Sequence[tuple[str, Sequence[Check], Diagnosis]], failures: Sequence[MailprovError] = ()) -> str:
+    """What is wrong with each host, and which could not be asked; "healthy" says whether no cause was found."""
     hosts = [
         {
             "host": name,
-            "checks": [_check(check) for check in made],
+            "checks": list(map(check, made)),
             "causes": [_finding(each) for each in diagnosis.causes],
             "notices": [_finding(each) for each in diagnosis.findings if each.cause.notice],
             "untold": list(diagnosis.undetermined),
         }
         for name, made, diagnosis in found
     ]
-    healthy = not any(diagnosis.causes for _, _, diagnosis in found)
-    return written({"format": FORMAT, "healthy": healthy, "hosts": hosts})
+    healthy = not failures and not any(diagnosis.causes for _, _, diagnosis in found)
+    return document("doctor", healthy=healthy, hosts=hosts, failed=errors(failures))
 
 
 def _finding(found: Finding) -> dict[str, object]:
@@ -145,7 +168,8 @@ def _finding(found: Finding) -> dict[str, object]:
     }
 
 
-def _check(made: Check) -> dict[str, object]:
+def check(made: Check) -> dict[str, object]:
+    """One step at one listener."""
     return {
         "protocol": made.endpoint.protocol,
         "mode": made.endpoint.mode,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from mailprov import encode
 from mailprov.engine.saved_plan import Claim, SavedPlan, changes, effects
 from mailprov.errors import brief
 from mailprov.model import Change, Key, Words
 from mailprov.report import json, markdown, meanings
+from mailprov.report.comment import Part, fitted
 from mailprov.report.text import UNCHANGED, Line, grouped, planned, tally, width
 
 _LONGEST = 500
@@ -59,9 +61,8 @@ def _shown(each: Claim) -> Sequence[Change]:
 def as_json(kept: SavedPlan) -> str:
     """The same keys as those of a plan, as far as they are kept; "identity" is the fingerprint of the host's key."""
     hosts = [_host(each) for each in kept.hosts]
-    return json.document(
-        changed=any(each.changes for each in kept.hosts), partial=kept.partial, hosts=hosts, failures=()
-    )
+    changed = any(each.changes for each in kept.hosts)
+    return json.document("show", changed=changed, partial=kept.partial, hosts=hosts, failed=[])
 
 
 def _host(each: Claim) -> Mapping[str, object]:
@@ -78,16 +79,17 @@ def _host(each: Claim) -> Mapping[str, object]:
 
 def as_markdown(kept: SavedPlan) -> str:
     """What is kept of each host's plan."""
-    cell = markdown.cell
-    parts = [f"### mailprov: {tally([_shown(each) for each in kept.hosts]).text}"]
-    parts += [f"- ⚠ {_PARTIAL}"] if kept.partial else []
+    plain, parts, several = encode.markdown, list[Part](), len(kept.hosts) > 1
+    parts.append(Part(0, "remarks", [f"- ⚠ {_PARTIAL}"] if kept.partial else []))
     for each in kept.hosts:
-        made = _shown(each)
-        parts.append(f"#### {cell(brief(each.host))}")
-        parts.extend(
-            f"- ⛔ {cell(brief(risk['text'], _LONGEST))}: needs `--allow-{risk['flag']}`" for risk in each.risks
-        )
+        made, name = _shown(each), [each.host]
         told = meanings({brief(name): effect for name, effect in effects(each.effects).items()})
-        parts += [f"Services: {cell(', '.join(told))}"] if told else []
-        parts.append(markdown.table(made) if made else "No changes.")
-    return "\n\n".join([*parts, _CLAIM[0].upper() + _CLAIM[1:] + "."])
+        where = f"{encode.markdown_code(each.host)}: " if several else ""
+        risks = [f"- ⛔ {where}{plain(risk['text'])}: needs `--allow-{risk['flag']}`" for risk in each.risks]
+        parts.append(Part(1, "risks", risks))
+        parts.append(Part(2, "effects", [f"- {where}services: {plain(', '.join(told))}"] if told else []))
+        title = f"{len(made):,} change{'' if len(made) == 1 else 's'}"
+        parts.append(markdown.fold(4, "changes", name, title, list(map(markdown.change_row, made)), markdown.CHANGES))
+    total = tally([_shown(each) for each in kept.hosts]).text
+    parts.append(Part(3, "remarks", [f"{_CLAIM[0].upper()}{_CLAIM[1:]}."]))
+    return fitted(f"### mailprov: {total}", parts)

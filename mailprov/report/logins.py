@@ -1,22 +1,17 @@
-"""Who can log in: a table for a terminal, JSON, and JUnit XML for a pipeline. All pure."""
+"""Who can log in: a table for a terminal, and JSON (pure)."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
 from mailprov.checks.all_users import Login, by_account
 from mailprov.checks.check import Check
+from mailprov.errors import MailprovError
 from mailprov.model import some
 from mailprov.report import printable
-from mailprov.report.json import FORMAT
+from mailprov.report.json import document, errors
 from mailprov.report.text import Line
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""characters that XML 1.0 §2.2 cannot hold"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +38,11 @@ class LoginReport:
         return any(not login.check.ok for login in self.logins)
 
 
+def nobody(rolls: Sequence[LoginReport]) -> bool:
+    """Whether there are accounts, and none could be tried."""
+    return any(roll.without for roll in rolls) and not any(roll.logins for roll in rolls)
+
+
 def table(roll: LoginReport, *, details: bool = False) -> list[Line]:
     """A line for each account that is not well (`details`: for each one), then how many of how many are."""
     lines = []
@@ -67,8 +67,8 @@ def table(roll: LoginReport, *, details: bool = False) -> list[Line]:
     return [*lines, Line(f"  {roll.well:,} of {roll.total:,} log in{by}", style)]
 
 
-def as_json(rolls: Sequence[LoginReport]) -> str:
-    """Every host's logins; "verified" says whether nobody was shut out."""
+def as_json(rolls: Sequence[LoginReport], failures: Sequence[MailprovError] = ()) -> str:
+    """Every host's logins, and why others have none; "verified": somebody was tried, and nobody was shut out."""
     hosts = [
         {
             "host": roll.host,
@@ -82,38 +82,8 @@ def as_json(rolls: Sequence[LoginReport]) -> str:
         }
         for roll in rolls
     ]
-    verified = not any(roll.failed for roll in rolls)
-    return json.dumps({"format": FORMAT, "verified": verified, "hosts": hosts}, indent=2, ensure_ascii=False)
-
-
-def junit(rolls: Sequence[LoginReport]) -> bytes:
-    """JUnit XML: a suite for each host, a case for each login, as pipelines read it."""
-    root = ElementTree.Element("testsuites")
-    for roll in rolls:
-        failures = sum(login.check.failed for login in roll.logins)
-        skipped = sum(login.check.warns for login in roll.logins) + len(roll.without)
-        counts = {"tests": len(roll.logins) + len(roll.without), "failures": failures, "errors": 0, "skipped": skipped}
-        seconds = sum(login.check.seconds for login in roll.logins)
-        words = {name: str(count) for name, count in counts.items()}
-        suite = ElementTree.SubElement(root, "testsuite", {"name": roll.host, **words, "time": f"{seconds:.3f}"})
-        for login in roll.logins:
-            check = login.check
-            where = f"{login.address} {check.endpoint.protocol} {check.endpoint.port}"
-            case = _case(suite, roll.host, where, check.seconds)
-            if check.failed:
-                ElementTree.SubElement(case, "failure", {"type": check.cause.value, "message": _clean(check.detail)})
-            elif check.warns:
-                ElementTree.SubElement(case, "skipped", {"message": _clean(check.detail)})
-        for address, why in roll.without.items():
-            ElementTree.SubElement(_case(suite, roll.host, address, 0.0), "skipped", {"message": _clean(why)})
-    ElementTree.indent(root)
-    text: str = ElementTree.tostring(root, "unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
-
-
-def _case(suite: ElementTree.Element, host: str, name: str, seconds: float) -> ElementTree.Element:
-    words = {"classname": f"mailprov.{host}", "name": _clean(name), "time": f"{seconds:.3f}"}
-    return ElementTree.SubElement(suite, "testcase", words)
+    verified = not failures and not nobody(rolls) and not any(roll.failed for roll in rolls)
+    return document("verify-all-users", verified=verified, hosts=hosts, failed=errors(failures))
 
 
 def _login(made: Check) -> dict[str, object]:
@@ -129,7 +99,3 @@ def _login(made: Check) -> dict[str, object]:
 
 def _word(made: Check) -> str:
     return "ok" if made.ok else "failed" if made.failed else "not tried"
-
-
-def _clean(text: str) -> str:
-    return _NO_XML.sub("\ufffd", text)

@@ -10,7 +10,7 @@ from mailprov.engine.status import Status
 from mailprov.engine.transaction_state import Station, words
 from mailprov.errors import MailprovError
 from mailprov.report import printable
-from mailprov.report.json import document
+from mailprov.report.json import document, errors
 from mailprov.report.text import Line
 
 
@@ -56,7 +56,7 @@ def _entry(entry: Entry) -> str:
 
 def statuses(found: Sequence[Status], failures: Sequence[MailprovError] = ()) -> str:
     """Every host's status as JSON, and why others have none."""
-    return document(hosts=[_status(each) for each in found], failures=failures)
+    return document("status", hosts=[_status(each) for each in found], failed=errors(failures))
 
 
 def _status(found: Status) -> dict[str, object]:
@@ -90,7 +90,7 @@ def histories(found: Sequence[tuple[str, History]], failures: Sequence[MailprovE
         {"host": name, "gap": past.gap or None, "entries": [_dated(entry) for entry in past.entries]}
         for name, past in found
     ]
-    return document(hosts=hosts, failures=failures)
+    return document("history", hosts=hosts, failed=errors(failures))
 
 
 def _dated(entry: Entry) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -126,17 +127,22 @@ def tally(hosts: Sequence[Sequence[Change]]) -> Line:
     """The same of each host's changes."""
     changed = [changes for changes in hosts if changes]
     if not changed:
-        return Line(f"No changes on {_hosts(len(hosts))}.", "good")
+        return Line(f"No changes on {host_count(len(hosts))}.", "good")
     every = [change for changes in changed for change in changes]
     drift = sum(change.reason is not Reason.PENDING for change in every)
-    counts = {action: sum(change.action is action for change in every) for action in Action}
-    text = ", ".join(f"{count} to {action.value}" for action, count in counts.items() if count)
     tail = f"; {drift} of them drift (changed on the host)" if drift else ""
-    return Line(f"Plan: {text} on {_hosts(len(changed))}{tail}.", "head")
+    return Line(f"Plan: {counts(every)} on {host_count(len(changed))}{tail}.", "head")
 
 
-def _hosts(count: int) -> str:
-    return f"{count} host{'' if count == 1 else 's'}"
+def counts(changes: Sequence[Change]) -> str:
+    """How many of these create, update and remove something."""
+    found = Counter(change.action for change in changes)
+    return ", ".join(f"{found[action]} to {action.value}" for action in Action if found[action])
+
+
+def host_count(count: int) -> str:
+    """ "1 host", "2 hosts"."""
+    return f"{count:,} host{'' if count == 1 else 's'}"
 
 
 def rollout(results: Sequence[Result]) -> list[Line]:

@@ -37,7 +37,7 @@ class Attempt:
         if isinstance(error, InterruptionError):
             self.status = self.at_work.status(self.host) if self.at_work else HostStatus.UNKNOWN
         else:
-            error.where = error.where or self.host
+            error.at(self.host)
             self.status = _status(error, handed=self.handed)
         self.error = error
         return True
@@ -60,3 +60,10 @@ def _status(error: MailprovError, *, handed: bool) -> HostStatus:
     # Once the work has been handed over, a lost connection says nothing about how it ended.
     undecided = isinstance(error, UndecidedError) or (handed and isinstance(error, ConnectError))
     return HostStatus.UNKNOWN if undecided else HostStatus.FAILED
+
+
+def interrupted(host: str) -> Result:
+    """Of a host that is not begun because somebody interrupted before."""
+    error = MailprovError("not begun: interrupted")
+    error.at(host)
+    return Result(host, HostStatus.WAITING, error=error)

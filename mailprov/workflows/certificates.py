@@ -42,5 +42,5 @@ def _trust(declared: HostSpec, *, ssh: bool) -> Trust | MailprovError:
     try:
         return client_view.asked_trust(declared) if ssh else client_view.trust(declared, "")
     except MailprovError as error:
-        error.where = error.where or declared.name
+        error.at(declared.name)
         return error

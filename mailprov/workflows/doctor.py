@@ -137,7 +137,7 @@ def _examine(
             except MailprovError as error:
                 failure = error
     if failure is not None:
-        failure.where = failure.where or declared.name
+        failure.at(declared.name)
     look = _look(place, traces, user, how, began)
     why = "not asked: --from-client" if how.from_client else "the host could not be asked"
     return Examined(place, traces, diagnosis(look, answer, why)), failure

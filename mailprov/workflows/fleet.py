@@ -26,6 +26,7 @@ from mailprov.observer import Ended, Observer, StillAtWork, Unobserved
 from mailprov.report import place
 from mailprov.workflows import generated_passwords, host_run
 from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.attempt import interrupted
 from mailprov.workflows.drift import drift_host
 from mailprov.workflows.host_run import HostPlan, Supply
 from mailprov.workflows.open_hosts import OpenHosts
@@ -92,7 +93,7 @@ class Fleet:
         Raises MailprovError for `where`.
         """
         if self.at_work.stopped:
-            return [_interrupted(declared.name) for declared in chosen]
+            return [interrupted(declared.name) for declared in chosen]
         there = partial(_change_there, str(self.handout.resolve()), self.to_the_letter)
         here = partial(
             host_run.apply_host,
@@ -123,14 +124,14 @@ class Fleet:
 
     def _changed(self, name: str, future: Future[Result]) -> Result:
         if future.cancelled():
-            return _interrupted(name)
+            return interrupted(name)
         try:
             made = future.result()
             if self._elsewhere:  # from here it is told as it ends
                 self.observer.tell(Ended(made, expected=True))
             return made
         except MailprovError as error:  # a worker elsewhere could not even begin
-            error.where = error.where or name
+            error.at(name)
             made = Result(name, HostStatus.FAILED, error=error)
         except Exception as error:
             what = _MISTAKE.format(type(error).__name__)
@@ -168,15 +169,11 @@ def _looked(name: str, future: Future[T | MailprovError]) -> T | MailprovError:
     try:
         return future.result()
     except MailprovError as error:
-        error.where = error.where or name
-        return error
+        found = error
     except Exception as error:
-        return HostError(_MISTAKE.format(type(error).__name__), where=name, why=place(error), fix=_REPORT)
-
-
-def _interrupted(name: str) -> Result:
-    """Of a host that is not begun because somebody interrupted before."""
-    return Result(name, HostStatus.WAITING, error=MailprovError("not begun: interrupted", where=name))
+        found = HostError(_MISTAKE.format(type(error).__name__), why=place(error), fix=_REPORT)
+    found.at(name)
+    return found
 
 
 _MISTAKE = "a mistake of mailprov's, or the end of the worker, ended the work: {}"
@@ -198,12 +195,13 @@ def told_apart(found: Sequence[T | MailprovError], machine: Callable[[T], tuple[
         if isinstance(one, MailprovError) or len(same := names[machine(one)[1]]) == 1:
             return one
         host, identity = machine(one)
-        return HostError(
+        error = HostError(
             f"this is the same machine as {some([name for name in same if name != host], 3)}",
-            where=host,
             why=f"they have one machine-id: {identity}",
             fix="declare each machine once; on a copied machine: rm /etc/machine-id && systemd-machine-id-setup",
         )
+        error.at(host)
+        return error
 
     return [checked(one) for one in found]
 

@@ -44,7 +44,7 @@ def plan_host(spec: Spec, declared: HostSpec, keep: OpenHosts | None = None) -> 
                 ends.pop_all()
             return host_plan(found, host)
     except MailprovError as error:
-        error.where = error.where or declared.name
+        error.at(declared.name)
         return error
 
 

@@ -112,7 +112,7 @@ def _look(spec: Spec, declared: HostSpec, names: Sequence[str], order: Order, ob
         with observer.during(f"looking at {declared.name}"), session(declared) as host:
             return reset_plan(spec, declared, host, names, end_sessions=order.end_sessions)
     except MailprovError as error:
-        error.where = error.where or declared.name
+        error.at(declared.name)
         raise
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from mailprov import standard
 from mailprov.connection import Host
+from mailprov.credentials.folder import Folder
 from mailprov.engine import kept_transactions, manifest, probe, rollback
 from mailprov.engine.plan import Observation, detail_queries, made, plan, prints, queries, steps
 from mailprov.engine.registry import PAST
 from mailprov.engine.rollback import Target
+from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.transaction import Work
-from mailprov.errors import StalePlanError
+from mailprov.errors import InterruptionError, StalePlanError
 from mailprov.model import Command, HostSpec, Key, Query
 from mailprov.model.listeners import listening
-from mailprov.observer import Observer, PlannedBack, Remark, RolledBack
+from mailprov.observer import Failed, Observer, PlannedBack, Remark, RolledBack
 from mailprov.resources import certificates, files, services
 from mailprov.roles import mailhost
 from mailprov.roles.dovecot import CONFIGURATION
@@ -24,10 +26,12 @@ from mailprov.roles.firewall import PATH
 from mailprov.roles.tls import PEM
 from mailprov.workflows.apply import agree_to
 from mailprov.workflows.at_work import AtWork
+from mailprov.workflows.attempt import Attempt, interrupted
 from mailprov.workflows.generated_passwords import GeneratedPasswords
 from mailprov.workflows.hand_over import apply as carry_out
 from mailprov.workflows.record import RECORD, whole
 from mailprov.workflows.run_plan import answer_anew, progress, transaction_name, who
+from mailprov.workflows.session import session
 from mailprov.workflows.survey import PlanResult, ask, refuse_unsettled, unsettled, with_risks
 
 
@@ -49,30 +53,50 @@ _ROLLBACK = "rollback to before "
 
 
 def roll_back(
+    chosen: Sequence[HostSpec], target: str | None, consents: frozenset[str], where: Folder, observer: Observer
+) -> list[Result]:
+    """What became of each host, one after another: as it was before the apply `target` (None: the last one).
+
+    Consents are those of an apply; `where` are generated passwords. Whoever interrupts begins no other host.
+    """
+    results: list[Result] = []
+    for declared in chosen:
+        if any(isinstance(result.error, InterruptionError) for result in results):
+            results.append(interrupted(declared.name))
+            continue
+        at_work = AtWork()
+        attempt = Attempt(declared.name, at_work)
+        with attempt, at_work.interruptible(), session(declared) as host:
+            _one(declared, host, target, consents, GeneratedPasswords(where, observer), attempt, observer)
+        if attempt.error is not None:
+            observer.tell(Failed(attempt.error))
+        results.append(attempt.result)
+    return results
+
+
+def _one(
     declared: HostSpec,
     host: Host,
     target: str | None,
     consents: frozenset[str],
     passwords: GeneratedPasswords,
+    attempt: Attempt,
     observer: Observer,
 ) -> None:
-    """One host as it was before the apply `target` (None: the last one); consents are those of an apply.
-
-    Raises as `look_back` and `hand_over.apply` do, and ConsentError.
-    """
-    at_work = AtWork()
-    with at_work.interruptible():
-        with observer.during(f"looking at {declared.name}"):
-            back = look_back(declared.name, host, target)
-        found = back.found.plan
-        observer.tell(PlannedBack(found, back.target.oldest.name, back.past))
-        if found.empty:
-            return
-        passwords.warn_of_losses(found)
-        question = f"Roll {declared.name} back, {len(found.changes)} changes?"
-        agree_to([found], consents, question, observer, "rolled back")
-        begun = time.monotonic()
-        _carry_out(back, declared, host, observer, at_work)
+    """One host. Raises as `look_back` and `hand_over.apply` do, and ConsentError."""
+    with observer.during(f"looking at {declared.name}"):
+        back = look_back(declared.name, host, target)
+    found = back.found.plan
+    attempt.changes = len(found.changes)
+    observer.tell(PlannedBack(found, back.target.oldest.name, back.past))
+    if found.empty:
+        attempt.status = HostStatus.UNCHANGED
+        return
+    passwords.warn_of_losses(found)
+    agree_to([found], consents, f"Roll {declared.name} back, {attempt.changes} changes?", observer, "rolled back")
+    begun = time.monotonic()
+    attempt.handed = True
+    _carry_out(back, declared, host, observer, attempt.at_work or AtWork())
     passwords.take_back(found)
     observer.tell(RolledBack(found, time.monotonic() - begun))
     observer.tell(Remark("  the declaration is as it was: change it, too, or the next apply brings this back"))

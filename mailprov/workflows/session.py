@@ -59,7 +59,7 @@ def each(
             with session(declared) as opened:
                 act(spec, declared, opened)
         except MailprovError as error:
-            error.where = error.where or declared.name
+            error.at(declared.name)
             failures.append(error)
             observer.tell(Failed(error))
     return failures

@@ -17,7 +17,7 @@ from verify_servers import NOW, Identity, identity
 from mailprov.checks import Account, Cause, Trust
 from mailprov.checks.all_users import AT_ONCE, REFUSALS, everybody
 from mailprov.model import Secret
-from mailprov.report import logins
+from mailprov.report import junit, logins
 from mailprov.report.logins import LoginReport
 
 BOTH = frozenset({"pop3", "imap"})
@@ -118,7 +118,7 @@ def test_pipelines_can_read_it(serve, town: Town, roots: Path) -> None:
     town.wrong = {"user000@example.com"}
     found = everybody(manners(serve, town), Trust(roots=roots), people(2), now=NOW)
     roll = LoginReport("mail1", found, {"no\x00<b>@example.com": "\x1b[1m & more"})
-    (suite,) = ElementTree.fromstring(logins.junit([roll]))  # noqa: S314
+    (suite,) = ElementTree.fromstring(junit.junit([junit.logged_in(roll)]))  # noqa: S314
     assert (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) == (
         "mail1",
         "5",

@@ -243,6 +243,8 @@ def test_json_schema(mailprov: Run) -> None:
     assert status == 0
     assert mailprov("shell", "--json-schema")[:2] == (0, out), "as it was called before"
     assert json.loads(out)["$schema"].startswith("https://json-schema.org/")
+    reports = json.loads(mailprov("schema", "report")[1])
+    assert reports["$id"].endswith("/report.schema.json") and "plan" in reports["$defs"]
 
 
 # --- verbs that ask no host
@@ -443,7 +445,7 @@ def test_plan_and_its_exit_codes(mailprov: Run, simulated: SimulatedHost, tmp_pa
     assert "No changes on 1 host." in mailprov("plan")[1]
     document = json.loads(mailprov("plan", "--format", "json")[1])
     assert document["changed"] is False
-    assert "No changes." in mailprov("plan", "--format", "markdown")[1]
+    assert "No changes on 1 host." in mailprov("plan", "--format", "markdown")[1]
 
 
 def test_limit(mailprov: Run, simulated: SimulatedHost) -> None:
@@ -649,6 +651,11 @@ def test_purge_only_shows_until_it_is_told_a_number(mailprov: Run, simulated: Si
     assert (status, err) == (0, "")
     assert "gone@example.com  2 messages, 4,096 bytes\n  nothing was deleted; to delete 1 mailbox" in out
     assert mailprov("purge", "gone@example.com")[0] == 0
+    (told,) = json.loads(mailprov("purge", "--format", "json")[1])["hosts"]
+    box = {"address": "gone@example.com", "messages": 2, "bytes": 4096}
+    assert told == {"host": "mail1", "mailboxes": [box], "deleted": 0}
+    status, out, _ = mailprov("purge", "--delete", "2", "--format", "json")
+    assert (status, json.loads(out)["failed"][0]["exit"], json.loads(out)["hosts"][0]["deleted"]) == (5, 5, 0)
     status, _, err = mailprov("purge", "--delete", "2")
     assert (status, "--delete says 2" in err) == (5, True)
     assert mailprov("purge", "--delete", "0")[0] == 5
@@ -664,6 +671,15 @@ def test_a_known_key_is_shown_and_not_asked_about(
     target = Target(*where)
     monkeypatch.setattr(ssh, "scan", lambda *_, **__: ssh.Scan(target, tuple(shown)))
     assert mailprov("trust", "mail1")[0] == 5
+    # Nobody is there to say that they are right, and a program still gets to know them.
+    status, out, _ = mailprov("trust", "mail1", "--format", "json")
+    told = json.loads(out)
+    assert (status, told["known"], told["recorded"], told["failed"][0]["exit"]) == (5, False, 0, 5)
+    assert [key["fingerprint"] for key in told["keys"]] == [key.fingerprint for key in keys]
+    status, out, _ = mailprov("trust", "mail1", "--yes", "--format", "json")
+    assert (status, json.loads(out)["recorded"]) == (0, 2)
+    assert json.loads(mailprov("trust", "mail1", "--format", "json")[1])["known"] is True
+    file.unlink()
     assert mailprov("trust", "mail1", "--yes")[0] == 0
     before = file.read_bytes()
     for words in ((), ("--yes",), ("--replace",)):

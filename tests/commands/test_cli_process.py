@@ -48,10 +48,30 @@ def test_dns_as_a_zone_file(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("explain", "mail1", "--format", "json"), ("providers", "qq", "--format", "json"), ("dns", "--format", "json")],
+    [
+        ("explain", "mail1", "--format", "json"),
+        ("providers", "qq", "--format", "json"),
+        ("dns", "--format", "json"),
+        ("handout", "list", "--format", "json"),
+        ("handout", "purge", "--yes", "--format", "json"),
+        ("handout", "send", "--welcome", "--format", "json"),
+        ("profiles", "-o", "out", "--user", "jun.hu@example.com", "--format", "json"),
+        ("render", "-o", "out", "--limit", "mail1", "--format", "json"),
+        ("users", "import", "staff.csv", "--format", "json"),
+        ("validate", "--format", "json"),
+    ],
+    ids=" ".join,
 )
 def test_what_programs_read(folder: Path, words: tuple[str, ...]) -> None:
-    assert json.loads(typed(folder, *words))
+    found = json.loads(typed(folder, *words))
+    assert found["report"] in "-".join(words)
+
+
+def test_a_file_for_each_reader_in_one_run(folder: Path) -> None:
+    said = typed(folder, "validate", "--sarif", "r.sarif", "--json", "r.json")
+    assert " is valid: " in said
+    assert json.loads((folder / "r.json").read_text())["valid"] is True
+    assert json.loads((folder / "r.sarif").read_text())["version"] == "2.1.0"
 
 
 def test_a_hash_of_a_password(folder: Path) -> None:

@@ -14,8 +14,9 @@ import pytest
 from mailprov.commands.root import every
 
 TESTS = Path(__file__).parents[1]
-SHARED = ("file", "limit", "confined", "identity")
-"""options that are one piece of code for all verbs: which declaration and hosts, held to its folder, what opens it"""
+SHARED = ("file", "limit", "confined", "identity", "json_file", "markdown_file")
+"""options that are one piece of code for all verbs: which declaration, which hosts, held to its folder, what opens it;
+files that a report goes to (tests/commands/test_outputs.py)"""
 REAL = ("mark.host", "sys.executable", "LabHost")
 """by one of these words a test file is known that boots hosts or starts processes"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import time
@@ -339,7 +340,32 @@ def test_the_list_shows_who_waits_and_no_password(office: Office, capsys: pytest
     assert f"{datetime.now(UTC):%Y-%m-%d}" in lines["ann@example.com"].split("mail.example.com")[0]
     assert "not declared any more" in lines["gone@example.com"] and "mail.example.com?" in lines["new@example.com"]
     assert "6 passwords in" in out and "5 not sent from here" in out
+    assert run(["handout", "list", "-f", file, "--format", "json"]) == 0
+    told = capsys.readouterr().out
+    waiting = {each["address"]: each for each in json.loads(told)["waiting"]}
+    assert waiting.keys() == lines.keys()
+    assert [waiting["gone@example.com"]["declared"], waiting["dot@example.com"]["contact"]] == [False, None]
+    assert waiting["new@example.com"]["pending"] == ["mail.example.com"]
+    assert [name for name, each in waiting.items() if each["sent"]] == ["ann@example.com"]
+    assert not any(word in out + err + told for word in office.passwords.values())
+
+
+def test_programs_are_told_who_was_sent_what(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    assert office.send("--passwords", "--format", "json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {each["result"] for each in told["messages"]} == {"not sent"} and len(told["messages"]) == len(PEOPLE)
+    assert "dot@example.com" in told["without"]
+    office.desk.refuse = {"ann@home.example"}
+    assert office.really("--passwords", "--format", "json") == 1
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    results = {each["address"]: each["result"] for each in told["messages"]}
+    assert results == {f"{name}@example.com": "refused" if name == "ann" else "sent" for name in PEOPLE}
+    assert told["failed"][0]["what"] in err
     assert not any(word in out + err for word in office.passwords.values())
+    file = str(office.folder / "mail.yaml")
+    assert run(["handout", "purge", "-f", file, "--yes", "--format", "json", "ann@example.com"]) == 0
+    assert json.loads(capsys.readouterr().out)["removed"] == ["ann@example.com"]
 
 
 def test_a_purge_says_what_it_removes(office: Office, capsys: pytest.CaptureFixture[str]) -> None:

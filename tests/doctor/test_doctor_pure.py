@@ -448,7 +448,7 @@ def test_reports_say_it_all() -> None:
     assert [cause["cause"] for cause in document["hosts"][0]["causes"]] == ["expired", "wrong-password"]
     assert document["hosts"][0]["causes"][1]["user"]["zh-CN"] == CAUSES["wrong-password"].user_zh
     page = markdown.diagnoses([("mail1", checks, found)])
-    assert "### mail1: 2 causes" in page and "`wrong-password`" in page
+    assert "### mailprov doctor: 2 causes on 1 host" in page and "`wrong-password`" in page
     well = diagnosis(look(), FINE)
     assert json.loads(as_json.diagnoses([("mail1", (), well)]))["healthy"] is True
     assert "no cause was found" in text.diagnosis("mail1", (), well)[-1].text

@@ -56,7 +56,18 @@ def test_it_is_the_armour_of_age() -> None:
         (TEXT.replace("\nYWdl", "\n====YWdl", 1), "damaged"),
         (TEXT.replace("\nYWdl", "\nÄWdl", 1), "damaged"),
     ],
-    ids=str,
+    ids=[
+        "nothing",
+        "a mark",
+        "words before",
+        "cut off",
+        "begun",
+        "empty",
+        "words within",
+        "changed",
+        "padded",
+        "no ASCII",
+    ],
 )
 def test_what_is_damaged_is_told_and_not_shown(damaged: str, told: str) -> None:
     with pytest.raises(FileError, match=told) as raised:

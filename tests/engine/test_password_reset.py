@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -154,7 +155,13 @@ def test_a_forgotten_password_is_replaced(office: Office) -> None:
 def test_each_reset_is_another_password_and_the_former_one_is_not_kept(office: Office) -> None:
     assert office.reset(ANN)[0] == 0
     first = office.kept()[ANN]
-    assert office.reset(ANN)[0] == 0
+    status, out, err = office.reset(ANN, "--format", "json", "--markdown", "r.md")
+    assert status == 0
+    (host,) = json.loads(out)["hosts"]
+    assert (host["verdict"], host["plan"]["changes"][0]["kind"]) == ("applied", "accounts")
+    written = (office.folder / "r.md").read_text()
+    assert written.startswith("### mailprov password reset: 1 applied\n")
+    assert not any(word in out + err + written for word in office.kept().values())
     assert office.kept().keys() == {ANN} and office.kept()[ANN] != first
     assert is_hash_of(office.stored(ANN), office.kept()[ANN])
 

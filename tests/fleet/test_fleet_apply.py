@@ -157,13 +157,26 @@ def test_programs_are_told_of_hosts_without_a_plan(fleet: Fleet, capsys: pytest.
     fleet.gone = {"h2"}
     assert fleet.run("plan", *JSON, "--out", "kept.json") == Exit.PARTIAL
     said = capsys.readouterr()
-    assert json.loads(said.out)["failed"] == [{"where": "h2", "what": "no answer", "why": "", "cure": ""}]
+    place = {"host": "h2", "file": None, "line": None, "column": None, "exit": 1}
+    told = [{"where": "h2", "what": "no answer", "why": "", "cure": "", **place}]
+    assert json.loads(said.out)["failed"] == told
     assert "not kept in kept.json" in said.err
     assert fleet.run("plan", "--format", "markdown") == Exit.PARTIAL
-    assert "❌ h2: no answer" in capsys.readouterr().out
+    assert "❌ `h2`: no answer" in capsys.readouterr().out
     fleet.gone = set(fleet.hosts)
     assert fleet.run("plan", *JSON) == Exit.PARTIAL
     assert len(json.loads(capsys.readouterr().out)["failed"]) == 5
+
+
+def test_what_nobody_agreed_to_is_in_the_report(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.run("apply", "--yes", "--limit", "h1") == 0
+    capsys.readouterr()
+    assert fleet.run("apply", *JSON) == Exit.UNSAFE
+    out, err = capsys.readouterr()
+    hosts = json.loads(out)["hosts"]
+    assert [host["verdict"] for host in hosts] == ["unchanged", *["failed"] * 4] and fleet.begun == []
+    assert {host["error"]["what"] in err for host in hosts[1:]} == {True}
+    assert all(len(host["plan"]["changes"]) == host["changes"] for host in hosts)
 
 
 def test_a_shard_without_hosts_is_done(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:

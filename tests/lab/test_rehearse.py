@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,8 +19,19 @@ QUICKSTART = ROOT / "examples/quickstart/mail.yaml"
 
 
 @pytest.mark.parametrize("release", ["bookworm", "trixie"])
-def test_a_declaration_is_rehearsed(release: str) -> None:
-    words = ("rehearse", "-f", str(QUICKSTART), "--limit", "mail1", "--release", release, "--keep")
+def test_a_declaration_is_rehearsed(release: str, tmp_path: Path) -> None:
+    junit = tmp_path / "r.xml"
+    words = (
+        "rehearse",
+        "-f",
+        str(QUICKSTART),
+        "--limit",
+        "mail1",
+        "--release",
+        release,
+        "--keep",
+        *("--format", "json", "--junit", str(junit)),
+    )
     program = (sys.executable, "-c", "from mailprov.commands import main; main()")
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen((*program, *words), text=True, **pipes) as process:  # type: ignore[call-overload]
@@ -33,5 +46,11 @@ def test_a_declaration_is_rehearsed(release: str) -> None:
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate(timeout=120)
     assert process.returncode == 0, out + said + rest
-    assert "rehearsed: applied, verified, and a second plan is empty" in out
+    assert "rehearsed: applied, verified, and a second plan is empty" in said + rest
     assert f"booting a disposable {release}" in said
+    told = json.loads(out)
+    assert told["rehearsed"] and told["release"] == release
+    (suite,) = ElementTree.parse(junit).getroot()  # noqa: S314
+    assert (suite.get("name"), suite.get("failures"), suite.get("errors")) == ("mail1", "0", "0")
+    steps = {case.get("name", "").split()[-1] for case in suite}
+    assert steps >= {"login", "fetch", "rehearsal"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Converged
+from lxml import etree
 from mail_certificates import certificate
 from mail_clients import imap, login, pop3, served
 from mail_machine import ALICE, HOSTNAME, PASSWORDS, PORTS, Machine
@@ -98,12 +99,19 @@ def test_live_sessions_do_not_notice_a_look(mail: Machine) -> None:
 
 def test_verify_makes_an_account_and_removes_it(mail: Machine) -> None:
     before = mail.files()
-    verified = mail.mailprov("verify", "--details", "--ca", "ca.pem")
+    files = ("--json", "verify.json", "--markdown", "verify.md", "--junit", "verify.xml")
+    verified = mail.mailprov("verify", "--details", "--ca", "ca.pem", *files)
     assert verified.status == 0, verified.said
     assert "mailprov-test-" in verified.out.splitlines()[0]
     assert verified.out.count(" login ") >= 6 and " fetch " in verified.out
     assert ", 0 warnings" in verified.out.splitlines()[-1]
     assert mail.sh("cat /etc/dovecot/mailprov/verify /etc/postfix/mailprov/verify") == ""
+    told = json.loads((mail.folder / "verify.json").read_text())
+    (suite,) = etree.parse(mail.folder / "verify.xml").getroot()
+    assert told["verified"] and len(suite) == len(told["hosts"][0]["checks"]) > 40
+    assert suite.get("failures") == suite.get("errors") == "0"
+    page = (mail.folder / "verify.md").read_text(encoding="utf-8")
+    assert page.startswith(f"### mailprov verify: {len(suite)} checks on 1 host, 0 failed, ")
     assert (
         mail.sh(
             "find /var/vmail -name 'mailprov-test*'; systemctl list-units --all --plain --no-legend '*testaccount*'"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from mail_clients import LOGIN_DENIED, login, logins
 from mail_machine import ALICE, BOB, Machine
@@ -83,6 +85,8 @@ def test_what_was_no_account_is_not_purged(clone: Machine) -> None:
     )
     shown = clone.mailprov("purge")
     assert shown.status == 0
+    told = json.loads(clone.mailprov("purge", "--format", "json").out)
+    assert told["hosts"] == [{"host": "mail1", "mailboxes": [], "deleted": 0}]
     assert not any(name in shown.said for name in ("acme", "mysql", "theirs", "lost")), shown.said
     for address in ("mysql@backup", "theirs@old.test"):
         assert clone.mailprov("purge", address, "--delete", "1").status == 1

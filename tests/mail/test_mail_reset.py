@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import imaplib
+import json
 
 import pytest
 from mail_clients import imap, logins, pop3
@@ -35,8 +36,9 @@ def test_a_forgotten_password_is_replaced(clone: Machine) -> None:
     clone.declared["services"]["pop3"] = {"tls": 995}  # declared, and not applied: no business of a reset
     before, reloads, table = clone.daemons(), clone.reloads(), clone.sh(f"grep -v '^gus@' {TABLE}")
     with imap(clone, GUS, first) as session, imap(clone, ALICE) as other:
-        done = clone.mailprov("password", "reset", "--yes", "--end-sessions", GUS)
+        done = clone.mailprov("password", "reset", "--yes", "--end-sessions", "--format", "json", GUS)
         assert done.status == 0, done.said
+        assert [host["verdict"] for host in json.loads(done.out)["hosts"]] == ["applied"]
         assert eventually(lambda: not is_open(session), 5)
         assert other.noop()[0] == "OK"
     second = kept(clone)[GUS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -116,7 +117,12 @@ def test_what_it_takes_away_is_named_and_wants_a_consent(clone: Machine) -> None
     assert asked.status == 5
     one_error(asked, "--yes")
     assert state(clone) == before
-    rolled_back(clone)
+    ran = clone.mailprov("rollback", "--yes", *CONSENTS, "--format", "json", "--markdown", "back.md")
+    assert ran.status == 0, ran.said
+    (told,) = json.loads(ran.out)["hosts"]
+    assert (told["verdict"], len(told["plan"]["changes"])) == ("applied", told["changes"])
+    page = (clone.folder / "back.md").read_text(encoding="utf-8")
+    assert page.startswith("### mailprov rollback: 1 applied\n") and "--allow-removals" in page
     assert login(clone, "pop3s", "new@example.test", PASSWORDS[ALICE]) == LOGIN_DENIED
     assert login(clone, "pop3s", CAROL, PASSWORDS[CAROL]) == 0
     assert "generated@example.test" not in clone.mailprov("handout", "list").out

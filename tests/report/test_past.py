@@ -219,7 +219,9 @@ def test_a_host_that_cannot_be_read_is_among_the_failed(run: Run) -> None:
         status, said = run(verb, "--format", "json", limit="")
         found = json.loads(said)
         assert (status, found["format"], [host["host"] for host in found["hosts"]]) == (7, 1, ["mail1"])
-        assert found["failed"] == [{"where": "mail2", "what": "no route", "why": "it is off", "cure": "turn it on"}]
+        place = {"host": "mail2", "file": None, "line": None, "column": None, "exit": 1}
+        told = {"where": "mail2", "what": "no route", "why": "it is off", "cure": "turn it on"}
+        assert found["failed"] == [told | place]
 
 
 def test_history(run: Run) -> None:
@@ -230,6 +232,7 @@ def test_history(run: Run) -> None:
     assert status == 0
     assert json.loads(said) == {
         "format": 1,
+        "report": "history",
         "hosts": [
             {
                 "host": "mail1",

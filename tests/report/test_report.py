@@ -5,40 +5,21 @@ from __future__ import annotations
 import json as reader
 import os
 import re
-import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hostile import FACTS, HOSTILE_TEXT, hostile_check, hostile_plan, plan_of, steers
+from hypothesis import given
 from hypothesis import strategies as st
 from simulated_host import SimulatedHost, declare
 
 from mailprov.checks import Check, Endpoint
-from mailprov.model import Action, Change, Effect, Facts, Key, Plan, Reason, Risk, Words
+from mailprov.model import Action, Change, Effect, Key, Plan, Reason, Words
 from mailprov.report import json, markdown, printable, text
 from mailprov.report.text import Line
 from mailprov.resources.services import Service
 
 GOLDEN = Path(__file__).parent / "golden"
-FACTS = Facts("0" * 32, "12", 0, (22,), "2.3.19.1", 0)
-
-HOSTILE = [
-    "\x1b[2J\x1b]0;title\x07",
-    "\x9b31m",
-    "\u202egnp.exe\u2066",
-    "a\rb\nc\x00d\x7f\x85\u2028e",
-    "| a | b |",
-    "`code` ``` ```` ~~~",
-    "</details><script>alert(1)</script><!--",
-    "![x](https://tracker.example/x.png) [x](javascript:alert(1))",
-    "**bold** _it_ ~~no~~ # head &lt; &#60; $x$ \\",
-    "\U000e0041\u200b\ufeff\ud800",
-]
-
-
-def plan_of(changes: tuple[Change, ...], warnings: tuple[str, ...] = (), risks: tuple[Risk, ...] = ()) -> Plan:
-    effects = {"dovecot": Effect.RELOAD, "postfix": Effect.RESTART, "systemd": Effect.RELOAD} if changes else {}
-    return Plan("mail1", FACTS, {}, changes, effects, warnings, "0" * 64, risks)
 
 
 def real(tmp_path: Path) -> list[Plan]:
@@ -85,33 +66,11 @@ def test_golden(form: str, tmp_path: Path) -> None:
     assert "$6$" not in made
 
 
-def steers(written: str) -> list[str]:
-    """Characters that a terminal would obey or that would hide or turn round others."""
-    return [c for c in written if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and c not in "\n\t"]
-
-
-def hostile_plan(said: str) -> Plan:
-    kinds = ("file", "accounts", "map", "certificate", said)
-    changes = tuple(
-        Change(Key(kind, said), action, Reason.DRIFT, None, None, Words(said, (f"+{said}", said)))
-        for kind in kinds
-        for action in Action
-    )
-    return plan_of(changes, (said,), (Risk("removals", said),))
-
-
-def hostile_check(said: str) -> Check:
-    return Check(Endpoint("imap", "tls", "192.0.2.1", 993, "mail.example.com"), "tls", False, 0.1, said)
-
-
 def test_a_listener_that_was_not_reached_is_not_said_to_be_well() -> None:
     end = Endpoint("imap", "tls", "192.0.2.1", 993, "mail.example.com")
     lines = [line.text for line in text.verification([Check(end, "connect", False, 0.1, "refused", "warning")])]
     assert lines[0] == "  -    imap         993  not seen from here"
     assert lines[-1] == "  1 check, 1 warning; 1 listener not seen from here"
-
-
-HOSTILE_TEXT = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
 
 
 @given(HOSTILE_TEXT)
@@ -133,38 +92,6 @@ def test_json_is_ascii_and_whole(said: str) -> None:
     assert read["hosts"][0]["warnings"] == [said]
     assert read["hosts"][0]["changes"][0]["name"] == said
     assert json.checks([("mail1", [hostile_check(said)])]).isascii()
-
-
-def rendered(cell: str) -> str:
-    """What a reader sees of a cell: CommonMark §2.4."""
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell)
-
-
-@given(HOSTILE_TEXT)
-@example("a|b\\|c\\\\|d")
-def test_markdown_keeps_its_table(said: str) -> None:
-    written = markdown.plans([hostile_plan(said)])
-    assert not steers(written)
-    outside = written.split("<details>")[0]
-    table = [line for line in outside.splitlines() if line.startswith("| ")][1:]
-    assert len(table) == 5 * len(Action)
-    assert {len(re.findall(r"(?:[^\\|]|\\.)*\|", line)) for line in table} == {5}
-    # nothing in a cell or a bullet is markup any more
-    bare = re.sub(r"\\.", "", outside.replace("**drift**", "").replace("`--allow-removals`", ""))
-    assert not re.search(r"[`*\[\]<>~&]", re.sub(r"^### .*$|^#### .*$", "", bare, flags=re.M).replace("\n- ", "\n"))
-    summary = re.findall(r"((?:[^\\|]|\\.)*)\|", table[0])[3]
-    assert rendered(summary).strip() == printable(said).strip()
-
-
-@given(HOSTILE_TEXT)
-def test_markdown_details_end_where_they_should(said: str) -> None:
-    body = markdown.plans([hostile_plan(said)]).split("<summary>Details</summary>\n\n", 1)[1]
-    fence, _, rest = body.partition("diff\n")
-    assert set(fence) == {"`"}
-    lines = rest.splitlines()
-    closing = [n for n, line in enumerate(lines) if re.fullmatch(rf" {{0,3}}{fence}`*\s*", line)]
-    assert closing == [len(lines) - 2]
-    assert lines[-1] == "</details>"
 
 
 @given(st.text())
@@ -208,4 +135,4 @@ def test_json_tells_programs_whether_anything_changes(tmp_path: Path) -> None:
     changed, converged = real(tmp_path)
     assert reader.loads(json.plans([changed, converged]))["changed"] is True
     assert reader.loads(json.plans([converged]))["changed"] is False
-    assert reader.loads(json.plans([])) == {"format": 1, "changed": False, "hosts": [], "failed": []}
+    assert reader.loads(json.plans([])) == {"format": 1, "report": "plan", "changed": False, "hosts": [], "failed": []}
