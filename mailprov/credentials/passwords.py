@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import secrets
+import threading
 from typing import Any
 
 from mailprov.errors import MailprovError
 from mailprov.model import Secret, User
 
+_LOADING = threading.Lock()
 ROUNDS = 5000
 """SHA512-CRYPT's own default; more would slow every login, which one process of Dovecot checks one by one"""
 
@@ -50,9 +52,11 @@ def initial_hash(user: User) -> Secret:
 
 def sha512_crypt(password: Secret) -> Secret:
     """A salted hash with its scheme, as Dovecot takes it; every supported release checks this one in about 20 ms."""
-    # Heavy, and most plans need none. Not from passlib.hash, which puts something else in its own place while it is
-    # imported: a second thread that comes meanwhile would find nothing there.
-    from passlib.handlers.sha2_crypt import sha512_crypt as scheme
+    # Heavy, and most plans need none. While it is imported, and while it looks for the fastest code that is here, a
+    # second thread would find half of it.
+    with _LOADING:
+        from passlib.handlers.sha2_crypt import sha512_crypt as scheme
 
-    handler: Any = scheme  # its stubs leave `using` untyped
+        handler: Any = scheme  # its stubs leave `using` untyped
+        handler.get_backend()
     return Secret("{SHA512-CRYPT}" + str(handler.using(rounds=ROUNDS).hash(password.reveal())))
