@@ -176,7 +176,9 @@ def ask(host: Host, script: bytes) -> probe.Reply:
     completed = host.run(("sh", "-s"), stdin=script)
     if completed.status != 0 and not completed.stdout:
         why = completed.stderr.decode("utf-8", "replace").strip()[:400]
-        raise HostError("the host could not be read", where=host.name, why=why)
+        why = why or f"it says nothing, and ends with {completed.status}"
+        fix = "look at what the login shell does before a command (.bashrc, /etc/profile.d), then run this again"
+        raise HostError("the host could not be read", where=host.name, why=why, fix=fix)
     return probe.parse(completed.stdout, standard.REGISTRY.stable)
 
 
