@@ -206,13 +206,21 @@ def key(text: str, kind: str = "host") -> str:
     return text
 
 
+_BROADCAST: Final = ip_address("255.255.255.255")
+
+
 def endpoint(text: str) -> str:
     """What SSH can connect to: an IP address, a name, or a Host of ~/.ssh/config. Raises Wrong."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        return str(ip_address(bare.partition("%")[0])) + _zone(bare)
+        found = ip_address(bare.partition("%")[0])
+        zone = _zone(bare)
     except ValueError:
         pass
+    else:
+        if found.is_unspecified or found.is_multicast or found == _BROADCAST:
+            raise InvalidValue(f"{found} is the address of no machine", "for example 192.0.2.10")
+        return f"{found}{zone}"
     if _NUMBERS.fullmatch(text):  # a resolver may read one as another address
         raise InvalidValue(f'"{brief(text)}" is not an IP address', "four numbers from 0 to 255: 192.0.2.10")
     if text.lower() == "local" != text:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from difflib import get_close_matches
 from typing import Final
 
@@ -44,6 +44,8 @@ _REFUSED: Final = {
     "DIGEST-MD5": "is as good as the password for a thief",
     "LANMAN": "is broken, and Dovecot 2.4 refuses it",
     "NTLM": "is broken, and Dovecot 2.4 refuses it",
+    "NOOP": "is no hash at all",
+    **dict.fromkeys(("SASL", "KERBEROS", "UNIX"), "means that another system knows the password"),
     "OTP": "cannot serve a mail client",
     "RPA": "cannot serve a mail client",
     "SHA": "has no salt",
@@ -107,6 +109,11 @@ def is_foreign(text: str) -> bool:
 def is_digest(text: str) -> bool:
     """Whether `text` is as long as a digest in hexadecimal (MD5, SHA-1, SHA-2), and made of such digits."""
     return len(text) in (32, 40, 56, 64, 96, 128) and re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", text) is not None
+
+
+def are_des(texts: Collection[str]) -> bool:
+    """Whether several texts all have the form of DES hashes, which a password may have by chance."""
+    return len(texts) > 2 and all(map(_DES.fullmatch, texts))
 
 
 def _named(rest: str) -> str:
@@ -289,9 +296,11 @@ _FOREIGN: Final = re.compile(
     r"\$(?:[1-9][a-z]?|y|gy|md5|sha1|apr1|P|H|S|sm3|argon2[a-z]*|pbkdf2[a-z0-9-]*|scrypt|bcrypt[a-z0-9-]*)[$,].{4,}"
     r"|\$[HPS]\$?[./A-Za-z0-9]{31,}"
     r"|\$[a-z0-9-]{1,20}\$[./A-Za-z0-9$,=+-]{24,}"
-    r"|\*[0-9A-F]{40}"
-    r"|(?:pbkdf2|scrypt|bcrypt|argon2|md5|sha1|sha256|sha512)[a-z0-9_]*[$:].*\$.*[./A-Za-z0-9=+]{20,}"
+    r"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|[0-9A-Fa-f]{32}:[0-9A-Fa-f]{32}|SCRAM-SHA-[0-9]{1,3}\$[0-9]+:.{20,}"
+    r"|(?:pbkdf2|scrypt|bcrypt|argon2|md5|sha1|sha256|sha512)[a-z0-9_]*[$:].*[$:].*[./A-Za-z0-9=+]{20,}"
 )
-"""hashes as crypt(5), phpass, MySQL, Django and Werkzeug write them"""
+"""hashes as crypt(5), phpass, MySQL, PostgreSQL, Samba, Django and Werkzeug write them"""
+_DES: Final = re.compile(r"[./0-9A-Za-z]{12}[.26AEIMQUYcgkosw]")
+"""crypt(5), descrypt: a salt of two characters, and 64 bits in eleven, of which the last has only four"""
 SCHEMES: Final = tuple(_SYNTAX)
 """the schemes that a declaration may use, strong ones first"""

@@ -333,17 +333,19 @@ class _Reader:
             yield index, partial(_cell, index, read)
 
     def warn_of_weak(self, made: Sequence[User]) -> None:
-        """Warn, once, of first passwords that are guessed soon."""
-        weak = [
-            (user.origin, words)
+        """Warn, once, of first passwords that are guessed soon, and where all of them may be hashes."""
+        first = [
+            (user.origin or self.table.heading(self.password_at), user.password.plaintext.reveal(), user.address)
             for user in (made if self.password_at >= 0 else ())
             if user.password.plaintext is not None and user.password is not self.defaults.password
-            if (words := weakness(user.password.plaintext.reveal(), user.address))
         ]
+        if hashes.are_des([text for _, text, _ in first]):
+            what = f"all {len(first):,} passwords look like hashes (DES), and would be the passwords themselves"
+            self.diagnostics.warn(first[0][0], what, "if they are hashes, empty these cells: passwords are generated")
+        weak = [(place, words) for place, text, address in first if (words := weakness(text, address))]
         if weak:
-            origin, words = weak[0]
+            place, words = weak[0]
             what = f"{len(weak):,} initial password{' is' if len(weak) == 1 else 's are'} weak: the first one {words}"
-            place = origin or self.table.heading(self.password_at)
             self.diagnostics.warn(place, what, "leave such cells empty: passwords are generated then")
 
     def warn_of_lost_zeros(self) -> None:

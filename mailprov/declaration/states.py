@@ -7,10 +7,11 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
+from mailprov.declaration import leaver_words
 from mailprov.declaration.diagnostics import InvalidValue
 from mailprov.declaration.unseen import without_unseen
 
-_GONE: Final = frozenset(
+_GONE: Final = leaver_words.GONE | frozenset(
     {
         *("suspended", "inactive", "disabled", "deactivated", "archived", "deleted", "terminated", "resigned"),
         *("offboarded", "leaver", "leavers", "ex-employee", "ex-employees", "former employee", "former employees"),
@@ -55,7 +56,7 @@ _TRUE: Final = frozenset(
         *("ativo", "正式", "已转正", "转正", "实习", "在用", "在籍"),
     }
 )
-_SWITCH: Final = frozenset(
+_SWITCH: Final = leaver_words.SWITCH | frozenset(
     {
         *("true", "false", "yes", "no", "y", "n", "t", "f", "1", "0", "on", "off", "是", "否", "はい", "いいえ"),
         *("예", "아니오", "아니요", "да", "нет", "ja", "nein", "oui", "non", "si", "sí", "sim", "não", "√", "×", "x"),
@@ -119,7 +120,7 @@ _HINT: Final = re.compile(
     "|無効|状[态況况態]|狀[態況]|在[职職岗籍]|[启啟]用|到期|[终終]止|截止|最[后後]工作|퇴[사직]|상태|정지|중지|활성|재직"
     "|austritt|ausge(schied|tret)|kündig|sperr|aktiv|entlass|gelöscht|vertragsende|ablauf|départ|sortie|actif|licenci"
     "|supprim|statut|bajas?\\b|cese|salida|estado|dimission|cessazione|stato\\b|desligamento|demiss|увол|блокир|отключ"
-    "|статус|состояни|актив"
+    f"|статус|состояни|актив|{leaver_words.HINT}"
 )
 """what a heading holds that may tell who has left, in whatever words"""
 _OF_PASSWORDS: Final = re.compile("passw|pwd|密码|密碼|kennwort|pswd")
@@ -131,6 +132,12 @@ _DAY: Final = re.compile(
     r"(?:[t ]?[0-9:.+-]+)?(?: ?[ap]m)?z?|[0-9]{10,14}(?:\.[0-9]+)?z|1[0-9]{17}"
 )
 """a day, perhaps with a time: as spreadsheets write it, LDAP (RFC 4517 §3.3.13) and Active Directory (FILETIME)"""
+_LEFT: Final = re.compile(
+    r"[(\[] ?(?:left|gone|former|ex|quit|departed) ?[)\]]|no longer (?:with|at|in|employed|working)\b"
+    r"|(?:^|[(\[,;] ?)(?:left|quit|departed|gone|resigned|dismissed|terminated)\b"
+    r"(?: (?:us|on|in|since|the company))*[ :,-]+(?:[a-z]{3,9}\.? )?[0-9]"
+)
+"""what says so only where it stands in brackets, or before a day"""
 _LONGEST: Final = 300
 """characters that are looked at for a word: as many as a distinguished name may have, and fewer than an essay"""
 
@@ -179,7 +186,7 @@ def gone(text: str) -> bool:
     if len(text) > _LONGEST:
         return False
     found = _plain(text)
-    return found in _GONE or any(part.strip() in _GONE for part in _APART.split(found))
+    return found in _GONE or any(part.strip() in _GONE for part in _APART.split(found)) or bool(_LEFT.search(found))
 
 
 def is_nothing(text: str) -> bool:

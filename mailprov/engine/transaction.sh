@@ -171,7 +171,7 @@ disarm() {
 }
 
 begin() {
-    run landed && run reserve && note_running && note_ports && run arm && opened && journal begin
+    run landed && run reserve && note_running && note_ports && run arm && run opened && journal begin
 }
 
 opened() {

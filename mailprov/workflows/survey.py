@@ -19,6 +19,7 @@ from mailprov.engine.transaction import event
 from mailprov.engine.transaction_state import Station, place, words
 from mailprov.errors import HostError, LockedError
 from mailprov.model import GENERATED, Facts, HostSpec, Key, Plan, Query, Spec, State, domain_of, some
+from mailprov.model.listeners import open_ports
 from mailprov.render import prepare as prepare_templates
 from mailprov.render import unrendered
 from mailprov.resources import accounts, certificates, firewall, mail_tree, mailboxes
@@ -188,7 +189,9 @@ def ask(host: Host, script: bytes) -> probe.Reply:
     completed = host.run(("sh", "-s"), stdin=script)
     if completed.status != 0 and not completed.stdout:
         why = completed.stderr.decode("utf-8", "replace").strip()[:400]
-        raise HostError("the host could not be read", where=host.name, why=why)
+        why = why or f"it says nothing, and ends with {completed.status}"
+        fix = "look at what the login shell does before a command (.bashrc, /etc/profile.d), then run this again"
+        raise HostError("the host could not be read", where=host.name, why=why, fix=fix)
     return probe.parse(completed.stdout, standard.REGISTRY.stable)
 
 
@@ -242,6 +245,18 @@ def _expiring(spec: Spec, host: str) -> list[str]:
     ]
 
 
+def _held(declared: HostSpec, sections: Mapping[str, str]) -> list[str]:
+    """A warning for each declared port on which somebody else listens."""
+    ports, units = {port for _, _, port in declared.services.ports()}, standard.REGISTRY.units
+    holders = {
+        each.port: each.owner
+        for each in open_ports(sections.get("listeners", ""))
+        if each.protocol == "tcp" and each.port in ports and each.processes and not each.of(units)
+    }
+    why = "an apply cannot serve mail there, and is put back, unless that is stopped before"
+    return [f"port {port} is held by {holder}: {why}" for port, holder in sorted(holders.items())]
+
+
 def unsettled(sections: Mapping[str, str]) -> tuple[str, ...]:
     """A warning where an apply has not come to its end."""
     past = transactions(sections)
@@ -258,6 +273,7 @@ def _warnings(spec: Spec, declared: HostSpec, seen: Observation, sections: Mappi
         found.append("the host's manifest cannot be read: what drifted cannot be told from what is pending")
     if declared.tls.source == "self_signed":
         found.append("the certificate is self-signed: mail clients will warn")
+    found += _held(declared, sections)
     found += firewall.unfiltered(sections) if declared.firewall.manage else ()
     found += _expiring(spec, declared.name)
     found += postfix.warnings(declared, sections)

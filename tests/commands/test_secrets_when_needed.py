@@ -68,6 +68,28 @@ def test_what_asks_no_host_needs_no_secret(words: tuple[str, ...], run: Run) -> 
         json.loads(found.stdout)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check-certs",),
+        ("verify", "--no-login"),
+        ("verify", "--all-users"),
+        ("doctor", "--from-client"),
+        ("trust", "mail1", "--yes"),
+        ("handout", "list"),
+        ("handout", "purge"),
+        ("handout", "send", "--welcome"),
+        ("handout", "send", "--passwords"),
+    ],
+    ids=" ".join,
+)
+def test_what_comes_as_a_client_or_looks_at_files_needs_no_secret(words: tuple[str, ...], run: Run) -> None:
+    """Nobody listens there, which is another matter."""
+    found = run(*words)
+    assert found.exit_code in (0, 1, 7, 9), found.output
+    assert "errors in the declaration" not in found.output, found.output
+
+
 @pytest.mark.parametrize("verb", ["plan", "apply"])
 def test_what_needs_a_secret_says_all_that_it_lacks_before_it_asks_a_host(verb: str, run: Run) -> None:
     words = (verb, *(("--yes",) if verb == "apply" else ()))

@@ -162,6 +162,38 @@ def test_no_sudo_on_the_host(machine: LabHost) -> None:
         machine.run(("mv", "/usr/bin/odus", "/usr/bin/sudo"))
 
 
+ECHO = """#!/bin/bash
+IFS= read -r first
+echo "$first"; echo "note: $first" >&2
+%s
+"""
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "exit 1",
+        'echo "Sorry, try again: $first" >&2; exit 1',
+        "kill -9 $$",
+        'while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
+    ],
+)
+def test_a_sudo_that_shows_what_it_reads_shows_no_password(machine: LabHost, then: str) -> None:
+    machine.run(("mv", "/usr/bin/sudo", "/usr/bin/odus"))
+    try:
+        machine.write("/usr/bin/sudo", (ECHO % then).encode(), 0o755)
+        with become(machine, "asked", PASSWORD) as host:
+            try:
+                done = host.run(("sh", "-c", "echo well"))
+                said = f"{done.stdout!r} {done.stderr!r}"
+                assert done.stdout == b"well\n"
+            except ConnectError as error:
+                said = f"{error} {error.__cause__ or ''}"
+    finally:
+        machine.run(("mv", "/usr/bin/odus", "/usr/bin/sudo"))
+    assert "note: " in said and "canary" not in said, said
+
+
 def test_root_needs_no_sudo(machine: LabHost) -> None:
     with become(machine, "root") as host:
         assert host.run(("sh", "-c", "echo ${SUDO_USER-none}")) == Completed(0, b"none\n", b"")

@@ -58,6 +58,10 @@ def test_a_cure_is_not_refused_in_turn(key: str, text: str, load_text: Load) -> 
         ("address", "192.0.2.010", "not an IP address"),
         ("address", "0x7f.1", "not an IP address"),
         ("address", "10", "for example 192.0.2.10"),
+        ("address", "0.0.0.0", "is the address of no machine"),  # noqa: S104
+        ("address", '"[::]"', "is the address of no machine"),
+        ("address", "255.255.255.255", "is the address of no machine"),
+        ("address", '"ff02::1"', "is the address of no machine"),
         ("port", "0", "choose from 1 to 65535"),
         ("quota", "5", "give the number a unit: 2GiB, 500MB"),
     ],

@@ -45,19 +45,21 @@ def test_a_wrong_password_in_the_users_own_client(machine: Patient) -> None:
     assert machine.doctor(*POP3S, user=CAROL).causes == []
 
 
-def test_a_wrong_password_from_the_address_that_we_come_from(machine: Patient) -> None:
+@pytest.mark.parametrize("protocol", ["pop3", "imap", "submission"])
+def test_a_wrong_password_from_the_address_that_we_come_from(machine: Patient, protocol: str) -> None:
     """A whole office may be behind it. What the doctor itself has tried is not taken for theirs."""
     machine.forget()
     office = machine.host.place.gateway
-    login(machine, "pop3s", CAROL, "an old one", office)
+    way, options = f"{protocol}s", ("--protocol", protocol, "--port", str(PORTS[f"{protocol}s"]), "--security", "tls")
+    login(machine, way, CAROL, "an old one", office)
     soon()
     for password in ("", PASSWORDS[CAROL]):
-        found = machine.doctor(*POP3S, user=CAROL, password=password)
+        found = machine.doctor(*options, user=CAROL, password=password)
         assert found.causes == ["wrong-password"], found.ran.said
         assert "which is this machine's address, too" in found.evidence("wrong-password")
-    assert login(machine, "pop3s", CAROL, address=office) == 0
+    assert login(machine, way, CAROL, address=office) == 0
     soon()
-    assert machine.doctor(*POP3S, user=CAROL, password=PASSWORDS[CAROL]).causes == []
+    assert machine.doctor(*options, user=CAROL, password=PASSWORDS[CAROL]).causes == []
 
 
 def test_an_unknown_user(machine: Patient) -> None:

@@ -240,6 +240,24 @@ def test_an_undo_where_nothing_was(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize(("undo", "again"), [("former_accounts", True), ("names_again", True), ("former_map", False)])
+def test_what_is_as_it_was_is_not_put_back(tmp_path: Path, undo: str, again: bool) -> None:
+    """What kept it from being replaced (chattr +i) would keep it from being put back, for good."""
+    sandbox = Sandbox(tmp_path)
+    path = sandbox.etc / "accounts"
+    path.write_text("a@example.com:hash:::initial:::\n")
+    assert sandbox.call("save", "1", str(path)).returncode == 0
+    held = "mv() { return 1; }; next_second() { :; }"
+    done = sandbox.call(undo, "1", str(path), before=held)
+    assert done.returncode == 0, done.stderr
+    assert not sandbox.leftovers()
+    if again:  # a password that its user has changed since stays, and is no reason to write either
+        path.write_text("a@example.com:new:::initial:::\n")
+        assert sandbox.call(undo, "1", str(path), before=held).returncode == 0
+    path.write_text("b@example.com:hash:::initial:::\n")
+    assert sandbox.call(undo, "1", str(path), before=held).returncode != 0
+
+
 def test_sessions_of_closed_accounts_end_however_many_are_closed(tmp_path: Path) -> None:
     gone = accounts.Accounts("/a", "", rows=rows.table([], ":"))
     names = [f"account-{n}.of-a-large-place@example.com" for n in range(20_000)]

@@ -177,3 +177,10 @@ def test_what_came_is_on_the_disk_before_anything_begins(journal: Journal, tmp_p
     assert [line.split()[1] for line in journal(f"PATH=$T/bin:$PATH STATE=$T; {others}; {opened}; begin")] == ["begin"]
     synced = set((tmp_path / "before").read_text().splitlines())
     assert {str(tmp_path / name) for name in ("", "run", "settings", "sums", "new/1")} <= {*synced, f"{tmp_path}/"}
+
+
+def test_why_nothing_could_begin_is_told(journal: Journal) -> None:
+    others = "; ".join(f"{name}() {{ :; }}" for name in ("landed", "reserve", "note_running", "note_ports", "arm"))
+    said = journal(f"STATE=$T/none; {others}; begin || journal failed begin")
+    assert [line.split(" ", 1)[1] for line in said][-1:] == ["failed begin"]
+    assert any(" says " in line and "/none/open.new" in line for line in said), said

@@ -11,13 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from simulated_host import SimulatedHost
 
+from mailprov.connection.fake import FakeHost
 from mailprov.engine import manifest, probe
 from mailprov.errors import HostError
-from mailprov.model import Facts, Key, Query
+from mailprov.model import Completed, Facts, Key, Query
 from mailprov.resources.certificates import clock
 from mailprov.resources.files import text_file
 from mailprov.roles import dovecot
 from mailprov.standard import REGISTRY
+from mailprov.workflows.survey import ask
 
 NAMES = st.sampled_from(
     [*sorted(REGISTRY.stable), "facts", "listeners", "daemons", "manifest", "closer0", "unheard-of"]
@@ -147,6 +149,13 @@ def test_hosts_that_are_refused(changes: dict[str, str], refusal: str) -> None:
 def test_no_answer_is_no_root() -> None:
     with pytest.raises(HostError, match="root"):
         probe.facts(REGISTRY, {})
+
+
+def test_a_host_that_says_nothing_is_an_error_with_a_cause() -> None:
+    for said, why in ((b"", "it says nothing, and ends with 1"), (b"no sh here", "no sh here")):
+        with pytest.raises(HostError) as caught:
+            ask(FakeHost("mail1", Completed(1, b"", said)), b"")
+        assert (caught.value.why, bool(caught.value.fix)) == (why, True)
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,9 @@ def test_it_goes_back_over_the_last_apply_and_no_other(clone: Machine) -> None:
 def test_what_has_not_ended_is_no_success(clone: Machine) -> None:
     """Whoever repeats an apply that was interrupted is not told that all is done, when it is about to be undone."""
     before = state(clone)
-    clone.prelude = AT_ITS_CONFIRMATION
+    clone.prelude, shown = AT_ITS_CONFIRMATION, clone.shown
     old, clone.user(ALICE)["quota"] = clone.user(ALICE)["quota"], "3GiB"
+    clone.renew()
     apply = clone.start("apply", "--yes", *CONSENTS)
     assert eventually((clone.folder / "held").exists, 60)
     apply.kill()
@@ -98,7 +99,12 @@ def test_what_has_not_ended_is_no_success(clone: Machine) -> None:
         assert refused.status == 8, refused.said
         one_error(refused, "has not come to its end", "waiting until")
     clone.user(ALICE)["quota"] = old
-    assert "an apply is at work there" in clone.plan().said
+    clone.show(shown)
+    assert "mailprov-test" in clone.sh(f"ls {STATE}/testaccount")
+    said = clone.plan("--details").said
+    assert "an apply is at work there" in said
+    # The account by which it looks from outside is nobody's change.
+    assert "mailprov-test" not in said and "mailprov/verify" not in said, said
     clone.sh(f"cd {STATE}/txn/$(cat {STATE}/open) && echo no >refused")
     assert eventually(lambda: not clone.sh(f"ls {STATE}/open 2>/dev/null || :"), 60)
     assert state(clone) == before

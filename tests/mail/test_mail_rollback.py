@@ -167,6 +167,20 @@ def test_what_was_there_before_mailprov(clone: Machine) -> None:
     assert logins(clone, ALICE) == [True, True, True]
 
 
+@pytest.mark.one_release
+def test_a_host_that_allows_one_session_at_a_time(clone: Machine) -> None:
+    """The confirmation comes over a new connection, of course (sshd_config(5), MaxSessions)."""
+    clone.sh("echo 'MaxSessions 1' >>/etc/ssh/sshd_config; systemctl restart ssh")
+    before, declared = state(clone), copy.deepcopy(clone.declared)
+    listener(clone.declared)
+    people(clone.declared)
+    assert clone.apply(*CONSENTS).status == 0
+    rolled_back(clone)
+    assert state(clone) == before
+    clone.declared = declared
+    assert clone.mailprov("verify", "--ca", "ca.pem").status == 0
+
+
 def test_a_setting_that_wants_a_restart(clone: Machine) -> None:
     """A Postfix that listened on loopback only does so again; the restart is told, and wants its consent."""
     first = clone.sh("ls /var/lib/mailprov/txn | sort | head -n 1").strip()

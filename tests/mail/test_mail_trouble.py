@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,6 +151,38 @@ def test_nothing_can_be_written(clone: Machine) -> None:
     assert clone.apply().status == 0
     assert clone.plan().status == 0
     assert served(clone) == dict.fromkeys(PORTS, clone.shown.fingerprint)
+
+
+# FS_IOC_GETFLAGS and FS_IOC_SETFLAGS with FS_IMMUTABLE_FL (ioctl_iflags(2)): not every Debian has chattr(1).
+CHATTR = """perl -e '
+    my $flags = pack("L", 0);
+    open(FILE, "<", $ARGV[0]) && ioctl(FILE, 0x80086601, $flags) or die $!;
+    $flags = unpack("L", $flags) & ~16 | ($ARGV[1] ? 16 : 0);
+    ioctl(FILE, 0x40086602, pack("L", $flags)) or die $!;
+' "$@" """
+
+
+@pytest.mark.one_release
+@pytest.mark.parametrize("path", ["/etc/dovecot/mailprov/accounts", "/etc/postfix/mailprov/aliases.db", "/etc/dovecot"])
+def test_what_is_immutable_is_left_and_nothing_else_is_changed(clone: Machine, path: str) -> None:
+    """Whatever stands in the way of the new keeps nobody from being at rest with the old (chattr(1))."""
+    declared = copy.deepcopy(clone.declared)
+    clone.user(ALICE)["aliases"] = ["another@example.test"]
+    clone.declared["services"]["pop3"] = {"tls": 995}
+    new_user(clone)
+    clone.sh(CHATTR, path, "1")
+    ran = clone.apply("--allow-closing")
+    assert ran.status == 6, ran.said
+    one_error(ran, "could not write", "the host was put back as it was", "Operation not permitted")
+    assert "idle" in clone.mailprov("status").out
+    changed, clone.declared = clone.declared, declared
+    assert clone.plan().status == 0, "it is as it was declared before"
+    clone.declared = changed
+    clone.sh(CHATTR, path, "0")
+    ran = clone.apply("--allow-closing")
+    assert ran.status == 0, ran.said
+    assert clone.plan().status == 0
+    assert logins(clone, ALICE) == [True, True, True]
 
 
 @pytest.mark.one_release

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mail_clients import arrives, deliver, imap, login, logins, served
+from mail_clients import arrives, deliver, imap, login, logins, served, subjects
 from mail_machine import ALICE, PORTS, Machine, Ran, eventually
 from newer_archive import newer_archive
 
@@ -242,6 +242,18 @@ def test_sockets_that_went_with_postfixs_folders_are_made_again(clone: Machine) 
     mended(clone, ["package postfix install", "service dovecot restart: "], "--allow-restart")
     assert arrives(clone, ALICE, deliver(clone, ALICE))
     assert logins(clone, ALICE) == [True, True, True]
+
+
+@pytest.mark.one_release
+@pytest.mark.parametrize("gone", ["purge dovecot-core", "purge nftables", "remove postfix"])
+def test_what_somebody_has_taken_away_is_installed_again(clone: Machine, gone: str) -> None:
+    assert arrives(clone, ALICE, deliver(clone, ALICE))
+    clone.sh(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y {gone}")
+    mended(clone, [f"package {gone.split()[1]} install", "[drift]"], "--allow-restart")
+    assert arrives(clone, ALICE, deliver(clone, ALICE))
+    assert len(subjects(clone, ALICE)) == 2
+    assert logins(clone, ALICE) == [True, True, True]
+    assert "inet mailprov" in clone.sh("nft list tables")
 
 
 def test_a_host_without_ipv6_sockets(clone: Machine) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from simulated_host import VERSIONS, SimulatedHost, Unit, declare
 
+from mailprov.errors import HostError
 from mailprov.model import Plan
 from mailprov.workflows.survey import survey
 
@@ -132,3 +133,43 @@ def test_what_mailprov_has_applied_is_its_own(tmp_path: Path) -> None:
     host.said |= {"postfix_setup": HAND_BUILT, "dovecot_setup": DOVECOT}
     plan = survey(spec, spec.hosts["mail1"], host.host()).plan
     assert plan.empty and not plan.risks
+
+
+COURIER = """\
+LISTEN 0 9 *:993 *:* users:(("couriertcpd",pid=4,fd=1))
+LISTEN 0 9 127.0.0.1:587 *:* users:(("exim4",pid=5,fd=1))
+LISTEN 0 9 0.0.0.0:80 *:* users:(("nginx",pid=6,fd=1))
+LISTEN 0 9 0.0.0.0:25 *:* users:(("master",pid=7,fd=1))
+process\t4\t0\t1\t/system.slice/courier-imap-ssl.service\t/usr/sbin/couriertcpd
+process\t5\t0\t1\t/system.slice/exim4.service\t/usr/sbin/exim4
+process\t7\t0\t1\t/system.slice/postfix@-.service\t/usr/lib/postfix/sbin/master
+"""
+
+
+def test_who_holds_a_declared_port_is_told(tmp_path: Path) -> None:
+    host = SimulatedHost()
+    host.said["listeners"] = COURIER
+    held = [warning for warning in host.plan(declare(tmp_path)).warnings if "held by" in warning]
+    assert [warning.partition(":")[0] for warning in held] == [
+        "port 587 is held by exim4",
+        "port 993 is held by couriertcpd, courier-imap-ssl.service",
+    ]
+    host.become(declare(tmp_path))
+    host.said["listeners"] = COURIER.replace("courier-imap-ssl", "dovecot").replace(
+        "exim4.service", "postfix@-.service"
+    )
+    assert not [warning for warning in host.plan(declare(tmp_path)).warnings if "held by" in warning]
+
+
+def test_another_mail_server_is_not_removed(tmp_path: Path) -> None:
+    """apt would, to make room for Postfix: what it serves and what waits in its queue is somebody's."""
+    host = SimulatedHost()
+    host.said["installation"] = (
+        "Remv   bsd-mailx exim4-base exim4-daemon-light*\nE: Packages need to be removed but remove is disabled.\n"
+    )
+    with pytest.raises(HostError) as caught:
+        host.plan(declare(tmp_path))
+    assert "would remove bsd-mailx, exim4-base, exim4-daemon-light, and mailprov removes no packages" in str(
+        caught.value
+    )
+    assert "apt-get remove bsd-mailx exim4-base exim4-daemon-light" in caught.value.fix

@@ -24,7 +24,9 @@ former_accounts() { # N PATH [NAME_IN_LIVE=NAME_IN_FORMER...]
     [ $# = 0 ] || [ -n "$BOOT" ] || { printf '%s\n' "$@" | sed 's/=.*//' >"$back.names" && delivered_to "$back.names"; } || :
     rm -f -- "$back.names"
     if [ -f "$T/old/$number" ] && [ -f "$path" ]; then
-        cp -a -- "$T/old/$number" "$back" && own_passwords "$path" "$back" "$@" && place_as_kept "$back" "$path"
+        # What kept it from being replaced may still be in the way.
+        cp -a -- "$T/old/$number" "$back" && own_passwords "$path" "$back" "$@" &&
+            { alike "$back" "$path" || place_as_kept "$back" "$path"; }
         said=$?
         rm -f -- "$back"
         return $said

@@ -120,12 +120,13 @@ class Packages:
         self, changes: Sequence[Change], sections: Mapping[str, str], host: str
     ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
         """With the versions that come, what else does, and what is upgraded. Raises HostError for a Dovecot that reads
-        another configuration."""
+        another configuration, and where something else would have to go."""
         missing = [change.key.name for change in changes]
         if not missing:
             return (), ()
         text = sections.get(SIMULATION, "")
         refuse_crossing(text, host)
+        refuse_removal(text, missing, host)
         versions = brought(text)
         upgraded, further = self.along(text, missing)
         made = [self._coming(change, versions.get(change.key.name, ("", ""))[1]) for change in changes]
@@ -191,6 +192,17 @@ def refuse_crossing(text: str, host: str) -> None:
                 fix=f"install what is missing in the version that is there (apt-get install NAME={old}), or upgrade "
                 "Dovecot by hand at a quiet time (apt-get install dovecot-core) and apply right after that",
             )
+
+
+def refuse_removal(text: str, missing: Sequence[str], host: str) -> None:
+    """Raises HostError where apt would have to remove packages, as another mail server's to make room for Postfix."""
+    words = (word for line in text.splitlines() if line.startswith("Remv ") for word in line.split()[1:])
+    removed = [re.sub(r"[^a-z0-9.+:-]", "", word) for word in words]
+    if removed:
+        what = f"installing {', '.join(missing)} would remove {', '.join(removed)}, and mailprov removes no packages"
+        why = "what they serve, and the mail that waits in their queue, is somebody's"
+        fix = f"where nobody needs them any more: apt-get remove {' '.join(removed)}; then plan again"
+        raise HostError(what, where=host, why=why, fix=fix)
 
 
 def _syntax(version: str) -> str:
