@@ -104,7 +104,9 @@ def as_markdown(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) 
         Part(3, "ignored changes", ignored, rows),
         Part(4, "remarks", remarks),
         *(
-            markdown.fold(5, "diffs", [made.host], "details", list(markdown.diff_blocks(each.change for each in made.found)))
+            markdown.fold(
+                5, "diffs", [made.host], "details", list(markdown.diff_blocks(each.change for each in made.found))
+            )
             for made in found
         ),
     ]

@@ -6,8 +6,8 @@ import json as reader
 import re
 from dataclasses import replace
 
-from hypothesis import given
 from hostile import HOSTILE_TEXT, hostile_plan, steers
+from hypothesis import given
 from test_markdown import require_harmless
 
 from mailprov.engine.drift import Drift, Drifted
