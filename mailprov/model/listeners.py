@@ -31,7 +31,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class OpenPort:
-    """A TCP or UDP port, whose it is, and which unit of systemd.socket(5) holds it for a service, if one does."""
+    """A TCP or UDP port, whose it is, and which unit of systemd.socket(5) holds it for a service, if one does.
+
+    Of the `protocol` "ip" the `port` is a protocol's number: something reads that which has no ports.
+    """
 
     protocol: str
     address: str
@@ -96,7 +99,7 @@ def _open_port(line: str, known: Mapping[int, Process], sockets: Mapping[tuple[s
     return OpenPort(_PROTOCOLS[words[0]], address, int(number), processes, socket, not users or found is not None)
 
 
-_PROTOCOLS: Mapping[str, str] = {"LISTEN": "tcp", "UNCONN": "udp"}
+_PROTOCOLS: Mapping[str, str] = {"LISTEN": "tcp", "UNCONN": "udp", "RAW": "ip"}
 
 
 def _of(users: str, known: Mapping[int, Process]) -> Iterator[Process]:

@@ -23,7 +23,7 @@ from mailprov.connection import connect
 from mailprov.connection.fake import FakeHost
 from mailprov.credentials.folder import Folder
 from mailprov.engine.rollout import HostStatus, Result
-from mailprov.engine.transaction import Work
+from mailprov.engine.transaction import Event, Work
 from mailprov.errors import ConnectError, HostError, MailprovError, RevertedError, UndecidedError
 from mailprov.observer import Unobserved
 from mailprov.workflows import password_reset
@@ -282,6 +282,22 @@ def test_without_consent_nothing_is_touched(office: Office) -> None:
     assert (status, "touches 5 of 10 accounts" in err, office.works) == (5, True, [])
     assert office.host.entries[TABLE].content == before and not office.handout.path.exists()
     assert office.reset(*many, "--allow-many")[0] == 0
+
+
+def test_whoever_interrupts_is_told_what_the_host_does(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the new password is kept: the host may take it."""
+
+    def interrupted(seen: object, work: Work, *_: object, on_event: Callable[[Event], None], **__: object) -> None:
+        for number, name in enumerate(("begin", "commit", "await")):
+            on_event(Event(1_900_083_900 + number, name, "60 x" if name == "await" else ""))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(password_reset, "carry_out", interrupted)
+    status, _, err = office.reset(ANN)
+    assert status == 1
+    assert "interrupted: it goes on by itself: it is waiting until 17:06:02Z for confirmation" in err
+    assert "look with `mailprov status`" in err
+    assert office.kept().keys() == {ANN}
 
 
 def test_no_password_no_reset(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

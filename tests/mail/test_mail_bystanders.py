@@ -132,3 +132,18 @@ def test_what_others_serve_is_not_closed_without_a_word(clone: Machine) -> None:
         "narrows port 8443 from everywhere to 10.0.0.0/8",
         "closes UDP port 51820",
     ]
+
+
+@pytest.mark.one_release
+def test_what_has_no_ports_is_not_closed_without_a_word(clone: Machine) -> None:
+    """VRRP, say, by which two hosts share an address."""
+    clone.declared["firewall"] = {"manage": False}
+    assert clone.apply().status == 0
+    script = "socket(my $s, PF_INET, SOCK_RAW, 112) or die $!; sleep 600"
+    clone.host.run(("systemd-run", "-q", "--unit=keepalived", "perl", "-MSocket", "-e", script))
+    clone.sh("for i in $(seq 50); do ss -Hlnw | grep -q ':112 ' && exit; sleep 0.1; done; exit 1")
+    clone.declared["firewall"] = {"manage": True}
+    [said] = refused(clone.apply())
+    assert said.startswith("closes IP protocol 112 (perl, keepalived.service), which `firewall.allow` cannot open")
+    assert clone.apply("--allow-closing").status == 0
+    assert clone.plan().status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from datetime import timedelta
 
@@ -79,6 +80,23 @@ def test_it_goes_back_over_the_last_apply_and_no_other(clone: Machine) -> None:
     (clone.folder / "go").touch()
     stale = ended(rollback)
     assert stale.status == 4, stale.said
+    assert state(clone) == between
+
+
+@pytest.mark.one_release
+def test_whoever_interrupts_a_rollback_is_told_what_the_host_does(clone: Machine) -> None:
+    people(clone.declared)
+    assert clone.apply(*CONSENTS).status == 0
+    between = state(clone)
+    clone.prelude = AT_ITS_CONFIRMATION
+    rollback = clone.start("rollback", "--yes", *CONSENTS)
+    assert eventually((clone.folder / "held").exists, 60)
+    rollback.send_signal(signal.SIGINT)
+    ran = ended(rollback)
+    assert ran.status == 1
+    one_error(ran, "interrupted: it goes on by itself: it is waiting until", "look with `mailprov status`")
+    clone.sh(f"cd {STATE}/txn/$(cat {STATE}/open) && echo no >refused")
+    assert eventually(lambda: not clone.sh(f"ls {STATE}/open 2>/dev/null || :"), 60)
     assert state(clone) == between
 
 

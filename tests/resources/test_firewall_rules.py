@@ -52,6 +52,19 @@ def test_udp_is_named(tmp_path: Path) -> None:
     assert risks(tmp_path, said, allow=[{"port": 51820, "protocol": "udp"}]) == [ntp]
 
 
+def test_what_has_no_ports_is_named(tmp_path: Path) -> None:
+    """VRRP, OSPF and the like: no rule of ours lets them in. ICMP is let in, and raw UDP is what DHCP clients read."""
+    numbers = {112: "keepalived", 89: "ospfd", 1: "ping", 58: "ping", 17: "dhclient", 255: "x"}
+    raw = "".join(listens(number, name, 5, "0.0.0.0%eth0", "RAW") for number, name in numbers.items())
+    what = "which `firewall.allow` cannot open"
+    found = [
+        f"closing: closes IP protocol {number} ({name}), {what}"
+        for number, name in ((89, "ospfd"), (112, "keepalived"))
+    ]
+    assert risks(tmp_path, {"loading": raw}, allow=[{"port": 112}, {"port": 89, "protocol": "udp"}]) == found
+    assert risks(tmp_path, {"loading": LOADED + "loaded \t\ttcp dport 443 accept\n" + raw}, allow=[{"port": 9}]) == []
+
+
 def test_what_was_closed_before_is_not_closed_now(tmp_path: Path) -> None:
     web = {"listeners": WEB, "loading": LOADED + "loaded \t\ttcp dport 443 accept\n"}
     assert risks(tmp_path, web, allow=[{"port": 9}]) == ["closing: closes port 443 (nginx)"]

@@ -15,6 +15,8 @@ KIND = "firewall"
 SECTIONS = ("firewall",)
 REMOVED = True
 SERVICE = "mailprov-firewall"
+_LET_IN = (1, 6, 17, 58, 255)
+"""IP protocols that no raw socket makes a matter of: ICMP, TCP and UDP have rules, and 255 is for sending (raw(7))"""
 _NOTHING = hashlib.sha256(b"").hexdigest()
 
 
@@ -127,6 +129,11 @@ def risks(change: Change, sections: Mapping[str, str]) -> tuple[Risk, ...]:
 def _of_port(port: OpenPort, then: Rules | None, now: Rules, tunnels: str) -> Iterator[Risk]:
     """`then` is None where no table of ours is loaded, and all was let in."""
     key = port.protocol, port.port
+    if port.protocol == "ip":
+        if then is None and port.port not in _LET_IN:
+            what = f"closes IP protocol {port.port} ({port.owner}), which `firewall.allow` cannot open"
+            yield Risk("closing", what, key)
+        return
     name = f"port {port.port}" if port.protocol == "tcp" else f"UDP port {port.port}"
     owner = tunnels if tunnels and not port.processes and port.protocol == "udp" and port.readable else port.owner
     admitted, admits = EVERYONE if then is None else then.admits(key), now.admits(key)

@@ -21,12 +21,13 @@ published() {
     done
 }
 
-# What is loaded now, and what shall be where a host has kept that; who listens on UDP; and tunnels, whose sockets are
-# the kernel's.
+# What is loaded now, and what shall be where a host has kept that; who listens on UDP, or reads a protocol that has no
+# ports; and tunnels, whose sockets are the kernel's.
 loading() { # [KEPT]
     nft -s list table inet mailprov | sed 's/^/loaded /'
     [ -z "${1-}" ] || sed 's/^/kept /' "$1"
     sockets -u
+    sockets -w | sed 's/^UNCONN /RAW /'
     socket_units
     grep -hsx 'DEVTYPE=wireguard' /sys/class/net/*/uevent | sort -u | sed 's/DEVTYPE=wireguard/tunnel WireGuard/'
 }
