@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mailprov.engine.kept_transactions import Act, KeptTransaction
+from mailprov.engine.manifest import Manifest
 from mailprov.engine.plan import SYSTEMD, Difference, Observation, made, reason
 from mailprov.engine.registry import Registry
 from mailprov.errors import MailprovError
@@ -49,8 +50,17 @@ class Target:
 # --- where that leads
 
 
-def target(registry: Registry, back: Sequence[KeptTransaction], live: State, reads: Reads) -> Target:
+def target(
+    registry: Registry,
+    back: Sequence[KeptTransaction],
+    live: State,
+    reads: Reads,
+    now: Manifest | None = None,
+) -> Target:
     """The state before the oldest of these transactions, which come newest first, of all that they touched.
+
+    `now` is the manifest that the newest one has left. What a later one only put back, since somebody had changed it
+    meanwhile, is as it was before the oldest: it is left alone.
 
     Raises MailprovError for a thing of a kind that is not known here.
     """
@@ -59,13 +69,15 @@ def target(registry: Registry, back: Sequence[KeptTransaction], live: State, rea
     stopped: dict[str, bool] = {}
     undos: dict[Key, tuple[Command, ...]] = {}
     installed: set[str] = set()
-    for kept in back:
+    for kept, after in zip(back, (now, *(newer.former for newer in back)), strict=False):
         formerly = made(registry, kept.former)
         for act in reversed(kept.acts):
             if act.key is not None:
                 if not registry.knows(act.key):
                     fix = f"roll {kept.name} back with the version of mailprov that applied it"
                     raise MailprovError(f"{act.key} is of a kind that this version does not know", fix=fix)
+                if kept is not oldest and _asked_the_same(act.key, kept.former, after):
+                    continue
                 kind = registry.kind(act.key)
                 backup = _backup(act, act.key, kept, formerly.get(act.key, ""), reads)
                 undos[act.key] = (*undos.get(act.key, ()), act.undo)
@@ -90,6 +102,11 @@ def target(registry: Registry, back: Sequence[KeptTransaction], live: State, rea
     around = {SYSTEMD, *(daemon.name for daemon in registry.daemons if not daemon.serves)}
     sure = all(key.name in oldest.up or key.name in around for key in meant if key.kind == services.KIND)
     return Target(oldest, things, tuple(sorted(installed)), sure, _opened(back))
+
+
+def _asked_the_same(key: Key, before: Manifest | None, after: Manifest | None) -> bool:
+    """Whether a transaction between these asked for just what was asked for already."""
+    return bool(before and after and key in before.desired and before.desired[key] == after.desired.get(key))
 
 
 def _down(registry: Registry, item: Item) -> bool:

@@ -121,7 +121,7 @@ def look_back(name: str, host: Host, target: str | None) -> RollbackPlan:
         raise StalePlanError("something was applied to the host just now; nothing was touched", where=name)
     then = manifest.parse(answer.sections.get("manifest", ""))
     seen = Observation(probe.facts(registry, answer.sections), registry.live(answer.sections), then, answer.digest)
-    aim = rollback.target(registry, back, seen.live, mailhost.reads)
+    aim = rollback.target(registry, back, seen.live, mailhost.reads, then)
     copies = rollback.queries(registry, aim.things)
     more = ask(host, probe.script(registry, copies)).sections if copies else {}
     aim = replace(aim, things=rollback.told(registry, aim.things, more))

@@ -10,6 +10,7 @@ import pytest
 from mailprov.engine import kept_transactions, rollback
 from mailprov.engine.history import Entry
 from mailprov.engine.kept_transactions import Act, KeptTransaction
+from mailprov.engine.manifest import Manifest
 from mailprov.errors import MailprovError
 from mailprov.model import Key
 from mailprov.resources import accounts, files, firewall, maps, services, system_users
@@ -138,6 +139,19 @@ def test_the_oldest_of_several_tells_what_was_there() -> None:
         found = rollback.target(REGISTRY, back, {}, mailhost.reads).things[key]
         assert isinstance(found, files.File) and found.sha256 == SHA
     assert rollback.target(REGISTRY, [one, newer], {}, mailhost.reads).things[key] is None
+
+
+def test_what_a_later_one_only_put_back_is_left_alone() -> None:
+    """Somebody had changed it in between: that is not what was there before the oldest."""
+    key = Key(files.KIND, "/etc/postfix/main.cf")
+    (read,) = kept_transactions.read(TODAY + REST).values()
+    before, other = Manifest("a", {key: "one"}, {}), Manifest("b", {key: "another"}, {})
+    oldest, later = KeptTransaction("a"), replace(read, name="b", former=before)
+    for now, there in ((before, False), (other, True), (Manifest("b", {}, {}), True), (None, True)):
+        assert (key in rollback.target(REGISTRY, [later, oldest], {}, mailhost.reads, now).things) is there
+    assert key in rollback.target(REGISTRY, [later], {}, mailhost.reads, before).things, "it alone is taken back whole"
+    newer = replace(read, name="c", former=other)
+    assert key in rollback.target(REGISTRY, [newer, later, oldest], {}, mailhost.reads, before).things
 
 
 def test_which_are_taken_back() -> None:

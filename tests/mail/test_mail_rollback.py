@@ -102,6 +102,21 @@ def test_over_an_apply_that_started_what_was_down(clone: Machine, unit: str) -> 
 
 
 @pytest.mark.one_release
+def test_over_an_apply_that_put_a_hand_edit_right(clone: Machine) -> None:
+    """What somebody had edited since is nothing that was there before."""
+    before, declared = state(clone), copy.deepcopy(clone.declared)
+    people(clone.declared)
+    assert clone.apply(*CONSENTS).status == 0
+    first = clone.sh("ls /var/lib/mailprov/txn | sort | tail -n 1").strip()
+    clone.sh("echo message_size_limit = 0 >>/etc/postfix/main.cf; chmod 600 /etc/dovecot/dovecot.conf")
+    assert clone.apply(*CONSENTS).status == 0
+    rolled_back(clone, "--to", first)
+    assert state(clone) == before
+    clone.declared = declared
+    assert "no changes" in clone.plan().out
+
+
+@pytest.mark.one_release
 def test_what_it_takes_away_is_named_and_wants_a_consent(clone: Machine) -> None:
     people(clone.declared)
     clone.declared["users"].append({"address": "generated@example.test"})
