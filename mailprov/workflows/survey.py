@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 
@@ -68,7 +68,7 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     warnings = _warnings(spec, declared, seen, sections)
     made = plan(registry, declared.name, seen, desired, differing, more, warnings)
     made = replace(made, risks=tuple(mailhost.ends(spec, declared, desired, taken, more)))
-    made = replace(made, warnings=(*made.warnings, *_not_renamed(spec, declared, made)))
+    made = replace(made, warnings=(*made.warnings, *_of_new(spec, declared, made)))
     made = replace(
         with_risks(made, host, {port for _, _, port in declared.services.ports()}, seen.live, sections),
         certificate_until=_until(declared, seen),
@@ -104,16 +104,18 @@ def _clearing(kinds: Set[str]) -> str:
     return "; ".join(fixes)
 
 
-def _not_renamed(spec: Spec, declared: HostSpec, made: Plan) -> list[str]:
-    """New accounts that ought to have been there under another address."""
+def _of_new(spec: Spec, declared: HostSpec, made: Plan) -> Iterator[str]:
+    """What there is to know about accounts that an apply creates."""
     added = {name for delta in accounts.deltas(made.changes) for name in delta.added}
     moving = {change.key.name for change in made.changes if change.key.kind == mailboxes.KIND}
-    users = (user for user in spec.users_of(declared.name) if user.was and user.address in added) if added else ()
-    new = [user for user in users if mailboxes.Rename(user.was, user.address).key.name not in moving]
-    if not new:
-        return []
-    names = some([f"{user.was} ({user.address})" for user in new], 5)
-    return [f"nobody is known here by the previous address {names}: a new mailbox is made"]
+    users = [user for user in spec.users_of(declared.name) if user.address in added] if added else []
+    new = [it for it in users if it.was and mailboxes.Rename(it.was, it.address).key.name not in moving]
+    if new:
+        names = some([f"{user.was} ({user.address})" for user in new], 5)
+        yield f"nobody is known here by the previous address {names}: a new mailbox is made"
+    lacking = (it for it in users if it.password.lacking is not None and it.password.ownership == "initial")
+    if first := nsmallest(5, (user.address for user in lacking)):
+        yield f"initial passwords are not here for {', '.join(first)}: creating these accounts will need them"
 
 
 def with_risks(made: Plan, host: Host, ports: Set[int], live: State, sections: Mapping[str, str]) -> Plan:
@@ -225,14 +227,6 @@ def refuse_closed_mail(
             mail_tree.refuse(sections.get(mail_tree.SECTION, ""), declared.name, owner, served)
 
 
-def _without_password(spec: Spec, host: str, most: int) -> list[str]:
-    """The first addresses, `most` at most, of users of `host` whose declared password is not here to create them."""
-    passwords = ((user.address, user.password) for user in spec.users)
-    lacking = (name for name, it in passwords if it.lacking is not None and it.ownership == "initial")
-    served = {domain.name for domain in spec.domains_of(host)}
-    return nsmallest(most, (address for address in lacking if domain_of(address) in served))
-
-
 def _expiring(spec: Spec, host: str) -> list[str]:
     """What there is to know about accounts of `host` that lose old messages."""
     served = {domain.name for domain in spec.domains_of(host)}
@@ -277,9 +271,6 @@ def _warnings(spec: Spec, declared: HostSpec, seen: Observation, sections: Mappi
     found += firewall.unfiltered(sections) if declared.firewall.manage else ()
     found += _expiring(spec, declared.name)
     found += postfix.warnings(declared, sections)
-    missing = _without_password(spec, declared.name, 5)
-    if missing:
-        found.append(f"initial passwords are not here for {', '.join(missing)}: creating these accounts will need them")
     if seen.facts.free_kib and seen.facts.free_kib < 100_000:
         found.append(f"/var/lib on the host has only {seen.facts.free_kib // 1024} MiB left")
     return tuple(found)

@@ -269,6 +269,11 @@ def test_a_converged_host_is_compared_by_digests_alone(tmp_path: Path, monkeypat
 
 def test_of_many_passwords_that_are_not_here_the_first_are_named(tmp_path: Path) -> None:
     people = [{"address": f"{name}@example.com", "password": {"initial": {"env": "ABSENT"}}} for name in "gcbfade"]
-    made = SimulatedHost().plan(declare(tmp_path, {"users": people}))
+    host, spec = SimulatedHost(), declare(tmp_path, {"users": people})
+    made = host.plan(spec)
     named = ", ".join(f"{name}@example.com" for name in "abcde")
-    assert f"initial passwords are not here for {named}: creating these accounts will need them" in made.warnings
+    told = f"initial passwords are not here for {named}: creating these accounts will need them"
+    assert told in made.warnings
+    with_passwords = [{**each, "password": {"initial": {"env": "BOB_INITIAL"}}} for each in people]
+    host.become(declare(tmp_path, {"users": with_passwords}))
+    assert not any("initial passwords" in each for each in host.plan(spec).warnings), "who is there needs none"
