@@ -65,6 +65,7 @@ def test_a_name_opens_nothing_and_stops_nothing(clone: Machine) -> None:
     assert "idle" in clone.mailprov("status").out
 
 
+@pytest.mark.one_release
 def test_a_second_port_of_ssh_wants_a_consent(clone: Machine) -> None:
     """So it does on the way back, and on the way back from there."""
     clone.sh("echo 'Port 22\nPort 2222' >>/etc/ssh/sshd_config; systemctl restart ssh; sleep 0.5")
@@ -96,6 +97,7 @@ def test_socket_units_of_ssh_stay_open(clone: Machine) -> None:
     assert clone.plan().status == 0
 
 
+@pytest.mark.one_release
 def test_what_others_serve_is_not_closed_without_a_word(clone: Machine) -> None:
     clone.declared["firewall"] = {"manage": False}
     assert clone.apply().status == 0

@@ -24,6 +24,7 @@ def log_in_and_out(mail: Machine, user: str) -> None:
         client.stat()
 
 
+@pytest.mark.one_release
 def test_messages_expire_where_that_was_declared(clone: Machine) -> None:
     mail = clone
     for user in (ALICE, FRANK, LI):

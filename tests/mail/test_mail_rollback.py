@@ -240,6 +240,7 @@ def test_killed_on_its_way(clone: Machine) -> None:
     assert state(clone) == before
 
 
+@pytest.mark.one_release
 def test_a_dovecot_that_systemd_starts_when_somebody_comes(clone: Machine) -> None:
     """Its socket unit would listen on what is not declared: it is stopped, and told; and comes back."""
     first = clone.sh("ls /var/lib/mailprov/txn | sort | head -n 1").strip()
