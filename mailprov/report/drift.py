@@ -81,13 +81,8 @@ def _count(number: int, noun: str) -> str:
 def as_markdown(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) -> str:
     """What each host changed, and of which this cannot be told."""
     several = len(found) > 1
-    counted = [
-        f"| {encode.markdown_code(made.host)} {_row(each)}" for made in found for each in made.found if not each.ignored
-    ]
-    ignored = [
-        f"| {encode.markdown_code(made.host)} {_row(each)}" for made in found for each in made.found if each.ignored
-    ]
-    rows = f"| host {_HEAD}"
+    every = [(each, f"| {encode.markdown_code(made.host)} {_row(each)}") for made in found for each in made.found]
+    counted, ignored = ([row for each, row in every if bool(each.ignored) is noise] for noise in (False, True))
     doubts, remarks = list[str](), list[str]()
     for made in found:
         where = f"{encode.markdown_code(made.host)}: " if several else ""
@@ -99,9 +94,9 @@ def as_markdown(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) 
             remarks.append(f"- {where}{_count(made.pending, 'change')} of the declaration pending")
     parts = [
         markdown.failed_part(failures),
-        Part(1, "changes", counted, rows),
+        Part(1, "changes", counted, _HEAD),
         Part(2, "warnings", doubts),
-        Part(3, "ignored changes", ignored, rows),
+        Part(3, "ignored changes", ignored, _HEAD),
         Part(4, "remarks", remarks),
         *(
             markdown.fold(
@@ -113,7 +108,7 @@ def as_markdown(found: Sequence[Drift], failures: Sequence[MailprovError] = ()) 
     return fitted(f"### mailprov: {total(found).text}", parts)
 
 
-_HEAD = "| on the host | what | an apply would | |\n|---|---|---|---|---|"
+_HEAD = "| host | on the host | what | an apply would | |\n|---|---|---|---|---|"
 
 
 def _row(each: Drifted) -> str:

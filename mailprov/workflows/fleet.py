@@ -70,21 +70,25 @@ class Fleet:
 
     def look(self, chosen: Sequence[HostSpec]) -> list[HostPlan | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
-        here = partial(host_run.plan_host, keep=self.opened)
-        with self._begun(_look_there, here, [(declared,) for declared in chosen], LOOKS) as futures:
-            if not self._elsewhere:
-                prepare(chosen)
-            pairs = zip(chosen, futures, strict=True)
-            return told_apart([_looked(declared.name, future) for declared, future in pairs], _machine)
+        return self._looked(chosen, _look_there, partial(host_run.plan_host, keep=self.opened), _machine)
 
     def drift(self, chosen: Sequence[HostSpec]) -> list[Drift | MailprovError]:
         """What each host changed, or why that cannot be told, in the order of `chosen`. Raises as `look` does."""
-        with self._begun(_drift_there, drift_host, [(declared,) for declared in chosen], LOOKS) as futures:
+        return self._looked(chosen, _drift_there, drift_host, lambda each: (each.host, each.machine))
+
+    def _looked(
+        self,
+        chosen: Sequence[HostSpec],
+        there: Callable[..., T | MailprovError],
+        here: Callable[..., T | MailprovError],
+        machine: Callable[[T], tuple[str, str]],
+    ) -> list[T | MailprovError]:
+        """What a look at each host gives, there or here; `machine` tells which host on which machine that is of."""
+        with self._begun(there, here, [(declared,) for declared in chosen], LOOKS) as futures:
             if not self._elsewhere:
                 prepare(chosen)
             pairs = zip(chosen, futures, strict=True)
-            found = [_looked(declared.name, future) for declared, future in pairs]
-            return told_apart(found, lambda each: (each.host, each.machine))
+            return told_apart([_looked(declared.name, future) for declared, future in pairs], machine)
 
     def change(self, chosen: Sequence[HostSpec], claims: Mapping[str, Claim]) -> list[Result]:
         """Carry out the plan that each host's claim tells of.

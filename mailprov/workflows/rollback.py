@@ -10,7 +10,7 @@ from mailprov import standard
 from mailprov.connection import Host
 from mailprov.credentials.folder import Folder
 from mailprov.engine import kept_transactions, manifest, probe, rollback
-from mailprov.engine.plan import Observation, detail_queries, made, plan, prints, queries, steps
+from mailprov.engine.plan import detail_queries, made, plan, prints, queries, steps
 from mailprov.engine.registry import PAST
 from mailprov.engine.rollback import Target
 from mailprov.engine.rollout import HostStatus, Result
@@ -32,7 +32,7 @@ from mailprov.workflows.hand_over import apply as carry_out
 from mailprov.workflows.record import RECORD, whole
 from mailprov.workflows.run_plan import answer_anew, progress, transaction_name, who
 from mailprov.workflows.session import session
-from mailprov.workflows.survey import PlanResult, ask, refuse_unsettled, unsettled, with_risks
+from mailprov.workflows.survey import PlanResult, ask, observe, refuse_unsettled, unsettled, with_risks
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,10 @@ def look_back(name: str, host: Host, target: str | None) -> RollbackPlan:
     past = whole(sections, name)
     back = kept_transactions.undone(past.entries, kept_transactions.read(sections["kept"]), target)
     questions = (*queries(registry, rollback.asked(registry, back)), Query(PAST, PAST))
-    answer = ask(host, probe.script(registry, questions))
-    if answer.sections[PAST].strip() != back[0].name:
+    answer, seen = observe(questions, host)
+    if answer[PAST].strip() != back[0].name:
         raise StalePlanError("something was applied to the host just now; nothing was touched", where=name)
-    then = manifest.parse(answer.sections.get("manifest", ""))
-    seen = Observation(probe.facts(registry, answer.sections), registry.live(answer.sections), then, answer.digest)
+    then = seen.manifest
     aim = rollback.target(registry, back, seen.live, mailhost.reads, then)
     copies = rollback.queries(registry, aim.things)
     more = ask(host, probe.script(registry, copies)).sections if copies else {}
@@ -132,11 +131,11 @@ def look_back(name: str, host: Host, target: str | None) -> RollbackPlan:
     planned = plan(registry, name, seen, desired, differing, more, _warnings(aim, sections))
     if planned.empty:
         refuse_unsettled(name, sections)
-    open_now = {port for _, port in listening(answer.sections["listeners"], registry.units)}
+    open_now = {port for _, port in listening(answer["listeners"], registry.units)}
     closing = aim.closing(open_now)
     if not (then and then.desired) and aim.oldest.former and aim.oldest.former.desired:
         planned = replace(planned, risks=tuple(mailhost.again(seen.live)))
-    planned = with_risks(planned, host, open_now - closing, seen.live, answer.sections)
+    planned = with_risks(planned, host, open_now - closing, seen.live, answer)
     # Of what stays as it is only the effects matter.
     asked_for = {key: item for key, item in planned.desired.items() if key in aim.things}
     planned = replace(planned, desired=asked_for, managed=aim.oldest.managed)
