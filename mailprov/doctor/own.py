@@ -21,9 +21,14 @@ def own(
     tried: no more sessions with a login than these are the doctor's."""
     here = [e for e in events if e.client in addresses and since - _EDGE <= e.at <= until + _EDGE]
     found = {event for event in here if event.kind in _HANDSHAKE}
-    rest = [event for event in here if event.kind not in _HANDSHAKE]
+    rest = [event for event in here if event.kind not in _HANDSHAKE and not _submitted(event)]
     sessions = list(dict.fromkeys(map(_session, sorted(rest, key=lambda event: event.at))))[:logins]
     return frozenset(found | {event for event in rest if _session(event) in sessions})
+
+
+def _submitted(event: Event) -> bool:
+    """Whether Postfix tells of a login: it does so once a message comes, and the doctor submits none."""
+    return event.kind == "login" and "sasl_method=" in event.text
 
 
 def _session(event: Event) -> str:

@@ -89,4 +89,4 @@ def fitted(title: str, parts: Sequence[Part], limit: int = LIMIT) -> str:
 
 def size(text: str) -> int:
     """The characters of `text`, each beyond U+FFFF counted twice."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -21,6 +21,7 @@ from mailprov.doctor import CAUSES, HostReport, Look, diagnosis, host_report
 from mailprov.doctor.firewall import barrier
 from mailprov.doctor.host_report import Disk, Mailbox, queries
 from mailprov.doctor.log import events
+from mailprov.doctor.own import own
 from mailprov.doctor.table import RANK
 from mailprov.engine import probe
 from mailprov.model import Allow
@@ -384,6 +385,13 @@ unsupported protocol (disconnected during TLS handshake) (tls_handshake_not_fini
 2.5 mail dovecot[1]: pop3(a@example.com)<1><x>: Disconnected: Logged out top=0/0, retr=0/0, del=0/0, size=0
 broken
 """
+
+
+def test_a_message_that_was_submitted_is_nobodys_look() -> None:
+    """Postfix names who logs in once a message comes. Dovecot's login at the same second may be the doctor's."""
+    logged = [event for event in events(LOGGED) if event.kind == "login"]
+    others = set(logged) - own(logged, ["192.0.2.1"], 1, 3, 5)
+    assert ["sasl_method" in event.text for event in others] == [True]
 
 
 def test_what_each_release_logs() -> None:

@@ -20,7 +20,7 @@ from mailprov.model import Action, Change, Reason, RowsChange, Secret
 from mailprov.resources import accounts, rows
 from mailprov.resources.accounts import owns_password, with_password
 
-EXAMPLES = settings().max_examples // 4  # each starts a shell
+EXAMPLES = settings().max_examples // 2  # each starts a shell
 NAMES = tuple(f"{name}@example.com" for name in ("a", "ab", "b", "c", "mailprov-test-1", "z.z"))
 OWN = "{SHA512-CRYPT}$6$own$own"
 INITIAL = "{SHA512-CRYPT}$6$initial$initial"

@@ -27,7 +27,7 @@ from mailprov.roles import mailhost
 from mailprov.standard import REGISTRY
 from mailprov.workflows.survey import survey
 
-EXAMPLES = settings().max_examples // 8
+EXAMPLES = settings().max_examples // 3
 
 ON_HOST = {"on_host": {"certificate": "/etc/ssl/mail.pem", "key": "/etc/ssl/mail.key"}}
 USERS: list[dict[str, Any]] = [

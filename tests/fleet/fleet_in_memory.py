@@ -29,6 +29,7 @@ class Fleet:
         self.closed: list[str] = []
         self.begun: list[str] = []
         self.gone: set[str] = set()
+        self._declared = b""
         self.before: Callable[[str], None] = lambda name: None
 
     def declare(self, count: int) -> None:
@@ -41,7 +42,10 @@ class Fleet:
 
     def run(self, *words: str) -> int:
         self.opened, self.closed, self.begun = [], [], []
-        (self.folder / "mail.yaml").write_text(yaml.safe_dump(self.document), encoding="utf-8")
+        declared = yaml.dump(self.document, Dumper=yaml.CSafeDumper, encoding="utf-8")
+        if declared != self._declared:
+            (self.folder / "mail.yaml").write_bytes(declared)
+            self._declared = declared
         return cli.run(list(words))
 
     def open(self, declared: HostSpec, *, ask: object = None) -> FakeHost:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,13 @@ def written(document: object, *, renewed: bool) -> bytes:
 
 def refused(fleet: Fleet, data: bytes, capsys: pytest.CaptureFixture[str]) -> str:
     """That an apply of this file refuses it and touches nothing; what it says."""
-    before = copy.deepcopy(fleet.hosts)
+    before = pickle.dumps(fleet.hosts)
     (fleet.folder / "tampered.json").write_bytes(data)
     status = fleet.run("apply", "tampered.json", *CONSENTS)
     said = capsys.readouterr()
     assert status in REFUSED, (status, said)
     assert fleet.begun == []
-    assert fleet.hosts == before
+    assert pickle.dumps(fleet.hosts) == before
     assert "Error: " in said.err and "mistake" not in said.err
     return said.err
 
@@ -61,6 +62,13 @@ def nodes(value: object, path: Path_ = ()) -> Iterator[Path_]:
     for step, inner in pairs:
         yield (*path, step)
         yield from nodes(inner, (*path, step))
+
+
+def few(document: object) -> Iterator[Path_]:
+    """As `nodes`; of the fingerprints, which are all alike, one row in four."""
+    for path in nodes(document):
+        if len(path) < 4 or path[2] not in ("asked", "seen") or int(path[3]) % 4 == 0:
+            yield path
 
 
 def at(document: Any, path: Path_) -> Any:
@@ -104,7 +112,7 @@ def test_any_one_leaf(changing: Fleet, renewed: bool, capsys: pytest.CaptureFixt
     """Every leaf and every branch of the file: changed, or left out."""
     document = kept(changing)
     tried = compared = 0
-    for path in nodes(document):
+    for path in few(document):
         if path == ("seal",) and renewed:
             continue
         value = at(document, path)
