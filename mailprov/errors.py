@@ -9,7 +9,7 @@ MailprovError                 exit 1
 ├── InterruptionError         exit 1   Ctrl-C or SIGTERM during an apply: says what each host does now
 ├── StalePlanError            exit 4   the plan is not what declaration and host give now; nothing was touched
 ├── MovedError                exit 9   applied and confirmed, and changed by somebody else meanwhile
-├── ConsentError              exit 5   the plan is unsafe without an explicit consent
+├── ConsentError              exit 5   the plan is unsafe without an explicit consent, or was answered with no
 ├── RevertedError             exit 6   applied, found wanting, and put back
 ├── LockedError               exit 8   another apply holds the host's lock
 ├── VerifyError               exit 9   the host does not serve what was declared

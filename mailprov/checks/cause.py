@@ -62,7 +62,7 @@ class Cause(StrEnum):
 
 
 EXPLANATIONS: Final = {
-    Cause.DNS: "the address has no entry in DNS",
+    Cause.DNS: "the name has no address in DNS",
     Cause.RESOLVER: "no DNS resolver answers this machine",
     Cause.REFUSED: "nothing listens on this port",
     Cause.UNREACHABLE: "no route to the address",

@@ -18,7 +18,7 @@ Exit codes, the same for every command:
   2  plan (--detailed-exitcode) or drift found changes
   3  the declaration, or another file that is read, is invalid
   4  the plan is stale
-  5  the plan is unsafe without consent
+  5  no consent: the plan is unsafe without it, or the answer was no
   6  applied, but put back
   7  some hosts failed
   8  another apply holds the lock

@@ -213,7 +213,7 @@ def warn_of_unused(table: Table, found: Columns, diagnostics: Diagnostics) -> No
         many = "columns are" if len(found.unused) > 1 else "column is"
         where = table.heading(found.unused[0])
         what = f"{len(found.unused)} {many} not used: {names}{more}"
-        diagnostics.warn(where, what, f"known are: {', '.join(HEADINGS)}; the first line must name the columns")
+        diagnostics.warn(where, what, f"rename or `ignore` them; known are: {', '.join(HEADINGS)}")
 
 
 def shown(header: Sequence[str], index: int) -> str:

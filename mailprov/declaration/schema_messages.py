@@ -56,7 +56,9 @@ _CURES: Final = {
     ("key", "type"): "write {file: certs/mail.key}",
     ("password", "type"): "write {initial: {env: NAME}} or {hash: …}; passwords do not stand in this file",
 }
-_TEXTS: Final = frozenset({"name", "user", "organization", "file", "identity_file", "known_hosts"})
+_TEXTS: Final = frozenset(
+    {"name", "user", "organization", "company", "helpdesk", "file", "identity_file", "known_hosts"}
+)
 """keys whose values may be a number in quotes"""
 _UNKNOWN: Final = {
     ("listener", "plain"): "mail is never served without TLS; give `starttls` or `tls` a port",

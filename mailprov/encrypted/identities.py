@@ -39,7 +39,7 @@ def text(environ: Mapping[str, str], named: Path | None = None) -> tuple[Secret,
         if error.absent and named is None and not environ.get(FILE):
             fix = f"name one: --identity FILE, {FILE}, or {TEXT}; `mailprov secret init` makes one"
             raise FileError(
-                f"this is encrypted, and {where} has no identity to open it", fix=fix, denied=True
+                f"this is encrypted, and there is no identity to open it: no file {where}", fix=fix, denied=True
             ) from None
         raise FileError(f"the age identity {error.what}", fix=error.fix, denied=True) from None
     try:

@@ -46,8 +46,8 @@ def status(found: Status) -> list[Line]:
 def history(host: str, found: History) -> list[Line]:
     """Who applied what to one host, when, and how it ended."""
     style = {"applied": "good", "reverted": "warn", "failed": "warn"}
-    entries = (Line(f"  {_entry(entry)}", style.get(entry.verdict, "bad")) for entry in found.entries)
-    return [Line(host, "head"), *entries]
+    entries = [Line(f"  {_entry(entry)}", style.get(entry.verdict, "bad")) for entry in found.entries]
+    return [Line(host, "head"), *(entries or [Line("  nothing has been applied yet")])]
 
 
 def _entry(entry: Entry) -> str:

@@ -176,7 +176,7 @@ def test_all_that_cannot_be_opened_is_told_and_nothing_is_changed(repo: Reposito
     ("wrong", "code", "told"),
     [
         ({"MAILPROV_AGE_IDENTITY": "hunter2"}, 3, "the age identity in MAILPROV_AGE_IDENTITY holds no age identity"),
-        ({"HOME": "/nowhere"}, 3, "/nowhere/.config/mailprov/age.txt has no identity to open it"),
+        ({"HOME": "/nowhere"}, 3, "no identity to open it: no file /nowhere/.config/mailprov/age.txt"),
         ({"MAILPROV_AGE_IDENTITY_FILE": "/nowhere/key"}, 3, "/nowhere/key cannot be read"),
     ],
     ids=["no identity", "none", "absent"],

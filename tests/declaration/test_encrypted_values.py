@@ -116,7 +116,7 @@ def test_who_needs_none_needs_no_key(declared: Declared, monkeypatch: pytest.Mon
     ("who", "told"),
     [
         (OTHER, "this is encrypted for other identities than the one in MAILPROV_AGE_IDENTITY"),
-        (None, "home/.config/mailprov/age.txt has no identity to open it"),
+        (None, "there is no identity to open it: no file "),
         (Person("hunter2", ""), "the age identity in MAILPROV_AGE_IDENTITY holds no age identity in line 1"),
     ],
     ids=["another key", "no key", "no identity at all"],

@@ -135,7 +135,7 @@ def test_a_file_may_hold_several(tmp_path: Path) -> None:
     [
         ({}, None, "without HOME no identity is found"),
         ({"HOME": "relative"}, None, "without HOME no identity is found"),
-        ({"HOME": "/nowhere"}, None, "/nowhere/.config/mailprov/age.txt has no identity to open it"),
+        ({"HOME": "/nowhere"}, None, "no identity to open it: no file /nowhere/.config/mailprov/age.txt"),
         ({"MAILPROV_AGE_IDENTITY_FILE": "/nowhere/key"}, None, "/nowhere/key cannot be read"),
         ({"MAILPROV_AGE_IDENTITY_FILE": "~/key"}, None, "without HOME"),
         ({}, Path("/nowhere/key"), "/nowhere/key cannot be read"),

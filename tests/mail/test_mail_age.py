@@ -34,7 +34,7 @@ def test_a_host_gets_what_the_repository_keeps(clone: Machine) -> None:
     assert clone.mailprov("status").status == 0
     lacking = clone.plan()
     assert (lacking.status, lacking.err.count("Error: "), lacking.out) == (3, 1, "")
-    assert "has no identity to open it; the same at mail.yaml:" in lacking.err
+    assert "age.txt; the same at mail.yaml:" in lacking.err
     clone.environment["MAILPROV_AGE_IDENTITY"] = other.identity
     refused = clone.apply()
     assert refused.status == 3
