@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
 import pytest
 import report_schema
@@ -48,7 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that boot hosts, and keep those of one file in one process: they share hosts."""
+    """Mark tests that boot hosts, keep those of one file in one process (they share hosts), and let those that are
+    marked `one_release` be."""
+    spared = [item for item in items if item.get_closest_marker("one_release") and not _chosen(item)]
+    if spared and os.environ.get("MAILPROV_RELEASES") != "all":
+        config.hook.pytest_deselected(items=spared)
+        items[:] = [item for item in items if item not in {*spared}]
     able = requirements()
     for item in items:
         if FIXTURES.intersection(getattr(item, "fixturenames", ())):
@@ -59,6 +65,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if not able.met and not os.environ.get("CI"):
             item.add_marker(pytest.mark.skip(reason=f"no lab here: {', '.join(able.missing)}"))
+
+
+def _chosen(item: pytest.Item) -> bool:
+    """Whether a test's release is the one that it takes: of all such tests, each release gets its share."""
+    function: Any = item
+    given = next(value for value in function.callspec.params.values() if value in _ORDER)
+    return bool(given == _ORDER[crc32(function.originalname.encode()) % len(_ORDER)])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -23,6 +23,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("machine", metafunc.module.TRIED_ON, indirect=True, scope="module")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With pytest-xdist (--dist loadgroup) each release's host is one worker's: most of these tests wait."""
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        if chosen is not None and "machine" in chosen.params and item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{chosen.params['machine']}"), append=False)
+
+
 @pytest.fixture(scope="module")
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
     """A converged mail host; every test leaves it well."""

@@ -13,6 +13,9 @@ from mailprov.lab import RELEASES
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
 
+ELSEWHERE_ALIKE = pytest.mark.one_release
+"""what one protocol shows of a release, another does not show again"""
+
 TRIED_ON = [release.codename for release in RELEASES]
 
 POP3S = ("--protocol", "pop3", "--port", "995", "--security", "tls")
@@ -45,7 +48,7 @@ def test_a_wrong_password_in_the_users_own_client(machine: Patient) -> None:
     assert machine.doctor(*POP3S, user=CAROL).causes == []
 
 
-@pytest.mark.parametrize("protocol", ["pop3", "imap", "submission"])
+@pytest.mark.parametrize("protocol", ["pop3", pytest.param("imap", marks=ELSEWHERE_ALIKE), "submission"])
 def test_a_wrong_password_from_the_address_that_we_come_from(machine: Patient, protocol: str) -> None:
     """A whole office may be behind it. What the doctor itself has tried is not taken for theirs."""
     machine.forget()
@@ -70,7 +73,7 @@ def test_an_unknown_user(machine: Patient) -> None:
     assert machine.doctor(*POP3S, user="alise@example.test").causes == ["unknown-user"]
 
 
-@pytest.mark.parametrize("protocol", ["imap", "submission"])
+@pytest.mark.parametrize("protocol", ["imap", pytest.param("submission", marks=ELSEWHERE_ALIKE)])
 def test_a_protocol_that_the_user_may_not_use(machine: Patient, protocol: str) -> None:
     machine.forget()
     found = machine.doctor("--protocol", protocol, user=BOB, password=PASSWORDS[BOB])
@@ -79,7 +82,7 @@ def test_a_protocol_that_the_user_may_not_use(machine: Patient, protocol: str) -
     assert machine.doctor(user=BOB, password=PASSWORDS[BOB]).causes == []
 
 
-@pytest.mark.parametrize("protocol", ["pop3", "submission"])
+@pytest.mark.parametrize("protocol", [pytest.param("pop3", marks=ELSEWHERE_ALIKE), "submission"])
 def test_allow_from(machine: Patient, protocol: str) -> None:
     """With the right password; a client cannot tell, the host's log can."""
     machine.forget()
@@ -90,6 +93,7 @@ def test_allow_from(machine: Patient, protocol: str) -> None:
     assert found.causes == ["login-refused"]
 
 
+@pytest.mark.one_release
 def test_allow_from_for_the_caller(machine: Patient) -> None:
     machine.forget()
     assert machine.doctor(*POP3S, "--client", "192.0.2.1", user=FRANK).causes == ["blocked-by-allow-from"]
@@ -114,7 +118,7 @@ def test_a_locked_mailbox(machine: Patient) -> None:
     assert found.causes == ["mailbox-locked"]
 
 
-@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+@pytest.mark.parametrize("protocol", ["pop3", pytest.param("imap", marks=ELSEWHERE_ALIKE)])
 def test_too_many_connections(machine: Patient, protocol: str) -> None:
     machine.forget()
     with ExitStack() as stack:
@@ -139,6 +143,7 @@ def test_a_full_mailbox(machine: Patient) -> None:
     assert machine.doctor(*POP3S, user=CAROL).causes == []
 
 
+@pytest.mark.one_release
 def test_a_full_disk(machine: Patient) -> None:
     full = "mount -t tmpfs -o size=1m,mode=750,uid=vmail,gid=vmail tmpfs /var/vmail; dd if=/dev/zero of=/var/vmail/fill"
     with machine.done(f"({full}) 2>/dev/null || :", "umount -l /var/vmail"):
@@ -152,6 +157,7 @@ def test_a_full_disk(machine: Patient) -> None:
 # --- a host that cannot be asked
 
 
+@pytest.mark.one_release
 def test_ssh_does_not_work(machine: Patient) -> None:
     """What can be seen from here is said all the same."""
     ssh = machine.declared["hosts"]["mail1"]["ssh"]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from zlib import crc32
 
 import pytest
 from mail_certificates import certificate
@@ -21,26 +18,14 @@ _SECOND = ("test_mail_trouble", "test_mail_users")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With pytest-xdist (--dist loadgroup) one worker owns a release's host; there are two of each, for balance."""
-    here = [item for item in items if item.path.parent == Path(__file__).parent]
-    spared = {item for item in here if item.get_closest_marker("one_release") and not _chosen(item)}
-    if spared and os.environ.get("MAILPROV_RELEASES") != "all":
-        config.hook.pytest_deselected(items=[*spared])
-        items[:] = [item for item in items if item not in spared]
-    for item in here:
+    for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec is not None:
+        if callspec is not None and item.path.parent == Path(__file__).parent:
             half = 2 if item.path.stem in _SECOND else 1
             group = pytest.mark.xdist_group(f"mail-{callspec.params['release']}-{half}")
             item.add_marker(group, append=False)
-
-
-def _chosen(item: pytest.Item) -> bool:
-    """Whether a test's release is the one that it takes: of all such tests, each release gets its share."""
-    names = [each.codename for each in RELEASES]
-    function: Any = item
-    return bool(function.callspec.params["release"] == names[crc32(function.originalname.encode()) % len(names)])
 
 
 @pytest.fixture(scope="session", params=[release.codename for release in RELEASES])
