@@ -77,15 +77,26 @@ may_be_asked() { # PORT: whether no daemon would die of it
     done
 }
 
+# To whoever takes a connection and then says nothing, twenty tries would be two minutes in which nothing is served.
+give_time() {
+    tries=0
+    uptime_seconds
+    late=$((uptime + 15))
+}
+
+time_left() {
+    tries=$((tries + 1))
+    uptime_seconds
+    [ $tries -lt 20 ] && [ "$uptime" -lt "$late" ] && sleep 0.2
+}
+
 serves() { # PORT STARTTLS CERTIFICATE
     [ "$3" = "${known-}" ] || { known=$3 want=$(leaf "$3"); }
-    tries=0
+    give_time
     while :; do
         got=$(shown "$1" "$2")
         [ "$want" != "$got" ] || return 0
-        tries=$((tries + 1))
-        [ $tries -lt 20 ] || break
-        sleep 0.2
+        time_left || break
     done
     [ -n "$got" ] && echo "port $1 serves another certificate: $got" || echo "port $1 gives no TLS session"
     return 1
@@ -171,12 +182,10 @@ listens_nowhere() {
 
 # A certificate that was served before is served again; or the one that has come into its place since.
 serves_as() { # PORT STARTTLS FINGERPRINT
-    tries=0
+    give_time
     while :; do
         got=$(fingerprint_of "$(shown "$1" "$2")")
         [ "$got" != "$3" ] && { [ -z "$got" ] || [ "$got" != "$(fingerprint "$CERTIFICATE")" ]; } || return 0
-        tries=$((tries + 1))
-        [ $tries -lt 20 ] || { echo "port $1 does not serve the certificate of before"; return 1; }
-        sleep 0.2
+        time_left || { echo "port $1 does not serve the certificate of before"; return 1; }
     done
 }

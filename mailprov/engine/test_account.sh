@@ -87,11 +87,15 @@ in_turn() { # COMMAND...
     "$@" 8>&-
 }
 
-# An apply holds the lock of all transactions until its end.
+# An apply holds the lock of all transactions until its end. Whoever asked hears of it as long as it lasts; where nobody
+# listens any more, no account is made that nobody would close.
 after_others() {
     [ -e "$STATE/open" ] && [ -s "$STATE/holder" ] || return 0
     exec 9>>"$STATE/lock"
-    flock -w 90 9
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18; do
+        ! flock -w 5 9 || break
+        echo 'an apply is at work' || exit 1
+    done
     exec 9>&-
 }
 

@@ -78,12 +78,12 @@ def test_the_door_leads_there(spec: HostSpec) -> None:
 
 
 def test_many_megabytes_go_both_ways_at_once(host: SshHost) -> None:
-    data = os.urandom(20 * 1024 * 1024)
+    data = os.urandom(5 * 1024 * 1024)
     assert host.run(("cat",), stdin=data) == Completed(0, data, b"")
 
 
 def test_a_command_may_leave_its_stdin_unread(host: SshHost) -> None:
-    assert host.run(("true",), stdin=bytes(20 * 1024 * 1024)) == Completed(0, b"", b"")
+    assert host.run(("true",), stdin=bytes(5 * 1024 * 1024)) == Completed(0, b"", b"")
     assert host.run(("sh", "-c", "exec <&-; sleep 0.2; echo here"), stdin=bytes(5 * 1024 * 1024)).stdout == b"here\n"
     assert host.run(("echo", "still here")).stdout == b"still here\n"
 
