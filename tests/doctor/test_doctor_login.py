@@ -11,7 +11,7 @@ from mail_machine import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, HOSTNAME, PASSWOR
 
 from mailprov.lab import RELEASES
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.host, pytest.mark.two_releases, pytest.mark.timeout(900)]
 
 ELSEWHERE_ALIKE = pytest.mark.one_release
 """what one protocol shows of a release, another does not show again"""

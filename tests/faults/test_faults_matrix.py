@@ -34,7 +34,8 @@ THOROUGH = ("transaction", "power")
 ONLY = os.environ.get("MAILPROV_FAULTS_EVENTS", "")
 
 # By apply and fault: the events of a short run. "middle" and "last" are the middle and the last act,
-# "enabled" the one after which services are enabled.
+# "enabled" the one after which services are enabled. To learn a scenario takes a minute: some are tried by whole runs
+# only, and what chance draws goes back over such states in each run.
 SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "change": {
         "controller": ("await",),
@@ -73,17 +74,17 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "rename": {"transaction": ("middle",), "power": ("last",)},
     "revert": {"transaction": ("revert",), "power": ("undone 9",)},
     "acme": {"certbot": ("middle",)},
-    "lived-in": {"transaction": ("last",)},
+    "lived-in": {},
     "bare": {"transaction": ("apt",)},
     "protocol": {"unit": ("apt",)},
     "back-first": {"transaction": ("middle",), "power": ("last",)},
-    "back-lived-in": {"power": ("middle",)},
-    "back-bare": {"transaction": ("last",)},
+    "back-lived-in": {},
+    "back-bare": {},
     "back-settings": {"transaction": ("middle",)},
     "back-accounts": {"transaction": ("middle",), "verify": ("middle",)},
     "back-rename": {"transaction": ("middle",)},
     "back-renewed": {"power": ("middle",)},
-    "back-further": {"transaction": ("last",)},
+    "back-further": {},
     "back-again": {"twice": ("middle",)},
 }
 

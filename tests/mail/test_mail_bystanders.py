@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mail_machine import Machine, Ran
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 
@@ -45,6 +45,7 @@ def refused(ran: Ran) -> list[str]:
     return [line.strip().removeprefix("! ") for line in ran.said.splitlines() if ": needs --allow-" in line]
 
 
+@pytest.mark.one_release
 def test_a_name_opens_nothing_and_stops_nothing(clone: Machine) -> None:
     """Not to the plan, the apply's own checks, status or doctor."""
     for port, name, address in (
@@ -81,6 +82,7 @@ def test_a_second_port_of_ssh_wants_a_consent(clone: Machine) -> None:
     assert clone.mailprov("rollback", "--yes", "--allow-opening").status == 0
 
 
+@pytest.mark.one_release
 def test_socket_units_of_ssh_stay_open(clone: Machine) -> None:
     """Also when nobody is connected over one of their ports."""
     clone.sh(

@@ -12,7 +12,7 @@ import pytest
 from mail_clients import LOGIN_DENIED, Idle, arrives, deliver, imap, login, logins, pop3, served, subjects
 from mail_machine import ALICE, CAROL, DAVE, PORTS, Machine, eventually
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 
 # By what it says of the change: what somebody does on the host.
 _TABLES = "/etc/postfix/mailprov"

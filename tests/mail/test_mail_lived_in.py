@@ -9,7 +9,7 @@ from mail_clients import LOGIN_DENIED, login, logins
 from mail_machine import ALICE, BOB, Machine
 from test_mail_trouble import held, one_error
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 
 
 def test_a_good_login_leaves_no_line_of_failure(clone: Machine) -> None:

@@ -14,7 +14,7 @@ from mail_machine import ALICE, HOSTNAME, Machine, ended, eventually
 from test_mail_rollback import CONSENTS, certificate_and_firewall, listener, people, rolled_back, state
 from test_mail_trouble import one_error
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 
 STATE = "/var/lib/mailprov"
 

@@ -17,7 +17,7 @@ import yaml
 from mail_clients import arrives, deliver
 from mail_machine import ALICE, BOB, CAROL, HOSTNAME, LI, PASSWORDS, Machine
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.one_release]
 
 STARTTLS = {"pop3": {"starttls": 110}, "imap": {"starttls": 143}, "submission": {"starttls": 587}}
 

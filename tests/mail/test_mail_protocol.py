@@ -6,7 +6,7 @@ import pytest
 from mail_clients import imap, logins, pop3
 from mail_machine import ALICE, Machine
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3"])

@@ -6,7 +6,7 @@ import pytest
 from mail_clients import arrives, refusal
 from mail_machine import ALICE, BOB, HOSTNAME, Machine
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 
 NOBODY_READS = "nobody may read the system's own mail"
 ROOT = f"root@{HOSTNAME}"

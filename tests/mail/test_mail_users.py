@@ -13,7 +13,7 @@ from mail_machine import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, HASHES, PASSWORDS
 from mailprov.credentials.passwords import sha512_crypt
 from mailprov.model import Secret
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 
 EVE = "eve@example.test"
 
