@@ -316,7 +316,11 @@ locked() { # FUNCTION
         flock 9
     else
         # A verification or a purge holds it for a moment only.
-        flock -w 0.5 9 || { tries_again && flock -w 30 9; } || { turned_away; return; }
+        tries=0
+        until flock -w 0.5 9; do
+            tries=$((tries + 1))
+            [ $tries -lt 60 ] && ends_soon || { turned_away; return; }
+        done
     fi
     hold
     "$1"
@@ -330,10 +334,10 @@ hold() { # for whoever finds the lock held
     printf '%s\n' "$meta" >"$STATE/holder"
 }
 
-# Whether what is open could not be settled, and is only trying once more.
-tries_again() {
+# Whether nobody is in the middle of an apply: what is open has its verdict, and is being closed or tried once more.
+ends_soon() {
     opened_last
-    [ -n "$open" ] && grep -qsE '^[0-9]+ verdict (mixed|unsealed)$' "$STATE/txn/$open/journal"
+    [ -z "$open" ] || grep -qsE '^[0-9]+ verdict ' "$STATE/txn/$open/journal"
 }
 
 turned_away() {

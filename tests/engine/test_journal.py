@@ -184,3 +184,21 @@ def test_why_nothing_could_begin_is_told(journal: Journal) -> None:
     said = journal(f"STATE=$T/none; {others}; begin || journal failed begin")
     assert [line.split(" ", 1)[1] for line in said][-1:] == ["failed begin"]
     assert any(" says " in line and "/none/open.new" in line for line in said), said
+
+
+@pytest.mark.parametrize(
+    ("happened", "comes"),
+    [("", True), ("1 verdict applied", True), ("1 verdict mixed", True), ("1 do 3", False)],
+)
+def test_whoever_comes_while_the_last_one_is_being_closed_waits(journal: Journal, happened: str, comes: bool) -> None:
+    """One apply straight after another: its verdict is known before it has let go of the host."""
+    found = events(
+        journal(f"""
+            STATE=$T/state; mkdir -p "$STATE/txn/other"; echo somebody >"$STATE/holder"; : >"$STATE/lock"
+            [ -z "{happened}" ] || {{ echo other >"$STATE/open"; echo "{happened}" >"$STATE/txn/other/journal"; }}
+            ( flock 8; sleep 2 ) 8>>"$STATE/lock" & sleep 0.2
+            hold() {{ :; }}; ours() {{ journal says ours; }}; locked ours
+        """)
+    )
+    told = [(each.name, each.text) for each in found]
+    assert told == ([("says", "ours")] if comes else [("says", "somebody"), ("verdict", "locked")])
