@@ -16,7 +16,7 @@ from mailprov.engine.rollback import Target
 from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.transaction import Work
 from mailprov.errors import InterruptionError, StalePlanError
-from mailprov.model import Command, HostSpec, Key, Query
+from mailprov.model import Command, HostSpec, Key, Query, some
 from mailprov.model.listeners import listening
 from mailprov.observer import Failed, Observer, PlannedBack, Remark, RolledBack
 from mailprov.resources import certificates, files, services
@@ -153,6 +153,14 @@ def _warnings(aim: Target, sections: Mapping[str, str]) -> tuple[str, ...]:
     found += ["mail that was deleted or has expired stays gone"]
     if aim.installed:
         found.append(f"packages stay installed: {', '.join(aim.installed)}")
+    asked = aim.oldest.former.desired if aim.oldest.former else {}
+    edited = [
+        key.name
+        for key, item in aim.things.items()
+        if key.kind == files.KIND and item and asked.get(key, item.fingerprint) != item.fingerprint
+    ]
+    if edited:
+        found.append(f"what somebody had changed by hand comes back, and is drift again: {some(edited)}")
     return tuple(found)
 
 

@@ -108,7 +108,8 @@ from a seed: {seed}. (`MAILPROV_FAULTS=every make faults` tries each at each ste
 Where a case has led its host back to the old state, the next one is tried on the same host. The canary runs where a
 fault can meet it; elsewhere it is left out, since it touches nothing that stays.
 
-`make faults` runs all of it and writes this page. Beside it, `make faults-random` draws everything by chance.
+`make faults` runs all of it and writes this page. Beside it, `make faults-random` draws
+everything by chance: [300 random trials](faults-random.md).
 
 ## Figures
 

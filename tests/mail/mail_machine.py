@@ -127,7 +127,7 @@ class Machine:
             text=True,
         )
 
-    def mailprov(self, *arguments: str, timeout: float = 120) -> Ran:
+    def mailprov(self, *arguments: str, timeout: float = 240) -> Ran:
         """Run `mailprov ARGUMENTS` on the declaration to its end."""
         return ended(self.start(*arguments, by=Warm), timeout)
 
@@ -185,7 +185,7 @@ class Machine:
         return address
 
 
-def ended(process: subprocess.Popen[str], timeout: float = 120) -> Ran:
+def ended(process: subprocess.Popen[str], timeout: float = 240) -> Ran:
     """Wait for a command line; it never takes a traceback with it."""
     try:
         out, err = process.communicate(timeout=timeout)

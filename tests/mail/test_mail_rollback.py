@@ -110,6 +110,9 @@ def test_over_an_apply_that_put_a_hand_edit_right(clone: Machine) -> None:
     first = clone.sh("ls /var/lib/mailprov/txn | sort | tail -n 1").strip()
     clone.sh("echo message_size_limit = 0 >>/etc/postfix/main.cf; chmod 600 /etc/dovecot/dovecot.conf")
     assert clone.apply(*CONSENTS).status == 0
+    edit = "what somebody had changed by hand comes back, and is drift again: "
+    assert f"{edit}/etc/dovecot/dovecot.conf, /etc/postfix/main.cf" in clone.mailprov("rollback").out
+    assert edit not in clone.mailprov("rollback", "--to", first).out
     rolled_back(clone, "--to", first)
     assert state(clone) == before
     clone.declared = declared
