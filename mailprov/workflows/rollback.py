@@ -160,7 +160,7 @@ def _warnings(aim: Target, sections: Mapping[str, str]) -> tuple[str, ...]:
         if key.kind == files.KIND and item and asked.get(key, item.fingerprint) != item.fingerprint
     ]
     if edited:
-        found.append(f"what somebody had changed by hand comes back, and is drift again: {some(edited)}")
+        found.append(f"what somebody had changed by hand comes back, and is drift again: {some(sorted(edited))}")
     return tuple(found)
 
 
