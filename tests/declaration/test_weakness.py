@@ -10,6 +10,7 @@ from spec_tools import HASH, SMALL, Load
 from mailprov.commands import run
 from mailprov.declaration.staff import preview
 from mailprov.declaration.weakness import weakness
+from mailprov.errors import SpecError
 
 WEAK = (
     "1",
@@ -54,6 +55,24 @@ def test_a_default_and_a_hash_in_hexadecimal(load_text: Load, tmp_path: Path) ->
     found = load_text(text, {"PW": "123456", "PX": "5f4dcc3b5aa765d61d8327deb882cf99"}).warnings
     assert ["fewer than 8 characters" in each for each in found] == [True, False]
     assert "looks like a hash in hexadecimal" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("bare", "told"),
+    [
+        ("$2y$10$abcdefghijklmnopqrstuuJ1qS9T0m7wC1e5l3mJ0y3uQGm7eX8aK", "did you mean {BLF-CRYPT}$2y$…?"),
+        ("{CRYPT}$6$saltsaltsaltsalt$" + "a" * 86, "did you mean {SHA512-CRYPT}$6$…?"),
+        ("!!", "an account that is locked"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["env", "file"])
+def test_a_bare_hash_is_nobodys_password(bare: str, told: str, kind: str, load_text: Load, tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text(f"{bare}\n")
+    text = SMALL.replace("{env: PW}", "{env: PW}" if kind == "env" else "{file: pw}")
+    with pytest.raises(SpecError) as raised:
+        load_text(text, {"PW": bare})
+    (error,) = raised.value.errors
+    assert told in f"{error.what} {error.fix}"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def works_as_before(mail: Machine) -> bool:
     return "messages=1" in mail.sh(INBOX) and "2525" in mail.sh("postconf -h relayhost")
 
 
-@pytest.mark.one_release
+@pytest.mark.one_release("bookworm")
 def test_what_was_built_by_hand_is_taken_over_and_given_back(lived_in: Machine) -> None:
     mail = lived_in
     assert eventually(lambda: waits(mail, "deferred") and "messages=1" in mail.sh(INBOX))
