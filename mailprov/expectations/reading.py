@@ -6,10 +6,8 @@ The text is hostile until proven otherwise, as that of a declaration is.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from ipaddress import ip_address
 from typing import Any, Final
 
 from mailprov import assets
@@ -30,6 +28,7 @@ from mailprov.expectations.model import (
     Records,
 )
 from mailprov.expectations.networks import EVERYWHERE, Sources, sources
+from mailprov.expectations.record_texts import record_name, value_fault
 from mailprov.model import PROTOCOLS, Spec, domain_of
 
 SCHEMA: Final = "expectations.schema.json"
@@ -245,14 +244,13 @@ class _Reader:
                 raise _Wrong(wrong, "domain") from None
             return Records(**common, domain=self._declared(name, "domain"))
         try:
-            name = _record_name(item["name"])
+            name = record_name(item["name"])
         except InvalidValue as wrong:
             raise _Wrong(wrong, "name") from None
         texts = tuple(_listed(item["values"]))
         for text in texts:
-            if not _VALUES[item["type"]](text):
-                fix = f"for example {_EXAMPLES[item['type']]}"
-                raise _Wrong(InvalidValue(f"`{brief(text)}` is no value of {item['type']}", fix), "values")
+            if wrong_value := value_fault(item["type"], text):
+                raise _Wrong(wrong_value, "values")
         return Records(**common, name=name, kind=item["type"], values=texts)
 
     def _limit(self, item: Map, path: Path) -> Limit:
@@ -303,46 +301,3 @@ def _quota(most: Any) -> int:
     if size is None:
         raise _Wrong(InvalidValue("the most of a quota is a size", "for example at_most: 20GiB"), "at_most")
     return size
-
-
-def _record_name(text: str) -> str:
-    """The canonical name of a record: labels with an underscore in front (RFC 8552), then those of a domain."""
-    labels = text.lower().removesuffix(".").split(".")
-    below = next((at for at, label in enumerate(labels) if "_" not in label), len(labels))
-    # A selector (mail._domainkey) stands before the underscore.
-    last = max((at for at, label in enumerate(labels) if label.startswith("_")), default=-1)
-    below = max(below, last + 1) if last >= 0 else 0
-    if not all(_LABEL.fullmatch(label) for label in labels[:below]):
-        raise InvalidValue(f'"{brief(text)}" is not the name of a record', "for example _dmarc.example.com")
-    return ".".join((*labels[:below], addresses.domain(".".join(labels[below:]))))
-
-
-_LABEL: Final = re.compile("[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-_HOST: Final = r"(?:[A-Za-z0-9_-]{1,63}\.)+|\."
-_NUMBER: Final = "[0-9]{1,5}"
-
-
-def _is_address(text: str, version: int) -> bool:
-    try:
-        return ip_address(text).version == version
-    except ValueError:
-        return False
-
-
-_VALUES: Final[Mapping[str, Callable[[str], bool]]] = {
-    "MX": lambda text: re.fullmatch(rf"{_NUMBER} (?:{_HOST})", text) is not None,
-    "SRV": lambda text: re.fullmatch(rf"{_NUMBER} {_NUMBER} {_NUMBER} (?:{_HOST})", text) is not None,
-    "CNAME": lambda text: re.fullmatch(_HOST, text) is not None,
-    "TXT": lambda text: text.isprintable(),
-    "A": lambda text: _is_address(text, 4),
-    "AAAA": lambda text: _is_address(text, 6),
-}
-_EXAMPLES: Final = {
-    "MX": "10 mail.example.com.",
-    "SRV": "0 1 993 mail.example.com.",
-    "CNAME": "www.example.com.",
-    "TXT": "v=DMARC1; p=none",
-    "A": "192.0.2.10",
-    "AAAA": "2001:db8::10",
-}
-"""a value of each type, as a zone file has it: with whole names, which end with a dot"""

@@ -8,13 +8,13 @@ from ipaddress import ip_address
 from typing import Final
 
 from mailprov.checks.cause import Cause
-from mailprov.checks.check import Check, Endpoint, Mode, Protocol
+from mailprov.checks.check import Account, Check, Endpoint, Mode, Protocol
 from mailprov.declaration.settings import MAIL_PORTS
 from mailprov.dns import Answer, Record, Zone, judge, questions
 from mailprov.dns.judge import Query
-from mailprov.expectations.model import Finding, Limit, Port, Records, Witness, counted
+from mailprov.expectations.model import Finding, Limit, Login, Port, Records, Witness, counted, matches
 from mailprov.expectations.networks import EVERYWHERE
-from mailprov.model import HostSpec, some
+from mailprov.model import HostSpec, User, some
 
 _SHOWN: Final = 5
 _OWN: Final = "a host that is asked by itself does not tell what others reach"
@@ -23,11 +23,12 @@ _OWN: Final = "a host that is asked by itself does not tell what others reach"
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One host, and each of its ports that is asked, as it is reached from here; `narrowed` are those that the
-    declaration may keep this machine out of."""
+    declaration may keep this machine out of, and `by` says whether it is the real one."""
 
     host: HostSpec
     address: str
     narrowed: frozenset[int] = frozenset()
+    by: Witness = Witness.HOST
 
     @property
     def own(self) -> bool:
@@ -108,7 +109,7 @@ class Asked:
         return lacking, unseen
 
     def _says(self, holds: bool | None, what: str) -> Finding:
-        return Finding(Witness.HOST, holds, what, self.host.name)
+        return Finding(self.by, holds, what, self.host.name)
 
 
 _LACKING: Final = (Cause.CLEARTEXT_LOGIN, Cause.NO_STARTTLS, Cause.NOT_TLS)
@@ -133,9 +134,40 @@ def of_listeners(it: Limit, hosts: Sequence[Asked], seen: Mapping[Endpoint, Sequ
         lacking, unseen = [*lacking, *more], [*unseen, *unknown]
     names = f": {some(lacking, _SHOWN)}" if lacking else ""
     what = f"{counted(len(lacking), 'listener', 'listeners')}{names}"
+    by = hosts[0].by if hosts else Witness.HOST
     if len(lacking) <= it.at_most and unseen:
-        return Finding(Witness.HOST, None, f"not seen from here: {some(unseen, _SHOWN)}")
-    return Finding(Witness.HOST, len(lacking) <= it.at_most, what)
+        return Finding(by, None, f"not seen from here: {some(unseen, _SHOWN)}")
+    return Finding(by, len(lacking) <= it.at_most, what)
+
+
+def tried(it: Login, users: Sequence[User]) -> list[Account]:
+    """Who can log in to see whether an expectation holds: of those whose passwords are known, some.
+
+    None where it is about others than this machine.
+    """
+    if it.sources != EVERYWHERE:
+        return []
+    known = [(user.address, user.password.plaintext) for user in users if matches(it.user, user.address)]
+    return [Account(address, password) for address, password in known if password is not None][:_LOGINS]
+
+
+def of_logins(it: Login, logins: Sequence[tuple[str, Check]], host: str) -> Finding:
+    """Whether logins, each with its account, went as expected."""
+    went = [f"{address} by {made.endpoint.protocol}" for address, made in logins if made.ok]
+    refused = [f"{address} by {made.endpoint.protocol}" for address, made in logins if made.cause is _REFUSED]
+    wrong, right = (refused, went) if it.allowed else (went, refused)
+    if wrong:
+        return Finding(Witness.REHEARSAL, False, f"{_DONE[not it.allowed]}: {some(wrong, _SHOWN)}", host)
+    if len(right) < len(logins):
+        untried = next(made.detail for _, made in logins if not made.ok and made.cause is not _REFUSED)
+        return Finding(Witness.REHEARSAL, None, f"not tried: {untried}", host)
+    return Finding(Witness.REHEARSAL, True, f"{_DONE[it.allowed]}: {some(right, _SHOWN)}", host)
+
+
+_REFUSED: Final = Cause.LOGIN_REFUSED
+_DONE: Final = {True: "logged in", False: "refused"}
+_LOGINS: Final = 20
+"""accounts that are tried for one expectation"""
 
 
 # --- DNS

@@ -100,12 +100,13 @@ def as_json(verdicts: Sequence[Verdict], failures: Sequence[MailprovError] = ())
         "test",
         holds=not failures and not counts[Outcome.FAILS] and bool(counts[Outcome.HOLDS]),
         counts={outcome.value: counts[outcome] for outcome in Outcome},
-        expectations=list(map(_entry, verdicts)),
+        expectations=list(map(entry, verdicts)),
         failed=errors(failures),
     )
 
 
-def _entry(each: Verdict) -> dict[str, object]:
+def entry(each: Verdict) -> dict[str, object]:
+    """One expectation, for programs."""
     it = each.expectation
     return {
         "section": it.section,

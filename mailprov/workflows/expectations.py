@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
 from mailprov.checks import Check, Endpoint, Trust, check_listener
+from mailprov.checks.all_users import everybody
 from mailprov.declaration.confined import Root
 from mailprov.declaration.diagnostics import InvalidValue
 from mailprov.declaration.files import declaration
@@ -22,7 +23,7 @@ from mailprov.engine.saved_plan import Claim
 from mailprov.errors import Diagnostic, ExpectationsError, HostError, MailprovError, Origin, SpecError
 from mailprov.expectations import planned, reading, seen
 from mailprov.expectations.declared import Declared
-from mailprov.expectations.model import AnExpectation, Finding, Limit, PlanLimit, Port, Records, Verdict, Witness
+from mailprov.expectations.model import AnExpectation, Finding, Limit, Login, PlanLimit, Port, Records, Verdict, Witness
 from mailprov.expectations.rendered import Rendered, rendered
 from mailprov.model import Facts, HostSpec, Secret, Spec, User
 from mailprov.observer import Observer
@@ -130,7 +131,30 @@ class Judging:
 
     def hosts(self) -> None:
         """Ask the ports that something is expected of, as a client does that does not log in."""
-        asked = {host.name: _asked(host) for host in self.chosen}
+        self._ask_ports([_asked(host, Witness.HOST) for host in self.chosen])
+
+    def rehearsed(self, known: Spec, standin: HostSpec) -> None:
+        """Ask a disposable host in a declared one's place: its ports, and logins with the passwords that are `known`.
+
+        Raises ConnectError or HostError.
+        """
+        self._ask_ports([_asked(standin, Witness.REHEARSAL)])
+        users, trusted = known.users_of(standin.name), client_view.asked_trust(standin)
+        here, now = client_view.open_here(standin), datetime.now(UTC)
+        for number, it in self._of(Login):
+            accounts = seen.tried(it, users) if it.about(standin.name) else []
+            made = [
+                (login.address, login.check)
+                for protocol in it.by  # one by one: who is refused by one is not tried by the next
+                for login in everybody(
+                    here, trusted, [replace(each, protocols=frozenset({protocol})) for each in accounts], now=now
+                )
+            ]
+            if made:
+                self._add(number, seen.of_logins(it, made, standin.name))
+
+    def _ask_ports(self, hosts: Sequence[seen.Asked]) -> None:
+        asked = {each.host.name: each for each in hosts}
         ports = list(self._of(Port))
         limits = [(number, it) for number, it in self._of(Limit) if it.of == "listeners_without_tls"]
         wanted: dict[Endpoint, str] = {}
@@ -209,9 +233,9 @@ def _no_hash(_user: User) -> Secret:
     return Secret("")
 
 
-def _asked(host: HostSpec) -> seen.Asked:
+def _asked(host: HostSpec, by: Witness) -> seen.Asked:
     address = "127.0.0.1" if host.address == "local" else host.address
-    return seen.Asked(host, address, frozenset(rule.port for rule in client_view.narrowed(host)))
+    return seen.Asked(host, address, frozenset(rule.port for rule in client_view.narrowed(host)), by)
 
 
 def _ask(ends: Sequence[Endpoint]) -> Mapping[Endpoint, Sequence[Check]]:
