@@ -542,7 +542,8 @@ def test_a_rehearsal_judges_expectations(run: Run, site: Site, monkeypatch: pyte
     def one(
         spec: Spec, declared: HostSpec, _machine: object, _terminal: object, _begun: Any, _look: Any, judge: Any
     ) -> None:
-        judge(spec, declared)
+        if judge:
+            judge(spec, declared)
 
     def look(end: Endpoint, *_: object, **__: object) -> tuple[Check, ...]:
         lately.append(f"{end.address}:{end.port}")
@@ -572,7 +573,8 @@ def test_a_rehearsal_judges_expectations(run: Run, site: Site, monkeypatch: pyte
     (site.folder / "tests/first.yaml").write_text(expected)
     code, out, err = run("rehearse", "--test", "--format", "json", "--junit", "r.xml")
     document = json.loads(out)
-    assert (code, document["rehearsed"], lately) == (9, True, ["192.0.2.10:993", "192.0.2.10:587", "192.0.2.10:25"] * 2)
+    assert (code, document["rehearsed"]) == (9, True)
+    assert sorted(lately) == sorted(f"192.0.2.{host}:{port}" for host in (10, 11) for port in (993, 587, 25))
     told = {it["what"]: it for it in document["expectations"]}
     bob = told["bob@example.com can log in by imap from anywhere"]
     assert [(it["by"], it["holds"]) for it in bob["findings"]].count(("rehearsal", True)) == 2
