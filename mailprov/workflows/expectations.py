@@ -209,7 +209,7 @@ class Judging:
 _LEFT_OUT = "none of the hosts that it is about is looked at"
 _WHY = {
     "records": "ask DNS with --live",
-    "plan": "give a plan with --plan, or look at the hosts with --live",
+    "plan": "give a plan with --plan, or ask with --live",
 }
 
 
