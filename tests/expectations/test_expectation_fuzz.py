@@ -174,7 +174,7 @@ def test_all_accounts_are_not_judged_for_ever(monkeypatch: pytest.MonkeyPatch) -
     from mailprov.errors import MailprovError
     from mailprov.expectations import declared
 
-    monkeypatch.setattr(declared, "MOST_WORK", 20)
+    monkeypatch.setattr(declared, "MOST_WORK", 60)
     text = "expectations: 1\nlogins:\n" + "  - {user: '*', by: imap}\n" * 10
     with pytest.raises(MailprovError, match="too much to judge"):
         judged(text)
