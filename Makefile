@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 N ?= 300
 
-.PHONY: help demo test faults faults-random lint format docs bench clean
+.PHONY: help demo test faults faults-random lint format docs bench dist lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,14 @@ bench: ## measure mailprov beside its peers, into docs/benchmarks.md; takes an h
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	.venv/bin/python benchmarks/compare.py
 	.venv/bin/python benchmarks/page.py
+
+dist: ## make a release of the last commit in dist/: sdist, wheel, mailprov.pyz, SBOM, image, manual page, notes, sums
+	script/setup --test
+	.venv/bin/python script/dist.py
+
+lock: ## resolve anew what mailprov.pyz and the image hold, into script/release.lock
+	script/setup --test
+	.venv/bin/python script/wheels.py
 
 clean: ## remove what was built here, the environment included
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Write anew what is generated in the documentation: help pages and the keys of mail.yaml.
+"""Write anew what is generated in the documentation: help pages, the manual page, the keys of mail.yaml.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; tests/test_docs.py keeps it true.
 """
@@ -16,7 +16,9 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
+from mailprov import __version__
 from mailprov.commands import cli
+from mailprov.commands.manual import manual
 from mailprov.commands.root import every
 from mailprov.declaration import schema
 from mailprov.doctor import CAUSES, Cause
@@ -234,7 +236,14 @@ def pages() -> Mapping[Path, str]:
         text = path.read_text(encoding="utf-8")
         if _PART.search(text):
             found[path] = _PART.sub(lambda part: part[1] + GENERATORS[part[2]]() + part[3], text)
-    return found
+    return {**found, ROOT / "docs/mailprov.1": manual(cli, every(), __version__, _released())}
+
+
+def _released() -> str:
+    """The day on which this version was released, by the changelog."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## \[{re.escape(__version__)}\] - (\d{{4}}-\d\d-\d\d)$", changelog, re.M)
+    return found[1] if found else ""
 
 
 def main() -> None:

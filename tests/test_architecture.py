@@ -184,6 +184,7 @@ DOORS = {
     "assets.py": "shipped files",
     "providers/catalogue.py": "a shipped file",
     "commands/__init__.py": "/dev/null",
+    "extras.py": "what installers leave beside the package",
     "commands/init.py": "makes a file, and never over another one",
 }
 """files that may open files, and which: all others go through local_files"""

@@ -65,7 +65,10 @@ def test_the_wheel_carries_all_that_is_read_at_run_time(wheel: Path) -> None:
 
 def test_the_wheel_carries_nothing_else(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert tops == {"mailprov", f"mailprov-{__version__}.dist-info"}
+    release = f"mailprov-{__version__}"
+    assert tops == {"mailprov", f"{release}.dist-info", f"{release}.data"}
+    data = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith(f"{release}.data/")}
+    assert data == {f"{release}.data/data/share/man/man1/mailprov.1"}
 
 
 def test_version(installed: Path, tmp_path: Path) -> None:

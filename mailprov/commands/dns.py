@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import in_file
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
@@ -25,7 +25,7 @@ _STYLES = {"ok": "good", "missing": "bad", "different": "bad", "extra": "warn", 
 
 
 @click.command("dns")
-@click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...", shell_complete=completing.domains)
 @in_file
 @click.option("--check", is_flag=True, help="Compare with what DNS says; exit 9 when something must be done.")
 @click.option("--zonefile", is_flag=True, help="Print the records as a part of a zone file.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import Roots, address, in_file
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
@@ -24,10 +24,31 @@ from mailprov.workflows.selection import hosts_if_any, load
 
 @click.command("doctor")
 @in_file
-@click.option("--limit", "--host", "limit", multiple=True, metavar="NAME", help="Only this host, or this group's.")
+@click.option(
+    "--limit",
+    "--host",
+    "limit",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.hosts_and_groups,
+    help="Only this host, or this group's.",
+)
 @reported("json", "markdown")
-@click.option("--provider", default="", metavar="NAME", help="Look at a mail provider (see `mailprov providers`).")
-@click.option("--user", default="", type=address, metavar="ADDRESS", help="Whose mail does not work.")
+@click.option(
+    "--provider",
+    default="",
+    metavar="NAME",
+    shell_complete=completing.providers,
+    help="Look at a mail provider (see `mailprov providers`).",
+)
+@click.option(
+    "--user",
+    default="",
+    type=address,
+    metavar="ADDRESS",
+    shell_complete=completing.users,
+    help="Whose mail does not work.",
+)
 @click.option("--password-env", default="", metavar="NAME", help="The variable with the password, to try one login.")
 @click.option("--protocol", type=click.Choice(["pop3", "imap", "submission", "smtp"]), help="Look at this one only.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port that the mail program is set to.")

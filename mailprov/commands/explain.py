@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mailprov import declaration
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import in_file
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
@@ -25,7 +25,7 @@ from mailprov.workflows.selection import host as declared_host
 
 
 @click.command("explain")
-@click.argument("host", metavar="HOST[.KEY]")
+@click.argument("host", metavar="HOST[.KEY]", shell_complete=completing.keys)
 @in_file
 @reported("json")
 def command(outputs: Outputs, host: str, file: Path) -> Exit:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import Roots, address, handed, in_file
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
@@ -87,7 +87,7 @@ def _made_there(spec: Spec) -> Iterator[Line]:
 
 
 @command.command("purge")
-@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...")
+@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...", shell_complete=completing.waiting)
 @in_file
 @handed
 @click.option("--expired", is_flag=True, help="Only those that should have gone by now.")
@@ -128,7 +128,7 @@ def handout_purge(
 
 
 @command.command("send")
-@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...")
+@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...", shell_complete=completing.users)
 @in_file
 @handed
 @click.option("--passwords", is_flag=True, help="Each one's generated password, to the contact address.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from mailprov import assets
 from mailprov.commands import console
 from mailprov.errors import Exit, MailprovError
 
+SCHEMA = "mailprov.schema.json"
 STARTER = """\
 # yaml-language-server: $schema=./mailprov.schema.json
-# (`mailprov schema > mailprov.schema.json` lets your editor check and explain every key)
+# (by that file an editor checks and explains every key; after an upgrade: `mailprov schema > mailprov.schema.json`)
 mailprov: 1
 
 hosts:
@@ -59,11 +62,18 @@ firewall:
 @click.command("init")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("mail.yaml"), show_default=True)
 def command(output: Path) -> Exit:
-    """Write a commented mail.yaml to start from. Never overwrites a file."""
+    """Write a commented mail.yaml to start from, and its JSON Schema for editors. Never overwrites a file."""
     try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(STARTER)
+        _write_new(output, STARTER)
     except FileExistsError as error:
         raise MailprovError("there is a file already", where=str(output), fix="choose another with -o") from error
+    with suppress(FileExistsError):
+        _write_new(output.parent / SCHEMA, assets.text("schemas", SCHEMA))
     console.say(f"wrote {output}; next: edit it, then `mailprov validate -f {output}`", "good")
     return Exit.DONE
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Raises FileExistsError where something is there, be it a link that leads nowhere."""
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from mailprov import local_files
+from mailprov.commands import completing
 from mailprov.credentials.folder import Folder
 from mailprov.engine.risks import FLAGS
 from mailprov.errors import MailprovError
@@ -64,7 +65,8 @@ class Roots(click.Path):
 def declaration(function: F) -> F:
     """-f and --limit, for every command that acts on the declared hosts."""
     words = "Only this host, or the hosts of this group (may be given again)."
-    limit = click.option("--limit", multiple=True, metavar="NAME", help=words)
+    offered = completing.hosts_and_groups
+    limit = click.option("--limit", multiple=True, metavar="NAME", shell_complete=offered, help=words)
     return in_file(limit(function))
 
 

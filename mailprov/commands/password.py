@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import address, handed, in_file
 from mailprov.commands.outputs import Outputs, give_rollout, refusable, reported
 from mailprov.commands.root import worst
@@ -46,10 +46,15 @@ def command(context: click.Context, scheme: str) -> Exit:
 
 
 @command.command("reset")
-@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...")
+@click.argument("addresses", nargs=-1, type=address, metavar="[ADDRESS]...", shell_complete=completing.users)
 @in_file
 @click.option("--from", "table", type=click.Path(path_type=Path), metavar="FILE", help="A table of addresses, too.")
-@click.option("--domain", default="", help="The domain of rows in FILE that have the part before the @ only.")
+@click.option(
+    "--domain",
+    default="",
+    shell_complete=completing.domains,
+    help="The domain of rows in FILE that have the part before the @ only.",
+)
 @click.option("--ask", is_flag=True, help="Ask for the new password of the one ADDRESS; otherwise it is generated.")
 @click.option("--end-sessions", is_flag=True, help="End the sessions that are open with the former password.")
 @click.option("--details", is_flag=True, help="Show every account by name.")

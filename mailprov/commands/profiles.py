@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import Roots, address, declaration, shown
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
@@ -22,9 +22,21 @@ from mailprov.workflows.profiles import profiles as write_profiles
 @declaration
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder.")
 @click.option(
-    "--user", "users", multiple=True, type=address, metavar="ADDRESS", help="Only for this person (may be given again)."
+    "--user",
+    "users",
+    multiple=True,
+    type=address,
+    metavar="ADDRESS",
+    shell_complete=completing.users,
+    help="Only for this person (may be given again).",
 )
-@click.option("--lang", default="", metavar="TAGS", help="The guides' languages (en,zh). Default: each person's own.")
+@click.option(
+    "--lang",
+    default="",
+    metavar="TAGS",
+    shell_complete=completing.languages,
+    help="The guides' languages (en,zh). Default: each person's own.",
+)
 @click.option(
     "--prefer",
     type=click.Choice(["pop3", "imap"]),
@@ -70,7 +82,7 @@ def command(
 
     DIR is new, or was made by this verb before: then the files of people who are gone are deleted.
 
-    Only listeners that are declared, and protocols that the person may use. Needs mailprov[profiles]. Profiles are
+    Only listeners that are declared, and protocols that the person may use. Needs the extra `profiles`. Profiles are
     signed with the declared certificate where its key is here (`tls: {certificate: …, key: …}`).
     """
     wanted: Protocol_ = "imap" if prefer == "imap" else "pop3"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.errors import Exit, MailprovError
 from mailprov.providers import CREDENTIALS, Correction, Protocol, Provider, Server, catalogue, corrected, search
@@ -18,7 +18,7 @@ _MODES = {"tls": "TLS", "starttls": "STARTTLS"}
 
 
 @click.command("providers")
-@click.argument("name", default="")
+@click.argument("name", default="", shell_complete=completing.providers)
 @reported("json")
 def command(outputs: Outputs, name: str) -> Exit:
     """Show what is documented of mail providers: servers, TLS, what to log in with, how to turn it on.

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, add_completion_class
 
 from mailprov import __version__
+from mailprov.commands.completing import Bash
 from mailprov.errors import Exit, MailprovError
 
 EXIT_CODES = """\b
@@ -23,6 +24,8 @@ Exit codes, the same for every command:
   7  some hosts failed
   8  another apply holds the lock
   9  verification failed"""
+
+add_completion_class(Bash)
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

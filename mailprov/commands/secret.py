@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import in_this_file
 from mailprov.errors import Exit, MailprovError, visible
 from mailprov.report.text import Line
@@ -54,7 +54,12 @@ def secret_init(file: Path, identity: Path | None) -> Exit:
 @command.command("encrypt")
 @in_this_file
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write an age file.")
-@click.option("--at", metavar="FILE:LINE[:COLUMN]", help="Put it into this `age` value of a declaration file.")
+@click.option(
+    "--at",
+    metavar="FILE:LINE[:COLUMN]",
+    shell_complete=completing.place,
+    help="Put it into this `age` value of a declaration file.",
+)
 def secret_encrypt(file: Path, output: Path | None, at: str | None) -> Exit:
     """Encrypt a secret from standard input, or asked for at a terminal, for everybody in .age-recipients.
 
@@ -86,7 +91,7 @@ def _secret(limit: int) -> bytes:
 
 
 @command.command("edit")
-@click.argument("target", metavar="FILE[:LINE[:COLUMN]]")
+@click.argument("target", metavar="FILE[:LINE[:COLUMN]]", shell_complete=completing.place)
 @in_this_file
 @_identity
 def secret_edit(target: str, file: Path, identity: Path | None) -> Exit:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import in_file
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.terminal import Terminal
@@ -22,7 +22,7 @@ from mailprov.workflows.selection import load
 
 
 @click.command("trust")
-@click.argument("host")
+@click.argument("host", shell_complete=completing.hosts)
 @in_file
 @click.option("--yes", is_flag=True, help="Record without asking: only when the fingerprint is known to be right.")
 @click.option("--replace", is_flag=True, help="Record even where another key is known for this host.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.declaration.encodings import named
 from mailprov.declaration.staff import Preview, preview
@@ -36,7 +36,12 @@ def command() -> None:
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--encoding", default="", help="How the text is encoded. Default: a byte order mark, UTF-8, or GB18030.")
-@click.option("--domain", default="", help="The domain of users whose row has the part before the @ only.")
+@click.option(
+    "--domain",
+    default="",
+    shell_complete=completing.domains,
+    help="The domain of users whose row has the part before the @ only.",
+)
 @click.option("--ignore", multiple=True, metavar="HEADING", help="Leave this column out (may be given again).")
 @reported("json")
 def users_import(outputs: Outputs, file: Path, encoding: str, domain: str, ignore: tuple[str, ...]) -> Exit:

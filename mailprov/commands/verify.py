@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mailprov.checks import Check
-from mailprov.commands import console
+from mailprov.commands import completing, console
 from mailprov.commands.options import Roots, address, declaration, handed
 from mailprov.commands.outputs import Outputs, reported
 from mailprov.commands.root import worst
@@ -31,7 +31,11 @@ from mailprov.workflows.verify import verify as look_at
 @declaration
 @reported("json", "markdown", files=("junit",))
 @click.option(
-    "--user", type=address, metavar="ADDRESS", help="Log in as this account instead of one made for the check."
+    "--user",
+    type=address,
+    metavar="ADDRESS",
+    shell_complete=completing.users,
+    help="Log in as this account instead of one made for the check.",
 )
 @click.option("--password-env", metavar="NAME", help="The environment variable that holds that account's password.")
 @click.option(

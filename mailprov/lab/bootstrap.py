@@ -39,6 +39,8 @@ _OFFERED = (
     "curl",
     "mpop",
     "fetchmail",
+    "python3",
+    "python3-venv",
 )
 _MAKE_DIRECTORY = 'mkdir -p "$1/srv/lab-repo/partial"'
 # mmdebstrap's APT_CONFIG names a file outside the root, which apt inside would not find.

@@ -23,7 +23,7 @@ from mailprov.lab.nspawn import REPOSITORY, container
 from mailprov.lab.process import Running, call, locked, must, tail
 
 # Part of the names in the cache: raise it when the recipe changes, and everything is built anew.
-_FORMAT = 1
+_FORMAT = 2
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _INSTALL = """\
 set -e

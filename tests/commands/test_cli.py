@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import click
+import jsonschema
 import pytest
 from simulated_host import BASE, HASH, SimulatedHost, declare
 
-from mailprov import errors
+from mailprov import assets, errors
 from mailprov.commands import cli, run, validate
 from mailprov.commands.init import STARTER
 from mailprov.commands.root import COMMANDS, every
@@ -247,7 +249,16 @@ def test_json_schema(mailprov: Run) -> None:
     assert mailprov("shell", "--json-schema")[:2] == (0, out), "as it was called before"
     assert json.loads(out)["$schema"].startswith("https://json-schema.org/")
     reports = json.loads(mailprov("schema", "report")[1])
-    assert reports["$id"].endswith("/report.schema.json") and "plan" in reports["$defs"]
+    assert "plan" in reports["$defs"]
+
+
+@pytest.mark.parametrize("name", ["mailprov.schema.json", "report.schema.json", "providers.schema.json"])
+def test_a_schema_is_identified_by_where_it_lies(name: str) -> None:
+    """Its `$id` is relative: it resolves to the file itself, be it in the installation or beside a declaration."""
+    file = assets.folder("schemas") / name
+    document = json.loads(file.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(document)
+    assert urljoin(file.as_uri(), document["$id"]) == file.as_uri()
 
 
 # --- verbs that ask no host
@@ -257,6 +268,17 @@ def test_init_writes_a_valid_declaration(mailprov: Run) -> None:
     assert mailprov("init")[0] == 0
     status, out, _ = mailprov("validate")
     assert (status, out) == (0, "mail.yaml is valid: 1 host, 1 domain, 1 user, 1 alias\n")
+
+
+def test_the_schema_that_the_starter_names_is_there(mailprov: Run, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    assert mailprov("init", "-o", "far/post.yaml")[0] == 0
+    first = (tmp_path / "far/post.yaml").read_text().splitlines()[0]
+    named = tmp_path / "far" / first.removeprefix("# yaml-language-server: $schema=")
+    assert named.read_text(encoding="utf-8") == mailprov("schema")[1]
+    named.write_text("mine\n")
+    assert mailprov("init", "-o", "far/other.yaml")[0] == 0
+    assert named.read_text() == "mine\n"
 
 
 def test_init_overwrites_nothing(mailprov: Run, tmp_path: Path) -> None:
