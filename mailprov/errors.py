@@ -2,6 +2,7 @@
 
 MailprovError                 exit 1
 ├── SpecError                 exit 3   the YAML is invalid (holds every complaint, each with its place)
+│   └── ExpectationsError     exit 3   so is that of `mailprov test`
 ├── FileError                 exit 3   a file of this machine is not what it should be, or cannot be read or written
 ├── KeptPlanError             exit 3   a file that should hold a kept plan does not, or not as it was written
 ├── ConnectError              exit 1   no session with the host (name, route, key, host key, sudo)
@@ -115,15 +116,22 @@ class SpecError(MailprovError):
     """The declaration is invalid; `errors` holds every reason, `warnings` what is doubtful beside, in file order."""
 
     exit = Exit.INVALID
+    whole = "the declaration"
 
     def __init__(self, errors: Sequence[Diagnostic], warnings: Sequence[Diagnostic] = ()) -> None:
         self.errors = tuple(sorted(errors, key=lambda diagnostic: diagnostic.origin))
         self.warnings = tuple(warnings)
         count = len(self.errors)
-        super().__init__(f"{count} error{'s' if count != 1 else ''} in the declaration")
+        super().__init__(f"{count} error{'s' if count != 1 else ''} in {self.whole}")
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.errors), self.what])
+
+
+class ExpectationsError(SpecError):
+    """A file of expectations is invalid, as a declaration is."""
+
+    whole = "the expectations"
 
 
 class FileError(MailprovError):

@@ -38,8 +38,9 @@ MAY: dict[str, set[str]] = {
     "checks": {"errors", "local_files", "model"},
     "profiles": {"assets", "encode", "errors", "extras", "model", "providers", "render"},
     "doctor": {"checks", "engine", "errors", "model"},
+    "expectations": {"assets", "checks", "declaration", "dns", "engine", "errors", "model", "resources", "roles"},
     "observer": {"errors", "model", "engine", "checks"},
-    "report": {"checks", "doctor", "encode", "engine", "errors", "model", "observer", "resources"},
+    "report": {"checks", "doctor", "encode", "engine", "errors", "expectations", "model", "observer", "resources"},
 }
 ANYTHING = {"commands", "workflows", "__main__", "__init__"}
 """rooms that join the others"""

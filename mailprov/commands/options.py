@@ -68,7 +68,7 @@ def declaration(function: F) -> F:
     return in_file(limit(function))
 
 
-OFFLINE = ("validate", "render", "explain", "dns", "profiles")
+OFFLINE = ("validate", "render", "explain", "dns", "profiles", "test")
 """the commands that can do their work without asking a host"""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -173,3 +175,22 @@ def give_rollout(outputs: Outputs, results: Sequence[Result], made: Sequence[Pla
         json=lambda: json.rollout(results, made, name),
         markdown=lambda: markdown.rollout(results, made, outputs.command),
     )
+
+
+def locator(file: Path) -> Callable[[str], str]:
+    """Says the URI of a file: relative where it is in the repository of `file`, absolute elsewhere."""
+    root = _repository(file)
+    return lambda name: _uri(name, root)
+
+
+def _repository(file: Path) -> Path:
+    """The root of the Git repository that `file` is in; where it is in none, the current folder."""
+    folder = Path(os.path.normpath(file.absolute())).parent
+    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), Path.cwd())
+
+
+def _uri(name: str, root: Path) -> str:
+    """The URI of a file: relative to `root` where it is below that, absolute elsewhere."""
+    path = Path(os.path.normpath(Path(name).absolute()))
+    below = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
+    return quote(os.fsencode(below)) if below else path.as_uri()

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, str] = {
     "secret": "Keep secrets in the repository, encrypted.",
     "show": "Show a plan that was kept with `plan --out`.",
     "status": "Show what runs on each host, and what is down.",
+    "test": "Judge what your team expects and allows.",
     "trust": "Show a host's SSH fingerprints, and record them.",
     "users": "Look at a staff list before it is declared.",
     "validate": "Check the declaration, every error at once.",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 
 from mailprov.commands import console
 from mailprov.commands.options import declaration
-from mailprov.commands.outputs import Outputs, reported
+from mailprov.commands.outputs import Outputs, locator, reported
 from mailprov.commands.terminal import Terminal
 from mailprov.errors import Diagnostic, Exit, SpecError
 from mailprov.model import Spec
@@ -76,21 +74,7 @@ def _give(
 ) -> None:
     wrong, doubtful = [error] if error else [], [of_diagnostic(each) for each in warnings]
     told = {"errors": errors(wrong), "warnings": list(map(entry, doubtful))}
-    root = _repository(file)
     outputs.give(
         json=lambda: document("validate", file=str(file), valid=valid, counts=counts or None, **told),
-        sarif=lambda: sarif.sarif([*complaints(wrong), *doubtful], lambda name: _uri(name, root)),
+        sarif=lambda: sarif.sarif([*complaints(wrong), *doubtful], locator(file)),
     )
-
-
-def _repository(file: Path) -> Path:
-    """The root of the Git repository that `file` is in; where it is in none, the current folder."""
-    folder = Path(os.path.normpath(file.absolute())).parent
-    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), Path.cwd())
-
-
-def _uri(name: str, root: Path) -> str:
-    """The URI of a file: relative to `root` where it is below that, absolute elsewhere."""
-    path = Path(os.path.normpath(Path(name).absolute()))
-    below = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
-    return quote(os.fsencode(below)) if below else path.as_uri()

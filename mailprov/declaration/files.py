@@ -27,6 +27,7 @@ MAX_TABLE: Final = 64 * 1024 * 1024
 """bytes of a table of users: some 350,000 of them"""
 
 
+_ABSENT: Final = "name the file with -f, or run `mailprov init`"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Source = Mapping[str, Any]
@@ -71,13 +72,14 @@ def _wrong(error: FileError) -> InvalidValue:
     return kind(error.what, error.fix)
 
 
-def declaration(path: Path, root: Root | None = None) -> str:
-    """The text of the declaration file `path`. Raises SpecError where it is no UTF-8 text of bearable size."""
+def declaration(path: Path, root: Root | None = None, limit: int = MAX_DECLARATION, absent: str = _ABSENT) -> str:
+    """The text of the declaration file `path`. Raises SpecError where it is no UTF-8 text of at most `limit` bytes;
+    where it is `absent`, that is what to do."""
     start = Origin(str(path), 1, 1)
     try:
-        data = contents(path, MAX_DECLARATION, root)
+        data = contents(path, limit, root)
     except Absent as wrong:
-        raise SpecError([Diagnostic(start, wrong.what, "name the file with -f, or run `mailprov init`")]) from None
+        raise SpecError([Diagnostic(start, wrong.what, absent)]) from None
     except InvalidValue as wrong:
         raise SpecError([Diagnostic(start, wrong.what, wrong.fix)]) from None
     try:

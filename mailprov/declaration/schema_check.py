@@ -23,9 +23,18 @@ def problems(root: Any, name: str) -> list[Problem]:
 
     At most MAX_PROBLEMS.
     """
+    return _distinct(_problems(root, name))
+
+
+def problems_in(root: Any, document: dict[str, Any]) -> list[Problem]:
+    """Where `root` departs from another schema of ours, in the same words. At most MAX_PROBLEMS."""
+    return _distinct(_departing(document, document["$defs"], root, ()))
+
+
+def _distinct(problems: Iterator[Problem]) -> list[Problem]:
     # jsonschema reports each missing key with the whole list of them, so the same problem comes more than once
     found: dict[Problem, None] = {}
-    for problem in _problems(root, name):
+    for problem in problems:
         found[problem] = None
         if len(found) >= MAX_PROBLEMS:
             break
@@ -53,11 +62,16 @@ def _problems(root: Any, name: str) -> Iterator[Problem]:
 
 
 def _explained(name: str, value: Any, path: Path) -> Iterator[Problem]:
-    from jsonschema import Draft202012Validator  # a costly import that a sound declaration never needs
-
     definitions = schema.document()["$defs"]
     wanted = schema.document() if not name else {"$defs": definitions, "$ref": f"#/$defs/{name}"}
+    return _departing(wanted, definitions, value, path)
+
+
+def _departing(wanted: dict[str, Any], definitions: dict[str, Any], value: Any, path: Path) -> Iterator[Problem]:
+    from jsonschema import Draft202012Validator  # a costly import that a sound declaration never needs
+
     for error in Draft202012Validator(wanted).iter_errors(value):
         broken = error.schema if isinstance(error.schema, dict) else {}
         where = (*path, *error.absolute_path)
-        yield from problems_of(Departure(where, str(error.validator), error.validator_value, error.instance, broken))
+        keyword, asked = str(error.validator), error.validator_value
+        yield from problems_of(Departure(where, keyword, asked, error.instance, broken, definitions))

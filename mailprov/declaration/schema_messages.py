@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from mailprov.declaration import schema, values
+from mailprov.declaration import values
 from mailprov.declaration.diagnostics import brief
 
 Path = tuple[str | int, ...]
@@ -90,13 +90,15 @@ _SAFE_PROBLEMS: Final = frozenset({"pattern", "maxLength"})
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """The value `found` at `path` breaks the `keyword` (which wants `wanted`) of a `schema`."""
+    """The value `found` at `path` breaks the `keyword` (which wants `wanted`) of a `schema`, which may refer to these
+    `definitions`."""
 
     path: Path
     keyword: str
     wanted: Any
     found: Any
     schema: dict[str, Any]
+    definitions: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,9 @@ def _missing(departure: Departure) -> Iterator[Problem]:
         if get_close_matches(key, strangers, 1, 0.6):
             continue  # misspelt rather than missing, and told as such
         wanted = departure.schema.get("properties", {}).get(key, {})
-        yield Problem(path, f"`{key}` is missing", _example({**_resolved(wanted), **wanted}, key))
+        yield Problem(
+            path, f"`{key}` is missing", _example({**_resolved(wanted, departure.definitions), **wanted}, key)
+        )
 
 
 def _tls_sources(departure: Departure) -> Problem:
@@ -290,10 +294,10 @@ _WORDS: Final[dict[str, Callable[[Departure], Words]]] = {
 }
 
 
-def _resolved(wanted: dict[str, Any]) -> dict[str, Any]:
+def _resolved(wanted: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """The definition that `wanted` refers to, if it does."""
     name = str(wanted.get("$ref", "")).rpartition("/")[2]
-    found: dict[str, Any] = schema.document()["$defs"].get(name, {})
+    found: dict[str, Any] = definitions.get(name, {})
     return found
 
 

@@ -141,7 +141,7 @@ def _included(main: SourceFile, path: Path, diagnostics: Diagnostics) -> Iterato
         pattern, trusted = (item, False) if isinstance(item, str) else (item["files"], item.get("trusted", False))
         place = main.origin("include", number)
         try:
-            files = _matches(path.parent, pattern, main.surroundings.root, looked_at)
+            files = matches(path.parent, pattern, main.surroundings.root, looked_at)
         except InvalidValue as wrong:
             diagnostics.refuse(place, wrong)
             continue
@@ -158,7 +158,7 @@ def _included(main: SourceFile, path: Path, diagnostics: Diagnostics) -> Iterato
             yield file, trusted
 
 
-def _matches(folder: Path, pattern: str, root: Root | None, looked_at: Iterator[int]) -> list[Path]:
+def matches(folder: Path, pattern: str, root: Root | None, looked_at: Iterator[int]) -> list[Path]:
     """The files below `folder` that match, in name order. Raises Wrong where there is none, or one leads elsewhere."""
     if pattern.startswith(("/", "~")) or ".." in pattern.split("/") or "\\" in pattern:
         raise InvalidValue("only files below this file's folder can be included", "write a relative path without `..`")

@@ -24,7 +24,7 @@ FLAGS: Mapping[str, str] = {
 
 def queries(registry: Registry, plan: Plan, live: State) -> tuple[Query, ...]:
     """What to ask to know whether people would miss what the plan takes away."""
-    return tuple(query for it in _changes(registry, plan, live) for query in registry.kind(it.key).risk_queries(it))
+    return tuple(query for it in with_reloads(registry, plan, live) for query in registry.kind(it.key).risk_queries(it))
 
 
 def risks(
@@ -34,7 +34,7 @@ def risks(
 
     `ports` are those that shall be open, `live` is what there is, `sections` the host's answer, that to `queries` too.
     """
-    of_kinds = [risk for it in _changes(registry, plan, live) for risk in registry.kind(it.key).risks(it, sections)]
+    of_kinds = [risk for it in with_reloads(registry, plan, live) for risk in registry.kind(it.key).risks(it, sections)]
     told = open_ports(sections.get("listeners", ""))
     closing = sorted({port.port for port in told if port.public and port.of(registry.units)} - ports)
     found = [
@@ -46,8 +46,8 @@ def risks(
     return (*found, *_restarts(registry, plan.changes, live))
 
 
-def _changes(registry: Registry, plan: Plan, live: State) -> tuple[Change, ...]:
-    """Those of the plan, and what a service loads anew because it is activated."""
+def with_reloads(registry: Registry, plan: Plan, live: State) -> tuple[Change, ...]:
+    """The changes of the plan, and what a service loads anew because it is activated."""
     changed = {change.key for change in plan.changes}
     loaded = [daemon.loads for daemon in registry.daemons if daemon.loads and plan.effects.get(daemon.name)]
     again = [key for key in loaded if key not in changed and key in plan.desired]

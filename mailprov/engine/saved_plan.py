@@ -16,9 +16,9 @@ from mailprov import __version__
 from mailprov.engine.plan import prints
 from mailprov.engine.risks import FLAGS
 from mailprov.errors import KeptPlanError, StalePlanError
-from mailprov.model import Action, Change, Effect, Key, Plan, Reason, Words, some
+from mailprov.model import Action, Change, Effect, Key, Plan, Reason, RowsChange, Words, some
 
-FORMAT = "mailprov-plan 3"
+FORMAT = "mailprov-plan 4"
 
 LIMIT = 64 << 20
 """bytes of a kept plan: three thousand hosts and more"""
@@ -32,7 +32,8 @@ class Claim:
     """What a plan says of one host, every word of which is compared.
 
     `identity` is the host's key fingerprint, `machine` its machine-id, `digest` that of its answer; `asked` and `seen`
-    are the fingerprints of every desired and live thing. Where they differ, they tell what moved.
+    are the fingerprints of every desired and live thing. Where they differ, they tell what moved. `opens` are the ports
+    that come to be reached.
     """
 
     host: str
@@ -44,6 +45,7 @@ class Claim:
     changes: tuple[Mapping[str, Any], ...]
     asked: Mapping[Key, str]
     seen: Mapping[Key, str]
+    opens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,12 @@ def claim(plan: Plan, identity: str, seen: Mapping[Key, str]) -> Claim:
         tuple(map(_change, plan.changes)),
         prints(plan.desired),
         seen,
+        plan.opens,
     )
 
 
 def _change(change: Change) -> Mapping[str, Any]:
-    """`detail` is a digest: it may name each of many accounts."""
+    """`detail` is a digest: it may name each of many accounts. `rows` counts them."""
     return {
         "key": list(change.key),
         "action": change.action.name,
@@ -78,7 +81,19 @@ def _change(change: Change) -> Mapping[str, Any]:
         "summary": change.summary,
         "detail": hashlib.sha256("\n".join(change.detail).encode("utf-8", "replace")).hexdigest(),
         "effects": {name: effect.name for name, effect in change.effects.items()},
+        "rows": _counts(change.delta) if isinstance(change.delta, RowsChange) else {},
     }
+
+
+def _counts(delta: RowsChange) -> Mapping[str, int]:
+    """How many rows of a table come, change and go; `unclear` are lines that go and may be rows."""
+    kinds = ("added", "changed", "renamed", "removed", "unclear")
+    return {name: count for name in kinds if (count := len(getattr(delta, name)))}
+
+
+def rows(change: Mapping[str, Any], kind: str) -> int:
+    """How many rows of its table a claimed change says are `kind` ("removed", …): never less than none."""
+    return min(max(0, int(change["rows"].get(kind, 0))), MARKS)
 
 
 def changes(kept: Claim) -> tuple[Change, ...]:
@@ -143,6 +158,7 @@ def _differing(kept: Claim, now: Claim) -> list[str]:
         f"other changes: {some(keys)}" if keys else order,
         "other consents" if kept.risks != now.risks else "",
         "other effects on services" if kept.effects != now.effects else "",
+        "other ports that open" if kept.opens != now.opens else "",
     )
     return [word for word in words if word]
 
@@ -188,6 +204,7 @@ def _dump(each: Claim) -> dict[str, Any]:
         "effects": each.effects,
         "dangers": each.risks,
         "changes": each.changes,
+        "opens": each.opens,
         "asked": [[*key, value] for key, value in sorted(each.asked.items())],
         "seen": [[*key, value] for key, value in sorted(each.seen.items())],
     }
@@ -210,8 +227,10 @@ _HOST = {
             "summary": str,
             "detail": str,
             "effects": _EFFECTS,
+            "rows": {str: int},
         },
     ],
+    "opens": [str],
     "asked": _PRINTS,
     "seen": _PRINTS,
 }
@@ -292,4 +311,5 @@ def _load(host: Mapping[str, Any]) -> Claim:
         tuple(host["changes"]),
         {Key(kind, name): value for kind, name, value in host["asked"]},
         {Key(kind, name): value for kind, name, value in host["seen"]},
+        tuple(host["opens"]),
     )

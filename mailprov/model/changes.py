@@ -219,6 +219,8 @@ class Plan:
     risks: tuple[Risk, ...] = ()
     certificate_until: int | None = None
     """when the certificate ends, in seconds since the epoch; None where that is not known yet"""
+    opens: tuple[str, ...] = ()
+    """the ports ("tcp/995") that cannot be reached now, from everywhere at least, and can once this is applied"""
 
     @property
     def certificate_days(self) -> int | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mailprov.errors import Diagnostic, MailprovError, Origin, SpecError
+from mailprov.errors import Diagnostic, ExpectationsError, MailprovError, Origin, SpecError
 from mailprov.model import some
 
 
@@ -13,7 +13,8 @@ from mailprov.model import some
 class Complaint:
     """One thing that is wrong: `where` in words, `place` where that is in a file, `host` where it is about one.
 
-    `exit` is the code that a command ends with which meets nothing else; None: it is a warning.
+    `exit` is the code that a command ends with which meets nothing else; None: it is a warning. `rule` is that of SARIF
+    where it is no declaration's.
     """
 
     what: str
@@ -23,6 +24,7 @@ class Complaint:
     host: str = ""
     place: Origin | None = None
     exit: int | None = None
+    rule: str = ""
 
 
 def complaints(errors: Iterable[MailprovError]) -> list[Complaint]:
@@ -33,7 +35,8 @@ def complaints(errors: Iterable[MailprovError]) -> list[Complaint]:
 def _of(error: MailprovError) -> list[Complaint]:
     code = int(error.exit)
     if isinstance(error, SpecError):
-        return [of_diagnostic(each, error.host, code) for each in error.errors]
+        rule = "invalid-expectations" if isinstance(error, ExpectationsError) else ""
+        return [replace(of_diagnostic(each, error.host, code), rule=rule) for each in error.errors]
     return [Complaint(error.what, error.why, error.fix, error.where, error.host, None, code)]
 
 

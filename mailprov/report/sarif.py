@@ -19,8 +19,10 @@ _ROOT = "%SRCROOT%"
 _RULES: Mapping[str, str] = {
     "invalid-declaration": "The declaration is invalid: nothing is planned or applied before it is corrected.",
     "doubtful-declaration": "The declaration is valid, and this is probably not meant.",
+    "invalid-expectations": "The file is invalid: nothing in it is judged before it is corrected.",
+    "unmet-expectation": "What a team expects or allows does not hold.",
 }
-_ERROR, _WARNING = _RULES
+_ERROR, _WARNING, *_ = _RULES
 
 
 def sarif(found: Sequence[Complaint], locate: Locate) -> str:
@@ -49,7 +51,7 @@ def _log(results: Sequence[object], notifications: Sequence[object] = ()) -> str
 
 
 def _result(found: Complaint, locate: Locate) -> Mapping[str, object]:
-    rule = _WARNING if found.exit is None else _ERROR
+    rule = found.rule or (_WARNING if found.exit is None else _ERROR)
     shown = {"ruleId": rule, "ruleIndex": list(_RULES).index(rule), "level": "warning" if rule == _WARNING else "error"}
     place = [_location(found.place, locate)] if found.place else []
     return {**shown, "message": _message(found), "locations": place}

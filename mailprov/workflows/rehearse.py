@@ -28,8 +28,10 @@ def rehearse(
     observer: Observer,
     begun: Callable[[str], None],
     seen: Callable[[Sequence[Check]], None],
+    afterwards: Callable[[Spec, HostSpec], None] | None = None,
 ) -> None:
-    """Apply, verify and plan again on one disposable host; `seen` is told what a client found.
+    """Apply, verify and plan again on one disposable host; `seen` is told what a client found. What is to be done
+    `afterwards` gets the declaration with the passwords that the host has, and the host.
 
     Raises what these raise, and HostError for a plan that is not empty after the apply.
     """
@@ -52,6 +54,8 @@ def rehearse(
     if not again.empty:
         left = ", ".join(str(change.key) for change in again.changes)
         raise HostError("the plan after the apply is not empty", where=standin.name, why=left)
+    if afterwards is not None:
+        afterwards(spec, standin)
 
 
 def disposable(declared: HostSpec, machine: LabHost) -> HostSpec:

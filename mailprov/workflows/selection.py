@@ -17,6 +17,7 @@ from mailprov.workflows.secrets import EVERY, NOTHING, lacking
 
 if TYPE_CHECKING:
     from mailprov.declaration import Explained
+    from mailprov.declaration.confined import Root
 
 
 _confined = False
@@ -40,6 +41,20 @@ def refuse_confined(what: str) -> None:
     if _confined:
         fix = "leave out --confined where the declaration can be trusted"
         raise MailprovError(f"{what} would ask another machine, which --confined refuses", fix=fix)
+
+
+def confined_to(file: Path) -> Root | None:
+    """What holds reading to the folder of `file`, for whoever closes it; None where nothing does.
+
+    Raises MailprovError where that folder cannot be held.
+    """
+    from mailprov.declaration.confined import Root
+    from mailprov.declaration.diagnostics import InvalidValue
+
+    try:
+        return Root(file.parent) if _confined else None
+    except InvalidValue as wrong:
+        raise MailprovError(wrong.what, where=str(file), fix=wrong.fix) from None
 
 
 def load(file: Path, reads: frozenset[Purpose] = EVERY, observer: Observer | None = None) -> Spec:

@@ -14,7 +14,7 @@ from mailprov.engine import manifest, probe
 from mailprov.engine.history import transactions
 from mailprov.engine.plan import Observation, detail_queries, differences, obstacles, plan, prints, queries
 from mailprov.engine.risks import queries as risk_queries
-from mailprov.engine.risks import risks
+from mailprov.engine.risks import risks, with_reloads
 from mailprov.engine.transaction import event
 from mailprov.engine.transaction_state import Station, place, words
 from mailprov.errors import HostError, LockedError
@@ -129,7 +129,20 @@ def with_risks(made: Plan, host: Host, ports: Set[int], live: State, sections: M
             *risks(standard.REGISTRY, ports, made, live, {**sections, **more}),
             *narrowing(made.changes),
         ),
+        opens=_opens(made, ports, live, {**sections, **more}),
     )
+
+
+def _opens(made: Plan, ports: Set[int], live: State, sections: Mapping[str, str]) -> tuple[str, ...]:
+    """What can be reached once this is applied, and cannot be now: listeners, and what the firewall lets in."""
+    if made.empty:
+        return ()
+    registry = standard.REGISTRY
+    told = open_ports(sections.get("listeners", ""))
+    served = {port.port for port in told if port.protocol == "tcp" and port.public and port.of(registry.units)}
+    tables = [change for change in with_reloads(registry, made, live) if change.key.kind == firewall.KIND]
+    let_in = {port for change in tables for port in firewall.opened(change, sections)}
+    return tuple(sorted({f"tcp/{port}" for port in ports - served} | let_in))
 
 
 def _until(declared: HostSpec, seen: Observation) -> int | None:

@@ -55,7 +55,7 @@ def fields(was: str, will: str) -> tuple[FieldChange, ...]:
     old, new = ((row.split(":", _EXTRA) + [""] * _EXTRA)[: _EXTRA + 1] for row in (was, will))
     extras = [[word for word in row[_EXTRA].split() if not _KNOWN.fullmatch(word)] for row in (old, new)]
     pairs = (
-        ("quota", _size(quota(was)), _size(quota(will))),
+        ("quota", size(quota(was)), size(quota(will))),
         ("networks", _networks(was), _networks(will)),
         ("messages kept", _days(expire(was)), _days(expire(will))),
         ("password of", _owner(was), _owner(will)),
@@ -73,7 +73,8 @@ def _owner(row: str) -> str:
     return _USER if owns_password(row) else _DECLARATION
 
 
-def _size(count: int | None) -> str:
+def size(count: int | None) -> str:
+    """So many bytes in words; "none" where there is no limit."""
     if count is None:
         return "none"
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):

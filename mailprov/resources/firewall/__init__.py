@@ -126,6 +126,21 @@ def risks(change: Change, sections: Mapping[str, str]) -> tuple[Risk, ...]:
     return tuple(found.values())
 
 
+def opened(change: Change, sections: Mapping[str, str]) -> tuple[str, ...]:
+    """What such a change lets in that is kept out now, by protocol and port; ALL where the table goes."""
+    if not isinstance(change.after, Table):
+        return (ALL,)
+    lines = sections.get("loading", "").splitlines()
+    before, kept = (_text(lines, label) for label in ("loaded ", "kept "))
+    now, then = rules(kept or change.after.text), rules(before)
+    more = (port for port, admits in now.open.items() if lost(admits, then.admits(port)))
+    return tuple(f"{protocol}/{port}" for protocol, port in more) if before else ()
+
+
+ALL = "all"
+"""every port that the table keeps closed"""
+
+
 def _of_port(port: OpenPort, then: Rules | None, now: Rules, tunnels: str) -> Iterator[Risk]:
     """`then` is None where no table of ours is loaded, and all was let in."""
     key = port.protocol, port.port

@@ -44,7 +44,7 @@ _NO_TLS13_MINIMUM = "2.3.13"
 EXPIRE = "userdb_namespace/inbox/mailbox/INBOX/autoexpunge"
 
 # What Dovecot's auth calls the protocol that asks it (%s, %{protocol}); Postfix's submission asks as "smtp".
-_AUTH_SERVICE = {"pop3": "pop3", "imap": "imap", "submission": "smtp"}
+AUTH_SERVICE = {"pop3": "pop3", "imap": "imap", "submission": "smtp"}
 
 
 def items(
@@ -169,7 +169,7 @@ def denied(users: Sequence[User]) -> tuple[str, ...]:
 
 @cache
 def _denied_services(given: frozenset[Protocol_]) -> tuple[Encoded, ...]:
-    return tuple(sorted(word(_AUTH_SERVICE[name]) for name in PROTOCOLS if name not in given))
+    return tuple(sorted(word(AUTH_SERVICE[name]) for name in PROTOCOLS if name not in given))
 
 
 def _private(path: str, text: str) -> File:
