@@ -104,7 +104,7 @@ class Forge:
 
     def commit(self, message: str, branch: str = "main") -> str:
         """Everything in `work`, committed on a branch and pushed: the commit."""
-        if git("rev-parse", "--abbrev-ref", "HEAD", cwd=self.work) != branch:
+        if git("symbolic-ref", "--short", "HEAD", cwd=self.work) != branch:
             git("checkout", "--quiet", "-B", branch, cwd=self.work)
         git("add", "--all", cwd=self.work)
         git("commit", "--quiet", "--allow-empty", "--message", message, cwd=self.work)
