@@ -78,7 +78,9 @@ plan() {
     # A plan that the tests refuse is told, and not kept. A forge takes 65,536 characters.
     [ "$status" = 0 ] || rm -f out/plan.json
     set -- out/plan.md
-    [ ! -s out/policy.md ] || [ "$(cat out/plan.md out/policy.md | wc -c)" -gt 65000 ] || set -- out/policy.md "$@"
+    if [ -s out/policy.md ] && [ "$(cat out/plan.md out/policy.md | wc -c)" -lt 65000 ]; then
+        if [ "$status" = 0 ]; then set -- "$@" out/policy.md; else set -- out/policy.md "$@"; fi
+    fi
     cat "$@" >out/comment.md || :
     printf '\n<!-- mailprov plan -->\n' >>out/comment.md # by which the next one finds this one
     return "$status"

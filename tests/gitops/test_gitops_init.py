@@ -149,7 +149,9 @@ def test_a_recipe_gives_no_more_than_is_needed() -> None:
         # Nothing that a stranger writes is part of a script's text: it comes by the environment.
         assert all("${{" not in step.get("run", "") for step in job["steps"])
         assert all(len(step["uses"].partition("@")[2]) == 40 for step in job["steps"] if "uses" in step)
-    assert "${{" not in "".join(step["run"] for step in yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"])
+    assert "${{" not in "".join(
+        step["run"] for step in yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
+    )
 
 
 # --- a hostile repository in this layout
@@ -157,7 +159,10 @@ def test_a_recipe_gives_no_more_than_is_needed() -> None:
 
 HOSTILE = {
     "a part with a host": ("people/x.yaml", "hosts: {evil: {address: 192.0.2.66}}"),
-    "a part with a file": ("people/x.yaml", "users: [{address: a@example.com, password: {initial: {file: /etc/shadow}}}]"),
+    "a part with a file": (
+        "people/x.yaml",
+        "users: [{address: a@example.com, password: {initial: {file: /etc/shadow}}}]",
+    ),
     "a part with a variable": (
         "people/x.yaml",
         "users: [{address: a@example.com, password: {initial: {env: MAILPROV_AGE_IDENTITY}}}]",

@@ -20,7 +20,7 @@ set -eu
 home=none
 [ ! -f "$HOME/.ssh/id_ed25519" ] || home="$(stat -c %a "$HOME/.ssh" "$HOME/.ssh/id_ed25519" | tr '\n' ' ')$HOME"
 echo "$* [$home] [${MAILPROV_SSH_KEY-gone}] [${MAILPROV_AGE_IDENTITY-none}]" >>"$FORGE/asked"
-verb=$1
+verb=$1 asked=$*
 while [ $# -gt 0 ]; do
     case $1 in
         --out) cp "$FORGE/plan" "$2" ;;
@@ -90,7 +90,7 @@ def test_a_pull_request_is_checked_and_planned_with_one_comment(github: GitHub) 
     (theirs, ours) = github.known["comments"]
     assert theirs == others
     assert ours["user"]["login"] == BOT
-    assert ours["body"] == "### mailprov: test\n### mailprov: plan\n\n<!-- mailprov plan -->\n"
+    assert ours["body"] == "### mailprov: plan\n### mailprov: test\n\n<!-- mailprov plan -->\n"
     (validate, *_), (plan, *_) = asked(github, "validate"), asked(github, "plan")
     assert validate.startswith("validate --confined --sarif") and validate.endswith("[none] [gone] [none]")
     assert "[700 600 " in plan and plan.endswith("[gone] [age-canary]")
@@ -117,10 +117,11 @@ def test_what_is_wrong_is_said_on_its_line(github: GitHub) -> None:
 
 
 def test_a_plan_that_the_tests_refuse_is_told_and_not_kept(github: GitHub) -> None:
-    (github.store / "test.exit").write_text("9")
-    refused = github.pull("change")
-    assert refused.ran == {"check": "failure"}
-    (github.store / "test.exit").unlink()
+    # as `test --confined` is content, and `test --plan` is not
+    (github.folder / "bin/real/mailprov").write_text(f'{NOTING}\ncase $asked in "test --plan"*) exit 9 ;; esac\n')
+    assert github.pull("change").ran == {"check": "success", "plan": "failure"}
+    assert github.known["artifacts"] == []
+    assert github.known["comments"][0]["body"].startswith("### mailprov: test\n### mailprov: plan\n")
     (github.store / "plan.exit").write_text("1")
     assert github.pull("change").ran == {"check": "success", "plan": "failure"}
     assert github.known["artifacts"] == []
@@ -227,7 +228,7 @@ def test_a_merge_request_is_checked_and_planned_with_one_note(gitlab: GitLab) ->
     for _ in range(2):
         well(gitlab.request("change"), "check", "plan")
     (theirs, ours) = gitlab.known["notes"]
-    assert theirs == others and ours["body"].startswith("### mailprov: test\n### mailprov: plan\n")
+    assert theirs == others and ours["body"].startswith("### mailprov: plan\n### mailprov: test\n")
     quality = next((gitlab.store / "artifacts").rglob("codequality.json")).read_text()
     assert '"path": "people/a,b:c.yaml"' in quality and '"begin": 3' in quality
     assert "[700 600 " in asked(gitlab, "plan")[0] and "canary" not in (gitlab.store / "calls").read_text()
@@ -294,7 +295,7 @@ def test_the_script_is_in_nobodys_way(github: GitHub) -> None:
 
 def test_passwords_that_cannot_be_encrypted_in_the_end_are_not_thrown_away(github: GitHub) -> None:
     (github.store / "passwords").write_text("hers\n")
-    failing = github.program.replace("-o) {", '-o) exit 1; {').replace('2>/dev/null', "")
+    failing = github.program.replace("-o) {", "-o) exit 1; {").replace("2>/dev/null", "")
     (github.folder / "bin/real/mailprov").write_text(failing)
     shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
     shared["TMPDIR"] = str(github.folder)

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from forge_words import at, filled, value, within
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "templates/gitops"
 REAL = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m mailprov "$@"\n'
 BOT = "github-actions[bot]"
@@ -85,7 +85,7 @@ class Forge:
             (folder / "programs").mkdir(exist_ok=True)
             shutil.copy(Path(__file__).with_name("forge_programs.py"), folder / "programs" / name)
         # what `python3 -m venv DIR` makes, and pip fills
-        venv = f"mkdir -p \"$3/bin\"; ln -sf {folder}/bin/pip {folder}/bin/real/mailprov \"$3/bin/\"\n"
+        venv = f'mkdir -p "$3/bin"; ln -sf {folder}/bin/pip {folder}/bin/real/mailprov "$3/bin/"\n'
         script(folder / "bin/python3", f'#!/bin/sh\n[ "$1 $2" = "-m venv" ] || exit 1\n{venv}')
         script(folder / "bin/pip", '#!/bin/sh\n[ "$1 $2 $3" = "install --quiet --requirement" ] && [ -f "$4" ]\n')
         script(folder / "bin/real/mailprov", program)
@@ -198,7 +198,7 @@ class GitHub(Forge):
     def recipe(self, commit: str) -> dict[Any, Any]:
         return yaml.safe_load(git("show", f"{commit}:.github/workflows/mail.yml", cwd=self.work))
 
-    def _run(self, event: str, commit: str, told: Mapping[str, Any], inputs: Mapping[str, str] = {}) -> Run:  # noqa: B006
+    def _run(self, event: str, commit: str, told: Mapping[str, Any], inputs: Mapping[str, str] = {}) -> Run:
         recipe = self.recipe(commit)
         assert event in recipe[True], "YAML reads `on` as true"
         assert recipe["permissions"] == {}
