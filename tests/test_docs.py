@@ -25,6 +25,7 @@ from mailprov import __version__, declaration
 from mailprov.commands.root import COMMANDS, cli, every
 from mailprov.declaration import schema
 from mailprov.errors import Exit
+from mailprov.expectations.reading import read as read_expectations
 from mailprov.lab import Lab, LabHost
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,7 +172,12 @@ def test_scripts_are_well_formed(script: str) -> None:
     ("page", "body"), list(blocks("yaml")), ids=lambda value: name(value) if isinstance(value, Path) else ""
 )
 def test_yaml_that_is_shown_is_valid(page: Path, body: str, tmp_path: Path) -> None:
-    if "mailprov: 1" in body:
+    if "expectations: 1" in body:
+        (declared,) = (text for other, text in blocks("yaml") if other == page and "mailprov: 1" in text)
+        (tmp_path / "mail.yaml").write_text(declared, encoding="utf-8")
+        spec = declaration.load(tmp_path / "mail.yaml", environ={}, now=datetime.now(UTC))
+        assert read_expectations(body, "team.yaml", spec)
+    elif "mailprov: 1" in body:
         file = tmp_path / "mail.yaml"
         file.write_text(body, encoding="utf-8")
         environ = {"HOME": str(tmp_path), "SUDO_PASSWORD": "example", "ALICE_INITIAL": "an example"}
@@ -256,6 +262,19 @@ def test_the_explanation_in_the_page_about_yaml_is_real(tmp_path: Path) -> None:
     (tmp_path / "mail.yaml").write_text(declared, encoding="utf-8")
     done = mailprov("explain", asked, cwd=tmp_path)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", quoted)
+
+
+def test_the_worked_example_of_expectations_is_real(tmp_path: Path) -> None:
+    page = text(ROOT / "docs/testing.md")
+    (quoted,) = re.findall(r"<!-- quoted: test -->\n```text\n(.*?)^```$", page, re.M | re.S)
+    declared, expected = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "mail.yaml").write_text(declared, encoding="utf-8")
+    (tmp_path / "tests/team.yaml").write_text(expected, encoding="utf-8")
+    done = mailprov("test", cwd=tmp_path)
+    assert (done.returncode, done.stderr, done.stdout) == (9, "", quoted)
+    (tmp_path / "tests/team.yaml").write_text(expected.replace("20GiB", "30GiB"), encoding="utf-8")
+    assert mailprov("test", "--confined", cwd=tmp_path).returncode == 0
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def _exit(verdicts: Sequence[Verdict], failures: Sequence[MailprovError], count:
     if report.of(verdicts, Outcome.FAILS):
         return Exit.UNVERIFIED
     if failures:
-        return worst(failures, count)
+        return worst([each for each in failures if each.host], count) or Exit.ERROR
     if len(untold) == len(verdicts):
         console.say("nothing is told here, so that nothing has passed", "bad")
     elif strict and untold:

@@ -24,8 +24,8 @@ from mailprov.expectations.rendered import Means, Rendered, allowed
 from mailprov.model import Protocol_, Spec, User, domain_of, some
 from mailprov.resources.accounts.row import size
 
-MOST_WORK = 2_000_000
-"""times that an account is held against an expectation of all accounts"""
+MOST_WORK = 500_000
+"""times that accounts which are alike are held against an expectation of all accounts"""
 _SHOWN = 5
 
 
@@ -36,7 +36,8 @@ class Declared:
     spec: Spec
     chosen: Sequence[str]
     render: Callable[[str], Rendered]
-    _means: dict[str, Mapping[Means, list[str]]] = field(default_factory=dict)
+    _means: dict[str, Mapping[tuple[str, Means], list[str]]] = field(default_factory=dict)
+    _reach: dict[tuple[str, str], Sources] = field(default_factory=dict)
     _sources: dict[tuple[str, ...], Sources] = field(default_factory=dict)
     _work: int = 0
 
@@ -79,21 +80,22 @@ class Declared:
         here = self.render(host)
         if it.user.startswith("*"):
             every = self._groups(here).items()
-            pairs = [(means, [name for name in names if matches(it.user, name)]) for means, names in every]
+            pairs = [(means, names) for (domain, means), names in every if it.user in ("*", f"*@{domain}")]
         else:
             pairs = [(here.means(it.user), [it.user])] if it.user in here.rows else []
-        pairs = [(means, names) for means, names in pairs if names]
         if not pairs:
             return self._nobody(it, here)
-        wrong: list[str] = []
+        wrong: dict[str, list[str]] = {}
         for (networks, protocols), names in pairs:
             for protocol in it.by:
                 able = self._able(here, networks, protocols, protocol)
                 if it.sources.within(able) if it.allowed else not it.sources & able:
                     continue
                 why = self._why(here, protocol, protocols, able) if it.allowed else f"can by {protocol} from {able}"
-                wrong.append(f"{_whose(names, it.user)}{why}")
-        return _says(False, "; ".join(wrong[:_SHOWN]), host) if wrong else _says(True, "", host)
+                wrong.setdefault(why, []).extend(names)
+        told = [f"{some(names, 3)}: {why}" if it.user.startswith("*") else why for why, names in wrong.items()]
+        more = f"; and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else ""
+        return _says(not wrong, "; ".join(told[:_SHOWN]) + more, host)
 
     @staticmethod
     def _nobody(it: Login, here: Rendered) -> Finding:
@@ -104,17 +106,17 @@ class Declared:
         fix = meant(it.user, here.rows) if it.allowed else ""
         return _says(not it.allowed, f"{what}: {fix}" if fix else what, here.name)
 
-    def _groups(self, here: Rendered) -> Mapping[Means, list[str]]:
-        """The accounts of a host by what they may log in by: there may be many, and most are alike."""
+    def _groups(self, here: Rendered) -> Mapping[tuple[str, Means], list[str]]:
+        """The accounts of a host by domain and by what they may log in by: there may be many, and most are alike."""
         if here.name not in self._means:
-            made: dict[Means, list[str]] = {}
+            made: dict[tuple[str, Means], list[str]] = {}
             for address in here.rows:
-                made.setdefault(here.means(address), []).append(address)
+                made.setdefault((domain_of(address), here.means(address)), []).append(address)
             self._means[here.name] = made
         found = self._means[here.name]
-        self._work += len(here.rows)
+        self._work += len(found)
         if self._work > MOST_WORK:
-            what = "there is too much to judge: too many expectations of all accounts, for so many accounts"
+            what = "there is too much to judge: too many expectations of all accounts, for accounts that differ so much"
             raise MailprovError(what, fix="write fewer with `*`, or judge fewer hosts: --limit")
         return found
 
@@ -126,7 +128,10 @@ class Declared:
             return Sources()
         if networks not in self._sources:
             self._sources[networks] = allowed(networks)
-        return here.reach(protocol) & self._sources[networks]
+        listener = here.name, protocol
+        if listener not in self._reach:
+            self._reach[listener] = here.reach(protocol)
+        return self._reach[listener] & self._sources[networks]
 
     @staticmethod
     def _why(here: Rendered, protocol: Protocol_, protocols: frozenset[Protocol_], able: Sources) -> str:
@@ -301,8 +306,3 @@ class Declared:
 
 def _says(holds: bool | None, what: str, host: str = "") -> Finding:
     return Finding(Witness.DECLARATION, holds, what, host)
-
-
-def _whose(members: Sequence[str], user: str) -> str:
-    """Whose logins are told, where they are those of many."""
-    return f"{some(members, 3)}: " if user.startswith("*") else ""

@@ -211,6 +211,8 @@ class _Reader:
         )
 
     def _delivery(self, item: Map, path: Path) -> Delivery:
+        if item.get("refused") is False:
+            raise _Wrong(InvalidValue("`refused` is true, or is left out", "say what it `reaches`"), "refused")
         if ("reaches" in item) == ("refused" in item):
             what = "exactly one of `reaches` and `refused` is wanted here"
             raise _Wrong(InvalidValue(what, "for example reaches: [alice@example.com]"))

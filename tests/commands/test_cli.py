@@ -102,6 +102,7 @@ def all_errors() -> Iterator[type[MailprovError]]:
 CODES = {
     "MailprovError": 1,
     "SpecError": 3,
+    "ExpectationsError": 3,
     "FileError": Exit.INVALID,
     "KeptPlanError": Exit.INVALID,
     "ConnectError": 1,
@@ -129,8 +130,8 @@ def test_the_table_is_whole() -> None:
 def test_every_error_has_its_exit_code(name: str, mailprov: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = getattr(errors, name)
     error = (
-        SpecError([Diagnostic(Origin("mail.yaml", 3, 5), "wrong", "write right")])
-        if kind is SpecError
+        kind([Diagnostic(Origin("mail.yaml", 3, 5), "wrong", "write right")])
+        if issubclass(kind, SpecError)
         else kind("it failed", where="mail1", why="because", fix="do that")
     )
     monkeypatch.setattr(validate, "load", _raise(error))
@@ -138,7 +139,7 @@ def test_every_error_has_its_exit_code(name: str, mailprov: Run, monkeypatch: py
     assert (status, out) == (CODES[name], "")
     assert err.startswith("Error: ")
     assert (
-        "mail.yaml:3:5: wrong" if kind is SpecError else "mail1: it failed\n  why: because\n  to do: do that"
+        "mail.yaml:3:5: wrong" if issubclass(kind, SpecError) else "mail1: it failed\n  why: because\n  to do: do that"
     ) in err
 
 
@@ -232,10 +233,12 @@ def test_completion_scripts(kind: str, mailprov: Run) -> None:
 
 
 def test_completion_completes() -> None:
-    words = {"COMP_WORDS": "mailprov va", "COMP_CWORD": "1", "_MAILPROV_COMPLETE": "bash_complete"}
     command = [sys.executable, "-c", "from mailprov.commands import main; main()"]
-    done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, check=False)
-    assert done.stdout == "plain,validate\n"
+    for begun, whole in (("va", "validate"), ("te", "test"), ("test --pl", "--plan")):
+        at = str(len(begun.split()))
+        words = {"COMP_WORDS": f"mailprov {begun}", "COMP_CWORD": at, "_MAILPROV_COMPLETE": "bash_complete"}
+        done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, check=False)
+        assert done.stdout == f"plain,{whole}\n"
 
 
 def test_json_schema(mailprov: Run) -> None:

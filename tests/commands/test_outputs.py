@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from lxml import etree
 from simulated_host import BASE, HASH, SimulatedHost
 
 from mailprov import commands, local_files
-from mailprov.checks import Cause, Check, Endpoint
+from mailprov.checks import Account, Cause, Check, Endpoint, Trust
 from mailprov.checks.all_users import Login
 from mailprov.commands import rehearse, verify
 from mailprov.commands.root import every
 from mailprov.connection.fake import FakeHost
 from mailprov.errors import ConnectError, Exit, HostError, MailprovError
-from mailprov.model import HostSpec
+from mailprov.model import HostSpec, Spec
 from mailprov.report.logins import LoginReport
 
 TESTS = Path(__file__).parents[1]
@@ -194,6 +194,7 @@ def test_each_report_has_a_verb_that_was_tried_here_or_is_told_where() -> None:
         "rehearse": "tests/lab/test_rehearse.py",
         "render": "tests/commands/test_cli_process.py",
         "show": "tests/fleet/test_show.py",
+        "test": "tests/commands/test_expectations_verb.py",
         "trust": "tests/commands/test_cli.py",
     }
     tried = {"-".join(word for word in case.values[0][:2] if word.isalpha() or "-" in word[1:]) for case in VERBS}
@@ -511,7 +512,9 @@ class NoLab:
 
 
 def test_a_rehearsal_as_json_and_junit(run: Run, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def one(_spec: object, declared: HostSpec, _machine: object, _terminal: object, begun: Any, look: Any) -> None:
+    def one(
+        _spec: object, declared: HostSpec, _machine: object, _terminal: object, begun: Any, look: Any, _: Any
+    ) -> None:
         begun("as somebody")
         look([WELL])
         if declared.name == "mail2":
@@ -530,3 +533,56 @@ def test_a_rehearsal_as_json_and_junit(run: Run, site: Site, monkeypatch: pytest
     first, second = etree.fromstring(site.text("r.xml").encode())
     assert [case.get("name") for case in first] == ["imap 993 tls", "rehearsal"]
     assert (first.get("errors"), second.get("errors")) == ("0", "1")
+
+
+def test_a_rehearsal_judges_expectations(run: Run, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ports of the disposable host are asked, and who is known to it is logged in."""
+    lately: list[str] = []
+
+    def one(
+        spec: Spec, declared: HostSpec, _machine: object, _terminal: object, _begun: Any, _look: Any, judge: Any
+    ) -> None:
+        if judge:
+            judge(spec, declared)
+
+    def look(end: Endpoint, *_: object, **__: object) -> tuple[Check, ...]:
+        lately.append(f"{end.address}:{end.port}")
+        return (Check(end, "connect", True, 0.1, "TCP"), Check(end, "tls", True, 0.1, "TLSv1.3"))
+
+    def log_in(ends: Sequence[Endpoint], _: object, accounts: Sequence[Account], **__: object) -> tuple[Login, ...]:
+        cause = Cause.LOGIN_REFUSED
+        return tuple(
+            Login(
+                it.address,
+                Check(end, "login", end.port == 993, 0.1, "", cause=Cause.NONE if end.port == 993 else cause),
+            )
+            for it in accounts
+            for end in ends
+            if end.protocol in it.protocols
+        )
+
+    monkeypatch.setattr(rehearse, "Lab", NoLab)
+    monkeypatch.setattr(rehearse, "rehearse_one", one)
+    monkeypatch.setattr("mailprov.workflows.expectations.check_listener", look)
+    monkeypatch.setattr("mailprov.workflows.expectations.everybody", log_in)
+    monkeypatch.setattr("mailprov.workflows.client_view.asked_trust", lambda *_: Trust())
+    (site.folder / "tests").mkdir()
+    expected = "expectations: 1\nports: [{port: 993, answers: tls}]\nlogins:\n"
+    expected += "  - {user: bob@example.com, by: imap}\n  - {user: bob@example.com, by: submission}\n"
+    expected += "  - {user: alice@example.com, by: imap, host: mail1}\n"
+    (site.folder / "tests/first.yaml").write_text(expected)
+    code, out, err = run("rehearse", "--test", "--format", "json", "--junit", "r.xml")
+    document = json.loads(out)
+    assert (code, document["rehearsed"]) == (9, True)
+    assert sorted(lately) == sorted(f"192.0.2.{host}:{port}" for host in (10, 11) for port in (993, 587, 25))
+    told = {it["what"]: it for it in document["expectations"]}
+    bob = told["bob@example.com can log in by imap from anywhere"]
+    assert [(it["by"], it["holds"]) for it in bob["findings"]].count(("rehearsal", True)) == 2
+    refused = told["bob@example.com can log in by submission from anywhere"]
+    assert refused["outcome"] == "fails" and "refused: bob@example.com by submission" in err
+    alice = told["alice@example.com can log in by imap from anywhere on mail1"]
+    assert [it["by"] for it in alice["findings"]] == ["declaration"], "her password is a hash: nobody knows it here"
+    assert "3 hold, 1 does not hold" in err
+    *_, suite = etree.fromstring(site.text("r.xml").encode())
+    assert (suite.get("name"), suite.get("failures")) == ("tests/first.yaml", "1")
+    assert json.loads(run("rehearse", "--format", "json")[1])["expectations"] is None

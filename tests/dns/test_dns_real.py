@@ -203,6 +203,35 @@ def test_a_zone_that_is_not_there_is_unknown(server: NameServer, mailprov: Run) 
     assert "no answer: REFUSED" in out
 
 
+def test_expectations_ask_a_name_server(server: NameServer, mailprov: Run, tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    records = """\
+expectations: 1
+records:
+  - {domain: 例子.公司}
+  - {name: example.com, type: MX, values: 10 mail.example.com.}
+  - {name: _dmarc.example.com, type: TXT, values: v=DMARC1; p=none; rua=mailto:postmaster@example.com}
+  - {name: _imaps._tcp.example.com, type: SRV, values: 0 1 993 mail.example.com.}
+  - {name: autoconfig.example.com, type: CNAME, values: www.example.com.}
+  - {name: mail.example.com, type: A, values: 198.18.0.10}
+  - {name: mx.elsewhere.org, type: AAAA, values: "2001:db8:0::25"}
+"""
+    (tmp_path / "tests/records.yaml").write_text(records, encoding="utf-8")
+    status, out, err = mailprov("test", "--live", "--strict", "--resolver", server.resolver)
+    assert (status, out, err) == (0, "7 expectations: 7 hold.\n", "")
+    server.zones["example.com"] = server.zones["example.com"].replace("198.18.0.10", "198.18.0.11")
+    server.zones["example.com"] = server.zones["example.com"].replace("v=DMARC1; p=none;", r"v=DMARC1; p=\\027[2J;")
+    server.start()
+    status, out, err = mailprov("test", "--live", "--resolver", server.resolver)
+    assert (status, "\x1b" in out + err) == (9, False)
+    assert "DNS: mail.example.com A: found 198.18.0.11" in out
+    assert "DNS: missing: v=DMARC1; p=none; rua=mailto:postmaster@example.com" in out
+    assert out.endswith("7 expectations: 5 hold, 2 do not hold.\n")
+    server.stop()
+    status, out, err = mailprov("test", "--live", "--resolver", server.resolver)
+    assert (status, "7 are not told here" in out, "DNS gives no answer" in err) == (1, True, True)
+
+
 def test_no_name_server_at_all(server: NameServer, mailprov: Run) -> None:
     server.stop()
     status, out, _ = mailprov("dns", "hosted.cn", "--check", "--resolver", server.resolver)

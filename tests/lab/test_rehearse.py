@@ -54,3 +54,30 @@ def test_a_declaration_is_rehearsed(release: str, tmp_path: Path) -> None:
     assert (suite.get("name"), suite.get("failures"), suite.get("errors")) == ("mail1", "0", "0")
     steps = {case.get("name", "").split()[-1] for case in suite}
     assert steps >= {"login", "fetch", "rehearsal"}
+
+
+EXPECTED = """\
+expectations: 1
+logins:
+  - {user: bob@example.com, by: [pop3, imap]}
+  - {user: bob@example.com, by: submission, allowed: false}
+ports:
+  - {port: 993, answers: tls}
+  - {port: 80, answers: closed}
+"""
+
+
+def test_expectations_are_judged_on_a_disposable_host(tmp_path: Path) -> None:
+    """Its ports are asked, and an account is logged in whose password was generated for it."""
+    user = "users:\n  - {address: bob@example.com, protocols: [pop3, imap]}\n"
+    text = QUICKSTART.read_text(encoding="utf-8").replace("users:\n", user)
+    (tmp_path / "mail.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/first.yaml").write_text(EXPECTED)
+    program = (sys.executable, "-c", "from mailprov.commands import main; main()")
+    words = ("rehearse", "--test", "--format", "json")
+    done = subprocess.run((*program, *words), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 expectations: 4 hold." in done.stderr
+    told = json.loads(done.stdout)["expectations"]
+    assert all(("rehearsal", True) in [(it["by"], it["holds"]) for it in each["findings"]] for each in told), told
