@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import subprocess
 import sys
@@ -150,12 +151,22 @@ def on_github(team: Team, folder: Path) -> None:
     forge = GitHub(folder / "github", team.secrets, HELD)
     team.begin(forge.work)
     forge.commit("Our mail")
-    # the first time: by hand, and approved; who had accounts here loses them, which wants consents
+    # who had accounts here would lose them: more than this team's own policy allows
+    before = team.accounts()
+    hostile = forge.dispatch(CONSENTS)
+    assert (hostile.ran, hostile["plan"].status) == ({"plan": "failure"}, 9), hostile.log
+    assert "the plan closes 7 accounts" in hostile.log and forge.known["artifacts"] == []
+    assert team.accounts() == before
+    policy = forge.work / "tests/policy.yaml"
+    policy.write_text(policy.read_text().replace("at_most: 5,", "at_most: 7,"))
+    forge.commit("This once")
+    # the first time: by hand, and approved; the consents are given by whoever starts it
     first = well(forge.dispatch(CONSENTS), "plan", "merged", "apply")
     assert team.accounts() == {"alice@example.com", "bob@example.com"}
     passwords = handed_out(forge, team, first, folder)
     assert "alice@example.com" in passwords and "bob@example.com" not in passwords
-    words = team.secret() | {passwords.splitlines()[1].split(",")[1]}
+    (row,) = csv.DictReader(passwords.removeprefix("\ufeff").splitlines())
+    words = team.secret() | {row["password"]}
 
     # branch, plan as Markdown, merge, the kept plan applied
     joins(forge, "carol")
@@ -176,18 +187,18 @@ def on_github(team: Team, folder: Path) -> None:
     well(forge.night(), "drift")
     assert forge.known["issues"][0]["state"] == "closed"
 
-    # two at once: the second is refused (8); afterwards, too (4), for its plan is of an older commit
+    # two at once: the second is refused (8); and so is a plan of an older commit, whenever it comes (4)
     for who in ("dave", "erin"):
         joins(forge, who)
         well(forge.pull(who), "check", "plan")
     with held(forge, lambda: forge.merged("dave")) as dave:
-        second = forge.merged("erin")
-        assert (second["merged"].result, second["apply"].status) == ("success", 8), second.log
+        second = forge.dispatch()
+        assert 8 in (second["plan"].status, second["apply"].status), second.log
     well(dave[0], "merged", "apply")
-    stale = forge.push(git("rev-parse", "main", cwd=forge.work))
+    stale = forge.merged("erin")
     assert (stale.ran, stale["apply"].status) == ({"merged": "success", "apply": "failure"}, 4), stale.log
     assert team.accounts() == {f"{who}@example.com" for who in ("alice", "bob", "carol", "dave")}
-    nothing_leaked(forge, words, first, planned, merged, night, again, second, dave[0], stale)
+    nothing_leaked(forge, words, hostile, first, planned, merged, night, again, second, dave[0], stale)
 
 
 def on_gitlab(team: Team, folder: Path) -> None:
@@ -211,6 +222,4 @@ def on_gitlab(team: Team, folder: Path) -> None:
     team.host.run(("sh", "-c", EDIT))
     night = forge.night()
     assert night["drift"].status == 2 and MAIN in night.log.replace("\u200b", ""), night.log
-    well(forge.by_hand(), "plan", "apply")
-    well(forge.night(), "drift")
     nothing_leaked(forge, team.secret(), planned, refused, merged, night)
