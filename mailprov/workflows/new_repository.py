@@ -22,11 +22,7 @@ def files() -> Mapping[str, bytes]:
 
     Raises MailprovError where the installation lacks them.
     """
-    root = assets.folder("templates") / "gitops"
-    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    if not found:
-        raise MailprovError("the data folder is empty", where=str(root), fix="install mailprov again")
-    return dict(sorted(found.items()))
+    return assets.files("templates/gitops")
 
 
 def write(folder: Path) -> tuple[str, ...]:
