@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def folder(name: str) -> Path:
 def text(where: str, name: str) -> str:
     """The shipped file `name` in the folder `where` of shipped data. Raises MailprovError as `folder` does."""
     return (folder(where) / name).read_text(encoding="utf-8")
+
+
+def files(where: str) -> Mapping[str, bytes]:
+    """The contents of every file below the folder `where` of shipped data, by its path there, in order.
+
+    Raises MailprovError as `folder` does.
+    """
+    root = folder(where)
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return dict(sorted(found.items()))
 
 
 @cache

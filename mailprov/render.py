@@ -30,10 +30,14 @@ def render(template: str, values: Mapping[str, object]) -> str:
     return _environment().get_template(template).render(values)
 
 
+_OTHERS = ("gitops/", "mailprov/", "profiles/")
+"""folders of files that no host gets"""
+
+
 def prepare() -> None:
     """Compile every template of a host's files: work for the time in which a host has not answered yet."""
     environment = _environment()
-    for name in environment.list_templates(filter_func=lambda name: not name.startswith("profiles/")):
+    for name in environment.list_templates(filter_func=lambda name: not name.startswith(_OTHERS)):
         environment.get_template(name)
 
 

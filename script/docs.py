@@ -1,4 +1,4 @@
-"""Write anew what is generated in the documentation: help pages, the manual page, the keys of mail.yaml.
+"""Write anew what is generated: help pages, the manual page, the keys of mail.yaml, examples/gitops.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; tests/test_docs.py keeps it true.
 """
@@ -22,6 +22,7 @@ from mailprov.commands.manual import manual
 from mailprov.commands.root import every
 from mailprov.declaration import schema
 from mailprov.doctor import CAUSES, Cause
+from mailprov.workflows import new_repository
 
 ROOT = Path(__file__).resolve().parent.parent
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.S)
@@ -236,6 +237,9 @@ def pages() -> Mapping[Path, str]:
         text = path.read_text(encoding="utf-8")
         if _PART.search(text):
             found[path] = _PART.sub(lambda part: part[1] + GENERATORS[part[2]]() + part[3], text)
+    # What `mailprov init --gitops` writes is shown as an example, too.
+    example = ROOT / "examples/gitops"
+    found |= {example / name: content.decode("utf-8") for name, content in new_repository.files().items()}
     return {**found, ROOT / "docs/mailprov.1": manual(cli, every(), __version__, _released())}
 
 
@@ -249,7 +253,8 @@ def _released() -> str:
 def main() -> None:
     """Write the pages that are not as they should be."""
     for path, text in pages().items():
-        if path.read_text(encoding="utf-8") != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.relative_to(ROOT)}")
 

@@ -10,6 +10,7 @@ import click
 from mailprov import assets
 from mailprov.commands import console
 from mailprov.errors import Exit, MailprovError
+from mailprov.report.text import Line
 
 SCHEMA = "mailprov.schema.json"
 STARTER = """\
@@ -60,9 +61,24 @@ firewall:
 
 
 @click.command("init")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("mail.yaml"), show_default=True)
-def command(output: Path) -> Exit:
-    """Write a commented mail.yaml to start from, and its JSON Schema for editors. Never overwrites a file."""
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write.  [default: mail.yaml]")
+@click.option(
+    "--gitops",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a whole repository there: declaration in parts, tests, recipes for GitHub, GitLab and others.",
+)
+def command(output: Path | None, gitops: Path | None) -> Exit:
+    """Write a commented mail.yaml to start from, and its JSON Schema for editors. Never overwrites a file.
+
+    With --gitops, a repository that is the mail system: a merge request shows the plan, merged and approved it is
+    applied, and at night somebody looks for drift. DIR may be there, and hold other files.
+    """
+    if gitops is not None:
+        if output is not None:
+            raise MailprovError("-o and --gitops exclude each other", fix="say one place")
+        return _repository(gitops)
+    output = output or Path("mail.yaml")
     try:
         _write_new(output, STARTER)
     except FileExistsError as error:
@@ -77,3 +93,13 @@ def _write_new(path: Path, text: str) -> None:
     """Raises FileExistsError where something is there, be it a link that leads nowhere."""
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
+
+
+def _repository(folder: Path) -> Exit:
+    from mailprov.workflows import new_repository
+
+    written = new_repository.write(folder)
+    console.show([Line(name) for name in written])
+    next_ = f"read {folder / 'README.md'}, edit mail.yaml, then `git init` there, and `./pipeline.sh check`"
+    console.say(f"wrote {len(written)} files into {folder}; next: {next_}", "good")
+    return Exit.DONE

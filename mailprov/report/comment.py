@@ -9,8 +9,9 @@ from typing import Final
 
 from mailprov.model import some
 
-LIMIT: Final = 65_536
-"""characters that a forge takes; counted as UTF-16 does, which is never fewer than it counts itself"""
+LIMIT: Final = 65_536 - 136
+"""characters that a forge takes, without a line of whoever posts it; counted as UTF-16 does, which is never fewer than
+it counts itself"""
 _RESERVE: Final = 600
 """characters for the words about what was left out"""
 
