@@ -206,3 +206,9 @@ class VerifyError(MailprovError):
     """The host does not serve what was declared; `what` names the failing step."""
 
     exit = Exit.UNVERIFIED
+
+
+def locked(where: str, holder: str) -> LockedError:
+    """The error of a host on which somebody else's apply is at work; `holder` says whose."""
+    fix = "wait for it to end (`mailprov status` says until when it waits), then run this again"
+    return LockedError("another apply is at work on this host", where=where, why=holder, fix=fix)

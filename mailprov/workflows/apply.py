@@ -7,11 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mailprov.engine import saved_plan
 from mailprov.engine.risks import require_consent
 from mailprov.engine.rollout import HostStatus, Result, RolloutPolicy, failures, roll_out, size
 from mailprov.engine.saved_plan import Claim
-from mailprov.errors import MailprovError, StalePlanError
+from mailprov.errors import LockedError, MailprovError, StalePlanError
 from mailprov.model import HostSpec, Plan
 from mailprov.observer import BatchBegun, Begun, Failed, Observer, Planned
 from mailprov.workflows import saved_plan as files
@@ -133,7 +132,7 @@ def _stale(claims: Mapping[str, Claim], seen: Mapping[str, HostPlan]) -> Mapping
     found: dict[str, MailprovError] = {}
     for name, each in seen.items():
         try:
-            saved_plan.require(claims[name], each.claim)
-        except StalePlanError as error:
+            each.require(claims[name])
+        except (LockedError, StalePlanError) as error:
             found[name] = error
     return found

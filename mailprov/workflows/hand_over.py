@@ -12,12 +12,12 @@ from mailprov.engine.saved_plan import stale
 from mailprov.engine.transaction import Event, OnEvent, Outcome, Work
 from mailprov.errors import (
     HostError,
-    LockedError,
     MailprovError,
     MovedError,
     RevertedError,
     StalePlanError,
     UndecidedError,
+    locked,
 )
 from mailprov.model import Key
 
@@ -109,8 +109,7 @@ def _error(outcome: Outcome, where: str, stderr: str) -> MailprovError:
     if outcome.verdict == "unknown" and not outcome.events:
         return HostError("starting the transaction failed; nothing was changed", where=where, why=why)
     if outcome.verdict == "locked":
-        fix = "wait for it to end (`mailprov status` says until when it waits), then run this again"
-        return LockedError("another apply is at work on this host", where=where, why=why, fix=fix)
+        return locked(where, why)
     begun = f"could not {outcome.failed}" if outcome.failed else "the apply was cut off on the host"
     if outcome.verdict == "failed":
         what = f"{begun}; nothing that is served was touched"

@@ -11,7 +11,7 @@ from mailprov.credentials.passwords import initial_hash
 from mailprov.engine.plan import supplied
 from mailprov.engine.rollout import HostStatus, Result
 from mailprov.engine.saved_plan import Claim, claim, require
-from mailprov.errors import MailprovError, StalePlanError
+from mailprov.errors import MailprovError, StalePlanError, locked
 from mailprov.model import HostSpec, Plan, Spec
 from mailprov.observer import Ended, Observer, SettledFirst
 from mailprov.roles import mailhost
@@ -31,6 +31,17 @@ class HostPlan:
 
     plan: Plan
     claim: Claim
+    holder: str = ""
+
+    def require(self, kept: Claim) -> None:
+        """Whether this is what was `kept`. Raises StalePlanError as `saved_plan.require` does; and LockedError where
+        an apply is at work there: what it has changed so far may go again."""
+        try:
+            require(kept, self.claim)
+        except StalePlanError:
+            if self.holder:
+                raise locked(self.plan.host, self.holder) from None
+            raise
 
 
 def plan_host(spec: Spec, declared: HostSpec, keep: OpenHosts | None = None) -> HostPlan | MailprovError:
@@ -50,7 +61,7 @@ def plan_host(spec: Spec, declared: HostSpec, keep: OpenHosts | None = None) -> 
 
 def host_plan(found: PlanResult, host: Host) -> HostPlan:
     """What was found on `host`, as it is told."""
-    return HostPlan(found.plan, claim(found.plan, host.identity, found.seen))
+    return HostPlan(found.plan, claim(found.plan, host.identity, found.seen), found.holder)
 
 
 def apply_host(
@@ -79,7 +90,7 @@ def apply_host(
     done: Plan | None = None
     with attempt, ExitStack() as ends, at_work.interruptible():
         host, found = _again(spec, declared, opened, ends)
-        require(kept, host_plan(found, host).claim)
+        host_plan(found, host).require(kept)
         agreed, settled = frozenset(found.plan.risks), False
         while not found.plan.empty:
             if supply is not None and (more := supply(spec, found.plan)) is not spec:

@@ -39,11 +39,15 @@ SOON_DAYS = 21
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """A plan, the script by which its host asks itself again, and the fingerprint of everything that was seen."""
+    """A plan, the script by which its host asks itself again, and the fingerprint of everything that was seen.
+
+    `holder`: whose apply was at work there at that moment; "" where none was.
+    """
 
     plan: Plan
     ask: bytes
     seen: Mapping[Key, str]
+    holder: str = ""
 
 
 def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
@@ -75,7 +79,8 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     )
     if made.empty:
         refuse_unsettled(declared.name, sections)
-    return PlanResult(_with_expiry(declared, made), probe.stable_script(registry, asked), prints(seen.live))
+    script, holder = probe.stable_script(registry, asked), transactions(sections).holder
+    return PlanResult(_with_expiry(declared, made), script, prints(seen.live), holder)
 
 
 def observe(asked: Sequence[Query], host: Host) -> tuple[Mapping[str, str], Observation]:

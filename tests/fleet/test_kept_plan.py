@@ -107,6 +107,25 @@ def test_a_plan_that_is_as_it_was_written_is_applied(changing: Fleet) -> None:
     assert changing.begun == [], "it was cut off and run again, say"
 
 
+def test_where_somebody_is_at_work_it_is_not_stale_but_locked(
+    changing: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another apply has changed so far may go again."""
+    mail = changing.document["users"][0]
+    mail["quota"], quota = "3GiB", mail.get("quota")
+    assert changing.run("apply", *CONSENTS) == 0
+    mail["quota"] = quota
+    if quota is None:
+        del mail["quota"]
+    capsys.readouterr()
+    for name in ("h1", "h2"):
+        changing.hosts[name].said["transactions"] = "locked anna@desk 3 changes\nopen 20261130T000000Z-abcdef\n"
+    assert changing.run("apply", "kept.json", *CONSENTS, "--limit", "h1") == Exit.LOCKED
+    said = capsys.readouterr().err
+    assert "another apply is at work on this host" in said and "anna@desk 3 changes" in said
+    assert changing.begun == []
+
+
 @pytest.mark.parametrize("renewed", [True, False], ids=["sealed-anew", "seal-as-it-was"])
 def test_any_one_leaf(changing: Fleet, renewed: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """Every leaf and every branch of the file: changed, or left out."""
