@@ -51,6 +51,15 @@ COMMANDS = (
     ("apply", "--yes", "--details", "--format", "json"),
     ("apply", "json.plan", "--yes"),
     ("status", "--format", "json"),
+    ("validate", "--json", "validate.json", "--sarif", "validate.sarif"),
+    ("plan", "--details", "--json", "plan.json", "--markdown", "plan.md"),
+    ("show", "json.plan", "--details", "--json", "shown.json", "--markdown", "shown.md"),
+    ("drift", "--details", "--json", "drift.json", "--markdown", "drift.md"),
+    ("apply", "--yes", "--json", "apply.json", "--markdown", "apply.md"),
+    ("verify", "--json", "verify.json", "--markdown", "verify.md", "--junit", "verify.xml"),
+    ("doctor", "mail1", "--json", "doctor.json", "--markdown", "doctor.md"),
+    ("test", "--details", "--json", "t.json", "--markdown", "t.md", "--junit", "t.xml", "--sarif", "t.sarif"),
+    ("test", "--plan", "json.plan", "--details"),
     ("history",),
     ("purge",),
     ("doctor", "mail1"),
@@ -64,6 +73,12 @@ COMMANDS = (
     ("validate", "--identity", "../home/other"),
     ("plan", "--identity", "../home/other"),
 )
+EXPECTATIONS = """\
+expectations: 1
+logins: [{user: "*", by: pop3}]
+limits: [{of: quota, at_most: 1GiB}]
+plan: [{of: accounts_closed, at_most: 0}]
+"""
 
 
 class Watch:
@@ -169,6 +184,8 @@ def test_nothing_that_is_said_or_written_holds_one(repo: Repository, monkeypatch
     }
     (repo.home / "key").rename(repo.home.parent / "key")  # the one place where it may be
     monkeypatch.setenv("TMPDIR", more["TMPDIR"])
+    (repo.folder / "tests").mkdir()
+    (repo.folder / "tests/team.yaml").write_text(EXPECTATIONS)
     codes: dict[tuple[str, ...], int] = {}
     WATCH.written = set()
     try:
@@ -189,7 +206,8 @@ def test_nothing_that_is_said_or_written_holds_one(repo: Repository, monkeypatch
     assert (codes[COMMANDS[11]], codes[COMMANDS[-1]]) == (2, 3)
     # neither is it in any file that is left, here or in the folders for what is temporary
     left = [path for folder in (repo.folder, repo.home) for path in folder.rglob("*") if path.is_file()]
-    assert {path.name for path in left} >= {"json.plan", "markdown.plan", "mail.yaml"}
+    written_out = {word for words in COMMANDS for word in words if word.endswith((".plan", ".md", ".xml", ".sarif"))}
+    assert {path.name for path in left} >= {*written_out, "t.json", "drift.json", "mail.yaml"}
     assert len([path for path in left if "rendered" in path.parts]) > 5
     for path in left:
         content = path.read_bytes()
