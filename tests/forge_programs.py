@@ -78,7 +78,7 @@ def gh(words: list[str]) -> None:
 
 def curl(words: list[str]) -> None:
     assert option(words, "--config") == "-"
-    assert sys.stdin.read() == 'header = "PRIVATE-TOKEN: gitlab-token-canary"\n'
+    assert sys.stdin.read() == 'header = "Authorization: Bearer gitlab-token-canary"\n'
     (url,) = (word for word in words if word.startswith("https://"))
     path, known = urlsplit(url).path.removeprefix("/api/v4/"), state()
     method, sent = option(words, "--request", "GET"), fields(words, "--data-urlencode")

@@ -12,7 +12,7 @@
 #   MAILPROV_AGE_IDENTITY      opens the secrets of the declaration
 #   MAILPROV_SSH_KEY           the private key itself, or
 #   MAILPROV_SSH_KEY_FILE      the name of its file; with neither, whatever SSH finds: an agent, ~/.ssh
-#   MAILPROV_KNOWN_HOSTS       the hosts' keys, where the declaration names no known_hosts
+#   MAILPROV_KNOWN_HOSTS       the hosts' keys, where the declaration names no known_hosts; needs a key from here, too
 #   MAILPROV_CONSENTS          what may be done although it takes something away: "allow-removals allow-closing"
 #   MAILPROV_HANDOUT           a folder that lasts and that nobody else can look into, for generated passwords; without
 #                              it they are encrypted for .age-recipients, as out/handout.age
@@ -39,9 +39,19 @@ fresh() { # REPORT...: out/ is ours, and holds none of these of an earlier run
 connected() { # what opens the hosts, in files that only this run can read
     if [ -n "${MAILPROV_SSH_KEY-}${MAILPROV_SSH_KEY_FILE-}${MAILPROV_KNOWN_HOSTS-}" ]; then
         mkdir "$private/.ssh"
+        # HOME is another one from here on.
+        age=${HOME-}/.config/mailprov/age.txt
+        if [ -z "${MAILPROV_AGE_IDENTITY-}${MAILPROV_AGE_IDENTITY_FILE-}" ] && [ -f "$age" ]; then
+            MAILPROV_AGE_IDENTITY_FILE=$age
+            export MAILPROV_AGE_IDENTITY_FILE
+        fi
         if [ -n "${MAILPROV_SSH_KEY-}" ]; then
             printf '%s\n' "$MAILPROV_SSH_KEY" | tr -d '\r' >"$private/.ssh/id_ed25519"
         elif [ -n "${MAILPROV_SSH_KEY_FILE-}" ]; then
+            # What it holds is not shown: it may be the key.
+            if [ ! -f "$MAILPROV_SSH_KEY_FILE" ] || [ ! -r "$MAILPROV_SSH_KEY_FILE" ]; then
+                fail 'MAILPROV_SSH_KEY_FILE names no file that can be read; the key itself goes into MAILPROV_SSH_KEY'
+            fi
             tr -d '\r' <"$MAILPROV_SSH_KEY_FILE" >"$private/.ssh/id_ed25519"
         fi
         [ -z "${MAILPROV_KNOWN_HOSTS-}" ] || printf '%s\n' "$MAILPROV_KNOWN_HOSTS" >"$private/.ssh/known_hosts"
@@ -53,10 +63,12 @@ connected() { # what opens the hosts, in files that only this run can read
 
 tested() { [ -d tests ]; }
 
+untested='there is no folder tests/: no policy is judged'
+
 check() {
     fresh validate.sarif test.sarif test.xml
     mailprov validate --confined --sarif out/validate.sarif
-    ! tested || mailprov test --confined --sarif out/test.sarif --junit out/test.xml
+    if tested; then mailprov test --confined --sarif out/test.sarif --junit out/test.xml; else echo "$untested"; fi
 }
 
 rehearse() {
@@ -81,7 +93,9 @@ plan() {
     if [ -s out/policy.md ] && [ "$(cat out/plan.md out/policy.md | wc -c)" -lt 65000 ]; then
         if [ "$status" = 0 ]; then set -- "$@" out/policy.md; else set -- out/policy.md "$@"; fi
     fi
-    cat "$@" >out/comment.md || :
+    [ -s out/plan.md ] || printf '### mailprov plan: exit code %s\n\nWhy is in the log of this run.\n' "$status" >out/plan.md
+    cat "$@" >out/comment.md
+    tested || printf '\n%s\n' "$untested" >>out/comment.md
     printf '\n<!-- mailprov plan -->\n' >>out/comment.md # by which the next one finds this one
     return "$status"
 }
@@ -102,9 +116,9 @@ apply() { # PLAN
     set -- --yes --handout "$handout" --markdown out/apply.md --json out/apply.json
     for consent in ${MAILPROV_CONSENTS-}; do
         case $consent in
-            *[!a-z-]*) fail 'MAILPROV_CONSENTS has words such as allow-removals, with blanks between' ;;
-            allow-*) set -- "$@" "--$consent" ;;
-            *) fail "MAILPROV_CONSENTS: $consent is no consent, such as allow-removals" ;;
+            allow-takeover | allow-removals | allow-renames | allow-many | allow-closing | allow-opening | \
+                allow-shrinking | allow-expiry | allow-restart) set -- "$@" "--$consent" ;;
+            *) fail 'MAILPROV_CONSENTS: there is a word that is no consent, such as allow-removals' ;;
         esac
     done
     status=0
@@ -118,7 +132,7 @@ hand_out() { # however the apply ended: some hosts may have accounts with these 
     if mailprov secret encrypt -o out/handout.age <"$handout/passwords.csv"; then
         echo 'generated passwords: out/handout.age, for those who are in .age-recipients'
     else
-        trap - EXIT
+        trap 'rm -rf "$private/.ssh" "$private/tried"' EXIT
         fail "generated passwords could not be encrypted: they stay on this runner, in $handout"
     fi
 }
