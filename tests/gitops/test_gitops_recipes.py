@@ -134,7 +134,7 @@ def test_what_was_reviewed_is_applied_with_the_consents_of_the_merge(github: Git
     well(github.pull("change"), "check", "plan")
     (github.store / "passwords").write_text("hand-out-canary\n")
     github.before_apply = lambda: github.know(pulls=[])  # nothing is asked of the request once somebody has approved
-    run = github.merged("change", ("allow-removals", "allow-list of ports", "bug", "allow-closing", "allow-$(id)"))
+    run = github.merged("change", ("allow-removals", "allow-list of ports", "allow-merge", "bug", "allow-closing", "allow-$(id)"))
     well(run, "merged", "apply")
     assert run["apply"].environment == "mail"
     assert "Consents that an approval gives: `allow-removals allow-closing`" in run["merged"].log
@@ -305,3 +305,46 @@ def test_passwords_that_cannot_be_encrypted_in_the_end_are_not_thrown_away(githu
     kept = Path(said.strip().rpartition("on this runner, in ")[2])
     assert (kept / "passwords.csv").read_text() == "hers\n" and kept.is_relative_to(github.folder)
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("value", ["-----BEGIN OPENSSH PRIVATE KEY-----\nkey-canary\n", "/nowhere"])
+def test_a_key_in_the_place_of_its_files_name_is_not_shown_and_is_no_drift(value: str, github: GitHub) -> None:
+    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
+    for verb in ("drift", "plan", "apply out/plan.json"):
+        status, said = github._shell(f"./pipeline.sh {verb}", github.work, shared | {"MAILPROV_SSH_KEY_FILE": value})
+        assert (status, "canary" in said, "names no file that can be read" in said) == (1, False, True), said
+    assert asked(github) == []
+
+
+def test_the_key_goes_where_the_hand_out_stays(github: GitHub) -> None:
+    (github.store / "passwords").write_text("hers\n")
+    failing = github.program.replace("-o) {", "-o) exit 1; {").replace("2>/dev/null", "")
+    (github.folder / "bin/real/mailprov").write_text(failing)
+    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
+    shared |= {"TMPDIR": str(github.folder), "MAILPROV_SSH_KEY": "key-canary"}
+    (github.work / "kept.json").write_text("")
+    status, said = github._shell("./pipeline.sh apply kept.json", github.work, shared)
+    kept = Path(said.strip().rpartition("on this runner, in ")[2])
+    assert status == 1 and [path.name for path in kept.parent.iterdir()] == ["handout"]
+
+
+def test_another_plan_than_the_one_that_was_shown_is_not_applied(github: GitHub) -> None:
+    well(github.pull("change"), "check", "plan")
+
+    def exchange() -> None:
+        for kept in (github.store / "artifacts").glob("*/mail-plan-*/plan.json"):
+            kept.write_text(kept.read_text() + " ")
+
+    github.before_apply = exchange
+    run = github.merged("change")
+    assert run.ran == {"merged": "success", "apply": "failure"}
+    assert "this is not the plan that was shown" in run.log and asked(github, "apply") == []
+
+
+def test_where_no_policy_is_judged_that_is_said(github: GitHub) -> None:
+    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
+    (github.work / "tests").rename(github.folder / "tests gone")
+    for verb in ("check", "plan"):
+        status, said = github._shell(f"./pipeline.sh {verb}", github.work, shared)
+        assert status == 0, said
+    assert "there is no folder tests/: no policy is judged" in (github.work / "out/comment.md").read_text()
