@@ -134,7 +134,9 @@ def test_what_was_reviewed_is_applied_with_the_consents_of_the_merge(github: Git
     well(github.pull("change"), "check", "plan")
     (github.store / "passwords").write_text("hand-out-canary\n")
     github.before_apply = lambda: github.know(pulls=[])  # nothing is asked of the request once somebody has approved
-    run = github.merged("change", ("allow-removals", "allow-list of ports", "allow-merge", "bug", "allow-closing", "allow-$(id)"))
+    run = github.merged(
+        "change", ("allow-removals", "allow-list of ports", "allow-merge", "bug", "allow-closing", "allow-$(id)")
+    )
     well(run, "merged", "apply")
     assert run["apply"].environment == "mail"
     assert "Consents that an approval gives: `allow-removals allow-closing`" in run["merged"].log
