@@ -41,9 +41,7 @@ class Asked:
     def endpoints(self, it: Port | Limit) -> Iterator[Endpoint]:
         """What must be asked of the host about an expectation."""
         if isinstance(it, Limit):
-            yield from (
-                self._endpoint(port, "tls" if mode == "tls" else "starttls") for _, mode, port in self._listeners
-            )
+            yield from (self._endpoint(port, _begins(mode)) for _, mode, port in self._listeners)
         elif it.sources == EVERYWHERE:
             yield from (end for port in it.ports if (end := self._wanted(it, port)) is not None)
 
@@ -55,7 +53,7 @@ class Asked:
         """A port as it shall answer; None where it is not known which protocol would make it do so."""
         declared = {number: mode for _, mode, number in self._listeners}
         if it.answers == "closed":
-            return self._endpoint(port, "tls" if declared.get(port, "tls") == "tls" else "starttls")
+            return self._endpoint(port, _begins(declared.get(port, "tls")))
         known = bool(it.protocol) or port in declared or port in MAIL_PORTS
         return self._endpoint(port, it.answers, it.protocol) if known or it.answers == "tls" else None
 
@@ -100,7 +98,7 @@ class Asked:
         """The declared listeners that lack TLS, and those of which this cannot be told."""
         lacking, unseen = list[str](), list[str]()
         for protocol, mode, port in self._listeners:
-            checks = seen[self._endpoint(port, "tls" if mode == "tls" else "starttls")]
+            checks = seen[self._endpoint(port, _begins(mode))]
             name = f"{protocol} {port} on {self.host.name}"
             if any(check.failed and check.cause in _LACKING for check in checks):
                 lacking.append(name)
@@ -110,6 +108,11 @@ class Asked:
 
     def _says(self, holds: bool | None, what: str) -> Finding:
         return Finding(self.by, holds, what, self.host.name)
+
+
+def _begins(mode: str) -> Mode:
+    """How a session with a listener of this mode begins that shall come to TLS."""
+    return "tls" if mode == "tls" else "starttls"
 
 
 _LACKING: Final = (Cause.CLEARTEXT_LOGIN, Cause.NO_STARTTLS, Cause.NOT_TLS)

@@ -14,6 +14,7 @@ import yaml
 from forge_runners import ROOT, TEMPLATE, git
 
 from mailprov.commands import run as call
+from mailprov.engine.risks import FLAGS
 
 EXAMPLE = ROOT / "examples/gitops"
 FILES = {
@@ -136,6 +137,14 @@ def test_the_script_is_posix_and_clean() -> None:
     if program is None:
         pytest.skip("shellcheck is not installed")
     subprocess.run((program, TEMPLATE / "pipeline.sh"), check=True)
+
+
+@pytest.mark.parametrize("name", ["pipeline.sh", ".gitlab-ci.yml", ".github/workflows/mail.yml"])
+def test_the_consents_that_a_recipe_knows_are_all_that_there_are(name: str) -> None:
+    text = (TEMPLATE / name).read_text()
+    one_by_one = re.findall(r"allow-([a-z]+)(?= \||\))", text)
+    listed = [words.split("|") for words in re.findall(r'"\^allow-\(([a-z|]+)\)\$"', text)]
+    assert [set(words) for words in listed or [one_by_one]] == [set(FLAGS)]
 
 
 def test_a_recipe_gives_no_more_than_is_needed() -> None:

@@ -276,58 +276,57 @@ def test_gitlab_by_hand_and_at_night(gitlab: GitLab) -> None:
 # --- the script alone
 
 
+def typed(forge: GitHub, words: str, **more: str) -> tuple[int, str]:
+    """Somebody types `./pipeline.sh WORDS` on a machine of their own: the exit code, and what is said."""
+    own = {"PATH": f"{forge.folder}/bin/real:/usr/bin:/bin", "HOME": str(forge.folder), "FORGE": str(forge.store)}
+    return forge._shell(f"./pipeline.sh {words}", forge.work, own | more)
+
+
+def handed_out(forge: GitHub, **more: str) -> Path:
+    """The folder that an apply names which can encrypt its passwords at first, and not in the end."""
+    (forge.store / "passwords").write_text("hers\n")
+    failing = forge.program.replace("-o) {", "-o) exit 1; {").replace("2>/dev/null", "")
+    (forge.folder / "bin/real/mailprov").write_text(failing)
+    (forge.work / "kept.json").write_text("")
+    status, said = typed(forge, "apply kept.json", TMPDIR=str(forge.folder), **more)
+    assert status == 1
+    return Path(said.strip().rpartition("on this runner, in ")[2])
+
+
 def test_the_script_is_in_nobodys_way(github: GitHub) -> None:
     """On a laptop: whatever SSH finds there, and the folder for hand-outs that is named."""
     passwords = github.folder / "kept for long"
-    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
     (github.store / "passwords").write_text("hers\n")
-    status, said = github._shell("./pipeline.sh plan", github.work, shared | {"MAILPROV_HANDOUT": str(passwords)})
+    status, said = typed(github, "plan", MAILPROV_HANDOUT=str(passwords))
     assert status == 0, said
-    command = "./pipeline.sh apply out/plan.json"
-    status, said = github._shell(command, github.work, shared | {"MAILPROV_HANDOUT": str(passwords)})
+    status, said = typed(github, "apply out/plan.json", MAILPROV_HANDOUT=str(passwords))
     assert status == 0, said
     assert (passwords / "passwords.csv").read_text() == "hers\n" and asked(github, "secret") == []
     assert not (github.work / "out/handout.age").exists()
     assert stat.S_IMODE((github.work / "out").stat().st_mode) == 0o700
     assert all("[none]" in line for line in asked(github))
     for words in ("", "aply x", "apply", "plan now", "fresh"):
-        status, said = github._shell(f"./pipeline.sh {words}", github.work, shared)
+        status, said = typed(github, words)
         assert (status, "one of: check" in said) == (1, True)
 
 
 def test_passwords_that_cannot_be_encrypted_in_the_end_are_not_thrown_away(github: GitHub) -> None:
-    (github.store / "passwords").write_text("hers\n")
-    failing = github.program.replace("-o) {", "-o) exit 1; {").replace("2>/dev/null", "")
-    (github.folder / "bin/real/mailprov").write_text(failing)
-    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
-    shared["TMPDIR"] = str(github.folder)
-    (github.work / "kept.json").write_text("")
-    status, said = github._shell("./pipeline.sh apply kept.json", github.work, shared)
-    assert status == 1
-    kept = Path(said.strip().rpartition("on this runner, in ")[2])
+    kept = handed_out(github)
     assert (kept / "passwords.csv").read_text() == "hers\n" and kept.is_relative_to(github.folder)
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("value", ["-----BEGIN OPENSSH PRIVATE KEY-----\nkey-canary\n", "/nowhere"])
 def test_a_key_in_the_place_of_its_files_name_is_not_shown_and_is_no_drift(value: str, github: GitHub) -> None:
-    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
     for verb in ("drift", "plan", "apply out/plan.json"):
-        status, said = github._shell(f"./pipeline.sh {verb}", github.work, shared | {"MAILPROV_SSH_KEY_FILE": value})
+        status, said = typed(github, verb, MAILPROV_SSH_KEY_FILE=value)
         assert (status, "canary" in said, "names no file that can be read" in said) == (1, False, True), said
     assert asked(github) == []
 
 
 def test_the_key_goes_where_the_hand_out_stays(github: GitHub) -> None:
-    (github.store / "passwords").write_text("hers\n")
-    failing = github.program.replace("-o) {", "-o) exit 1; {").replace("2>/dev/null", "")
-    (github.folder / "bin/real/mailprov").write_text(failing)
-    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
-    shared |= {"TMPDIR": str(github.folder), "MAILPROV_SSH_KEY": "key-canary"}
-    (github.work / "kept.json").write_text("")
-    status, said = github._shell("./pipeline.sh apply kept.json", github.work, shared)
-    kept = Path(said.strip().rpartition("on this runner, in ")[2])
-    assert status == 1 and [path.name for path in kept.parent.iterdir()] == ["handout"]
+    kept = handed_out(github, MAILPROV_SSH_KEY="key-canary")
+    assert [path.name for path in kept.parent.iterdir()] == ["handout"]
 
 
 def test_another_plan_than_the_one_that_was_shown_is_not_applied(github: GitHub) -> None:
@@ -344,9 +343,8 @@ def test_another_plan_than_the_one_that_was_shown_is_not_applied(github: GitHub)
 
 
 def test_where_no_policy_is_judged_that_is_said(github: GitHub) -> None:
-    shared = {"PATH": f"{github.folder}/bin/real:/usr/bin:/bin", "HOME": str(github.folder), "FORGE": str(github.store)}
     (github.work / "tests").rename(github.folder / "tests gone")
     for verb in ("check", "plan"):
-        status, said = github._shell(f"./pipeline.sh {verb}", github.work, shared)
+        status, said = typed(github, verb)
         assert status == 0, said
     assert "there is no folder tests/: no policy is judged" in (github.work / "out/comment.md").read_text()
