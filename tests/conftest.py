@@ -51,10 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests that boot hosts, keep those of one file in one process (they share hosts), and leave out what is
     marked to be tried on fewer releases."""
-    spared = [item for item in items if not _chosen(item)]
+    spared = {item for item in items if not _chosen(item)}
     if spared and os.environ.get("MAILPROV_RELEASES") != "all":
-        config.hook.pytest_deselected(items=spared)
-        items[:] = [item for item in items if item not in {*spared}]
+        config.hook.pytest_deselected(items=[*spared])
+        items[:] = [item for item in items if item not in spared]
     able = requirements()
     for item in items:
         if FIXTURES.intersection(getattr(item, "fixturenames", ())):
@@ -69,21 +69,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _chosen(item: pytest.Item) -> bool:
     """Whether a test takes its release: of all such tests, each release gets its share, if the mark names none."""
+    one, two = map(item.get_closest_marker, ("one_release", "two_releases"))
     function: Any = item
-    given = (
-        next((value for value in function.callspec.params.values() if value in _ORDER), None) if _varies(item) else None
-    )
-    if given is None:
+    if not (one or two) or not hasattr(item, "callspec"):
         return True
+    given = next(value for value in function.callspec.params.values() if value in _ORDER)
     number = crc32(function.originalname.encode())
-    if one := item.get_closest_marker("one_release"):
+    if one:
         return bool(given == (one.args or (_ORDER[number % 3],))[0])
     # Debian 11 and 12 have one Dovecot, 2.3; Debian 13 has 2.4.
     return bool(given in (_ORDER[number % 2], "trixie"))
-
-
-def _varies(item: pytest.Item) -> bool:
-    return hasattr(item, "callspec") and any(map(item.get_closest_marker, ("one_release", "two_releases")))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
