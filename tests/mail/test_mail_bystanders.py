@@ -82,7 +82,7 @@ def test_a_second_port_of_ssh_wants_a_consent(clone: Machine) -> None:
     assert clone.mailprov("rollback", "--yes", "--allow-opening").status == 0
 
 
-@pytest.mark.one_release
+@pytest.mark.one_release("bullseye")
 def test_socket_units_of_ssh_stay_open(clone: Machine) -> None:
     """Also when nobody is connected over one of their ports."""
     clone.sh(
