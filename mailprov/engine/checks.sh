@@ -125,13 +125,11 @@ SMTP='
 
 # A listener that was taken away and still listens has not seen its new configuration.
 listens_on() { # PORT...
-    tries=0
+    give_time
     while :; do
         more=$(ports | sed 's/.*://' | grep -vxF "$(printf '%s\n' "$@")" | sort -u)
         [ -n "$more" ] || return 0
-        tries=$((tries + 1))
-        [ $tries -lt 20 ] || break
-        sleep 0.2
+        time_left || break
     done
     echo "still open, and not declared: $(echo "$more" | tr '\n' ' ')"
     return 1
@@ -152,11 +150,9 @@ ports() {
 
 # What somebody else has opened meanwhile is not looked at.
 listens_as() { # PLACE... - PORT...: there, and on none of these ports
-    tries=0
+    give_time
     until as_listed "$@"; do
-        tries=$((tries + 1))
-        [ $tries -lt 20 ] || { echo "the ports that are open are not those of before: $(ports | tr '\n' ' ')"; return 1; }
-        sleep 0.2
+        time_left || { echo "the ports that are open are not those of before: $(ports | tr '\n' ' ')"; return 1; }
     done
 }
 
@@ -172,11 +168,9 @@ as_listed() {
 }
 
 listens_nowhere() {
-    tries=0
+    give_time
     while [ -n "$(ports)" ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 20 ] || { echo "still open: $(ports | tr '\n' ' ')"; return 1; }
-        sleep 0.2
+        time_left || { echo "still open: $(ports | tr '\n' ' ')"; return 1; }
     done
 }
 

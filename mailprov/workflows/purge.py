@@ -8,7 +8,7 @@ from mailprov import assets
 from mailprov.connection import Host
 from mailprov.engine import orphaned_mail, probe
 from mailprov.engine.orphaned_mail import Leftover
-from mailprov.errors import Exit, HostError, LockedError
+from mailprov.errors import Exit, HostError, locked
 from mailprov.model import HostSpec, Query
 from mailprov.standard import REGISTRY
 from mailprov.workflows.run_plan import transaction_name, who
@@ -31,7 +31,7 @@ def delete(declared: HostSpec, host: Host, wanted: Sequence[Leftover], count: in
     completed = host.run(("sh", "-c", work, "mailprov", *words), timeout=600)
     said = completed.stderr.decode("utf-8", "replace").strip()[:400]
     if completed.status == int(Exit.LOCKED):
-        raise LockedError("another apply is at work on this host", where=declared.name, why=said)
+        raise locked(declared.name, said)
     if completed.status != 0:
         gone = len(completed.stdout.splitlines())
         raise HostError(f"only {gone} of {len(wanted)} mailboxes could be deleted", where=declared.name, why=said)

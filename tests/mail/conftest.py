@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mail_certificates import certificate
-from mail_machine import HOSTNAME, Machine, Ran
+from mail_machine import HOSTNAME, Converged, Machine
 
 from mailprov.lab import RELEASES, Lab, LabHost
-from mailprov.lab.layers import Layer
 
 _SECOND = ("test_mail_trouble", "test_mail_users")
 
@@ -32,17 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def release(request: pytest.FixtureRequest) -> str:
     """A Debian release."""
     return str(request.param)
-
-
-@dataclass(frozen=True)
-class Converged:
-    """A host after its first apply: how that went, what the journal says of it, and a layer to boot others from."""
-
-    mail: Machine
-    lab: Lab
-    first: Ran
-    journal: str
-    layer: Layer
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from mail_certificates import Certificate, certificate
 from warm import Warm
 
 from mailprov.credentials.passwords import sha512_crypt
-from mailprov.lab import LabHost
+from mailprov.lab import Lab, LabHost
+from mailprov.lab.layers import Layer
 from mailprov.model import Secret
 
 HOSTNAME = "mail.example.test"
@@ -206,3 +208,14 @@ def eventually(check: Callable[[], object], seconds: float = 10) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+@dataclass(frozen=True)
+class Converged:
+    """A host after its first apply: how that went, what the journal says of it, and a layer to boot others from."""
+
+    mail: Machine
+    lab: Lab
+    first: Ran
+    journal: str
+    layer: Layer

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Converged
 from lxml import etree
 from mail_certificates import certificate
 from mail_clients import imap, login, pop3, served
-from mail_machine import ALICE, HOSTNAME, PASSWORDS, PORTS, Machine
+from mail_machine import ALICE, HOSTNAME, PASSWORDS, PORTS, Converged, Machine
 from slow_line import SlowLine
 
 pytestmark = pytest.mark.host

@@ -62,7 +62,7 @@ def shell_for_a_digest(host: dict[str, Any]) -> None:
 
 def the_removal_of_a_foreign_file(host: dict[str, Any]) -> None:
     change = {"key": ["file", "/etc/foreign"], "action": "REMOVE", "reason": "PENDING", "summary": "remove"}
-    host["changes"].append({**change, "detail": hashlib.sha256().hexdigest(), "effects": {}})
+    host["changes"].append({**change, "detail": hashlib.sha256().hexdigest(), "effects": {}, "rows": {}})
 
 
 def another_path(host: dict[str, Any]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Converged
 from mail_clients import logins
-from mail_machine import ALICE, Machine, ended, eventually
+from mail_machine import ALICE, Converged, Machine, ended, eventually
 
 pytestmark = pytest.mark.host
 
