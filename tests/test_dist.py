@@ -375,3 +375,36 @@ def tried(host: LabHost, program: str, told: str) -> None:
     assert "dovecot-imapd" in planned.stdout.decode()
     lacking = host.run(("sh", "-c", f"cd /root/work && {program} profiles -o out"), check=False)
     assert (lacking.returncode, told in lacking.stderr.decode()) == (1, True), lacking.stderr.decode()
+
+
+SOCKETS = """\
+d=/etc/systemd/system/ssh.socket.d; mkdir -p $d
+printf '[Socket]\\nListenStream=\\nListenStream=22\\nListenStream=2222\\n' >$d/more.conf
+systemctl daemon-reload; systemctl stop ssh.service; systemctl enable -q --now ssh.socket
+"""
+
+
+@pytest.mark.host
+def test_a_host_manages_itself(clean: LabHost) -> None:
+    """By `address: local`, nobody is connected over any port: those of SSH's socket unit stay open all the same."""
+    clean.run(("sh", "-ec", SOCKETS))
+    clean.write("/root/work/mail.yaml", f"{DECLARATION}firewall: {{manage: true}}\n".encode())
+
+    def typed(*words: str) -> tuple[int, str]:
+        done = clean.run(("sh", "-c", 'cd /root/work; /root/dist/mailprov.pyz "$@"', "sh", *words), check=False)
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    status, said = typed("apply", "--yes")
+    assert (status, said.count("needs --allow-opening")) == (5, 1), said
+    assert "opens port 2222 to everyone, for SSH (ssh.socket): needs --allow-opening" in said
+    status, said = typed("apply", "--yes", "--allow-opening")
+    assert status == 0, said
+    listed = clean.run(("nft", "list", "table", "inet", "mailprov")).stdout.decode()
+    assert all(f'tcp dport {port} accept comment "ssh"' in listed for port in (22, 2222))
+    for words in (("plan", "--detailed-exitcode"), ("verify",)):
+        status, said = typed(*words)
+        assert status == 0, said
+    status, said = typed("rollback", "--yes", "--allow-removals", "--allow-closing")
+    assert status == 0, said
+    assert clean.run(("nft", "list", "table", "inet", "mailprov"), check=False).returncode != 0
+    assert b":2222" in clean.run(("ss", "-Hltn")).stdout
