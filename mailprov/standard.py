@@ -46,6 +46,7 @@ REGISTRY = Registry(
         ),
         _scripts("resources", (*_KINDS, "services"), "steps.sh"),
         _scripts("roles", ("dovecot", "postfix"), "daemon.sh"),
+        _scripts("resources", _KINDS, "store.sh"),
     ),
     debian,
 )

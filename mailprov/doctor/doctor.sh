@@ -22,13 +22,7 @@ synchronised() { # timedatectl would start a service for this
 }
 
 account() { # ADDRESS
-    awk -F: -v address="$1" '$1 == address {
-        print "exists"
-        $2 = ""
-        if (match($0, /allow_nets=[^ ]*/)) print "allow", substr($0, RSTART + 11, RLENGTH - 11)
-        if (match($0, /quota_storage_size=[0-9]+B/)) print "limit", substr($0, RSTART + 19, RLENGTH - 20)
-        if (match($0, /bytes=[0-9]+/)) print "limit", substr($0, RSTART + 6, RLENGTH - 6)
-    }' /etc/dovecot/mailprov/accounts /etc/dovecot/mailprov/verify
+    account_limits "$1"
     awk -F/ -v address="$1" '$1 == address { print "denied", $2 }' /etc/dovecot/mailprov/denied
     # Dovecot counts what a message is on the wire, and keeps that in the file's name; to ask it could write an index.
     find "/var/vmail/${1##*@}/${1%@*}" -type f \( -path '*/cur/*' -o -path '*/new/*' \) -printf '%s %f\n' | awk '

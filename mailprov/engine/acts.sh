@@ -101,42 +101,31 @@ alike() { # KEPT PATH
 
 copy() { :; } # the payload is the thing
 
-# new/N holds "S<row>", "D<key>" and "R<former key> <row>" lines: make the whole table of them and of the live one. Lines
-# that are no rows (comments, blank or broken ones) go; rows.py knows them by the same signs. A row whose password
-# belongs to its user keeps the one that it has, whoever owned it before, and under whichever key.
+# The rows of a table: lines that are none (comments, blank or broken ones, a key for the second time) go. rows.py knows
+# them by the same signs.
+table_rows() { # PATH SEPARATOR
+    [ ! -f "$1" ] || awk -v "FS=$2" '
+        { sub(/[ \t\r]+$/, "") }
+        NF < 2 || $1 !~ /^[^# ]+$/ || $0 !~ /^[!-~][ -~]*$/ || $1 in seen { next }
+        { seen[$1] = 1; print }
+    ' "$1"
+}
+
+# new/N holds "S<row>" and "D<key>" lines: make the whole table of them and of the live one.
 merged() { # N PATH SEPARATOR
-    old=/dev/null
-    [ ! -f "$2" ] || old=$2
-    awk -v "FS=$3" -v "DELTA=$T/new/$1" '
+    table_rows "$2" "$3" | awk -v "FS=$3" -v "DELTA=$T/new/$1" '
         FILENAME == DELTA {
             row = substr($0, 2)
-            if ($0 ~ /^R/) { former = row; sub(/ .*/, "", former); row = substr(row, length(former) + 2) }
             split(row, field, FS)
-            if ($0 ~ /^R/) { heir[former] = field[1]; new[field[1]] = row }
-            else if ($0 ~ /^D/) gone[field[1] == "" ? row : field[1]] = 1
+            if ($0 ~ /^D/) gone[field[1] == "" ? row : field[1]] = 1
             else new[field[1]] = row
             next
         }
-        { sub(/[ \t\r]+$/, "") }
-        NF < 2 || $1 !~ /^[^# ]+$/ || $0 !~ /^[!-~][ -~]*$/ || $1 in seen { next }
-        { seen[$1] = 1 }
-        $1 in heir && new[heir[$1]] ~ /^[^:]*::[^:]*:[^:]*:initial:/ {
-            row = new[heir[$1]]
-            new[heir[$1]] = heir[$1] ":" $2 substr(row, length(heir[$1]) + 2)
-        }
         $1 in gone { next }
-        $1 in new {
-            row = new[$1]
-            delete new[$1]
-            n = split(row, field, FS)
-            if (FS == ":" && field[5] == "initial" && field[2] == "")
-                row = $1 ":" $2 substr(row, length($1) + 2)
-            print row
-            next
-        }
+        $1 in new { print new[$1]; delete new[$1]; next }
         { print }
         END { for (key in new) print new[key] }
-    ' "$T/new/$1" "$old" | sort >"$T/new/$1.merged" && mv "$T/new/$1.merged" "$T/new/$1"
+    ' "$T/new/$1" - | sort >"$T/new/$1.merged" && mv "$T/new/$1.merged" "$T/new/$1"
 }
 
 take() { # N KEPT DIGEST

@@ -42,7 +42,7 @@ def stable_script(registry: Registry, queries: Sequence[Query]) -> bytes:
 
 def functions(registry: Registry) -> str:
     """The functions that answer queries."""
-    return "\n".join((assets.script("engine/probe.sh"), *registry.shell.queries))
+    return "\n".join((assets.script("engine/probe.sh"), *registry.shell.stores, *registry.shell.queries))
 
 
 def parse(stdout: bytes, stable: Set[str]) -> Reply:

@@ -64,7 +64,7 @@ digests() { # PATH...: of plain files only, since reading a FIFO would wait for 
 without_test_accounts() {
     while read -r sum path; do
         case $path in
-            /etc/dovecot/mailprov/verify) name=accounts ;;
+            "$TEST_ACCOUNTS") name=accounts ;;
             /etc/postfix/mailprov/verify) name=map ;;
             /etc/postfix/mailprov/verify.db) name=map.db ;;
             *) name= ;;
@@ -178,30 +178,29 @@ manifest() {
 }
 
 # Of a table, those parts that have not the digests told: their numbers, then their rows, each after its line's number.
-# A table is a map, or a passwd-file without the passwords that belong to their users.
-rows() { # PATH SEPARATOR DIGEST...
-    [ -f "$1" ] || return 0
-    path=$1 separator=$2
-    shift 2
+# READER prints what of the file may be told.
+rows() { # READER PATH SEPARATOR DIGEST...
+    [ -f "$2" ] || return 0
+    reader=$1 path=$2 separator=$3
+    shift 3
     apart=0
     [ $# = 1 ] || apart=$(
-        parted "$path" "$separator" $# '' |
+        "$reader" "$path" | parted "$separator" $# '' |
             awk -v told="$*" 'BEGIN { split(told, digest, " ") } $2 != digest[$1 + 1] { print $1 }'
     )
     apart=$(echo $apart)
     echo "$apart"
-    parted "$path" "$separator" $# "$apart"
+    "$reader" "$path" | parted "$separator" $# "$apart"
 }
 
 # A row's part is told by the Adler-32 of its key (RFC 1950, section 8.2): the rows of these parts, or every part's digest.
-parted() { # PATH SEPARATOR HOW_MANY PARTS
-    awk -F: -v OFS=: -v separator="$2" -v many="$3" -v parts="$4" '
+parted() { # SEPARATOR HOW_MANY PARTS
+    awk -v separator="$1" -v many="$2" -v parts="$3" '
         BEGIN {
             for (byte = 1; byte < 256; byte++) value[sprintf("%c", byte)] = byte
             for (part = 0; part < many; part++) digest[part] = "echo " part " $(sha256sum)"
             if (parts == "") for (part in digest) printf "" | digest[part]
         }
-        separator == ":" && $5 == "initial" { $2 = "" }
         {
             end = index($0, separator)
             end = end ? end - 1 : length($0)
@@ -214,5 +213,5 @@ parted() { # PATH SEPARATOR HOW_MANY PARTS
             part = (low + high) % many
             if (parts == "") print | digest[part]
             else if (index(" " parts " ", " " part " ")) print NR " " $0
-        }' "$1"
+        }'
 }

@@ -11,11 +11,13 @@ from mailprov.model import Daemon, Item, Key, Kind, Platform, ServiceKind, State
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """POSIX sh that runs on hosts: functions that answer `queries`, that do and undo `steps`, and of `daemons`."""
+    """POSIX sh that runs on hosts: functions that answer `queries`, that do and undo `steps`, of `daemons`, and of
+    `stores`, which all of these use."""
 
     queries: tuple[str, ...] = field(default=(), repr=False)
     steps: tuple[str, ...] = field(default=(), repr=False)
     daemons: tuple[str, ...] = field(default=(), repr=False)
+    stores: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

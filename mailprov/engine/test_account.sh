@@ -1,5 +1,5 @@
 # Accounts that exist while mailprov logs in as a client: sh -c THIS mailprov open|begin|close [ADDRESS] [THIS] [ROW]
-# The account's passwd-file row is on stdin, or in the file ROW; "begin" does not wait until Dovecot sees it; "open"
+# The account's row is on stdin, or in the file ROW; "begin" does not wait until Dovecot sees it; "open"
 # lets an apply that is at work end first. Each has a row of its own, so that verifications do not meet; "close" without
 # an address ends all. With the last one, what was there before comes back byte for byte: until then a probe tells of
 # these files what they were (probe.sh).
@@ -11,11 +11,10 @@ export LC_ALL PATH
 unset POSIXLY_CORRECT
 STATE=/var/lib/mailprov
 KEPT=$STATE/testaccount
-ACCOUNTS=/etc/dovecot/mailprov/verify
 MAP=/etc/postfix/mailprov/verify
 
 open() { # ADDRESS SCRIPT [ROW]
-    [ -f "$ACCOUNTS" ] && [ -f "$MAP.db" ] || { echo 'mailprov has not been applied to this host' >&2; return 1; }
+    [ -f "$TEST_ACCOUNTS" ] && [ -f "$MAP.db" ] || { echo 'mailprov has not been applied to this host' >&2; return 1; }
     proper "$1" || { echo "$1 is no test account's address" >&2; return 1; }
     # If nobody closes it, it closes itself.
     mkdir -p "$KEPT" && printf '%s' "$2" >"$KEPT/run.new" && mv -f -- "$KEPT/run.new" "$KEPT/run" && keep &&
@@ -26,7 +25,7 @@ open() { # ADDRESS SCRIPT [ROW]
 # The files as they are without any of these accounts.
 keep() {
     [ ! -f "$KEPT/map.db" ] || return 0
-    cp -p -- "$ACCOUNTS" "$KEPT/accounts" && cp -p -- "$MAP" "$KEPT/map" && cp -p -- "$MAP.db" "$KEPT/db.new" &&
+    cp -p -- "$TEST_ACCOUNTS" "$KEPT/accounts" && cp -p -- "$MAP" "$KEPT/map" && cp -p -- "$MAP.db" "$KEPT/db.new" &&
         mv -- "$KEPT/db.new" "$KEPT/map.db"
 }
 
@@ -36,7 +35,7 @@ renew() { # both tables hold just the rows that are kept
         [ -f "$row" ] || continue
         cat "$row" >>"$KEPT/new.accounts" && echo "${row#"$KEPT/row."} ${row#"$KEPT/row."}" >>"$KEPT/new.map" || return 1
     done
-    postmap "hash:$KEPT/new.map" && put accounts "$ACCOUNTS" && put map "$MAP" && put map.db "$MAP.db" &&
+    postmap "hash:$KEPT/new.map" && put accounts "$TEST_ACCOUNTS" && put map "$MAP" && put map.db "$MAP.db" &&
         touch -r "$MAP" -- "$MAP.db"
 }
 
@@ -57,9 +56,9 @@ close() { # [ADDRESS]
     for row in "$KEPT"/row.*; do
         [ ! -f "$row" ] || { renew; return; }
     done
-    rm -f -- "$ACCOUNTS.new" "$MAP.new" "$MAP.db.new"
+    rm -f -- "$TEST_ACCOUNTS.new" "$MAP.new" "$MAP.db.new"
     [ ! -f "$KEPT/address" ] || remove_mail "$(cat "$KEPT/address")" # as it was kept when there was one at a time
-    put_back accounts "$ACCOUNTS" && put_back map "$MAP" && put_back map.db "$MAP.db" && rm -rf -- "$KEPT"
+    put_back accounts "$TEST_ACCOUNTS" && put_back map "$MAP" && put_back map.db "$MAP.db" && rm -rf -- "$KEPT"
 }
 
 # What somebody has replaced since is theirs. On a full disk it may take another time: what is kept goes at the end.

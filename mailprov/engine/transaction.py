@@ -142,8 +142,13 @@ class Work:
 def script(registry: Registry) -> str:
     """The host's script: transaction.sh with the functions that it uses."""
     own = (assets.script(f"engine/{name}.sh") for name in ("acts", "undo", "checks", "kept", "history"))
-    parts = (*registry.shell.steps, *registry.shell.daemons, *own)
+    parts = (*registry.shell.stores, *registry.shell.steps, *registry.shell.daemons, *own)
     return assets.script("engine/transaction.sh").replace(": @LIBRARY@\n", "\n".join(parts))
+
+
+def test_account_script(registry: Registry) -> str:
+    """What makes and removes an account on the host while a client looks: the text for `sh -c`."""
+    return "\n".join((*registry.shell.stores, assets.script("engine/test_account.sh")))
 
 
 def bundle(work: Work) -> bytes:
@@ -156,7 +161,7 @@ def bundle(work: Work) -> bytes:
         "checks": checks(work).encode(),
         "desired": work.manifest.encode(),
         "managed": "".join(f"{path}\n" for path in work.plan.managed).encode(),
-        "testaccount": assets.script("engine/test_account.sh").encode(),
+        "testaccount": test_account_script(work.registry).encode(),
         "meta": (work.meta.encode("ascii", "replace").decode().replace("\n", " ") + "\n").encode(),
     }
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in members.items())

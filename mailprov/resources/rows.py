@@ -80,10 +80,13 @@ MOST_PARTS = 64
 """a large table is compared part by part, so that what travels grows with the change, not with the table"""
 
 
-def query(path: str, separator: str, desired: Table | Seen | None) -> Query:
-    """For those parts of a live table that are not as desired. The answer is what `answered` reads."""
+def query(path: str, separator: str, desired: Table | Seen | None, reader: str = "cat") -> Query:
+    """For those parts of a live table that are not as desired. The answer is what `answered` reads.
+
+    `reader` is the host's function that prints what of the file may be told.
+    """
     digests = _digests(desired.parts()) if isinstance(desired, Table) else ("-",)
-    return Query("rows", "rows", (path, separator, *digests))
+    return Query("rows", "rows", (reader, path, separator, *digests))
 
 
 def answered(text: str, separator: str, desired: Table | Seen | None) -> Seen:

@@ -26,7 +26,7 @@ def delete(declared: HostSpec, host: Host, wanted: Sequence[Leftover], count: in
     """Delete that mail, where `count` says how many mailboxes it is. Raises ConsentError, LockedError or HostError."""
     orphaned_mail.agree(wanted, count, declared.name)
     words = (transaction_name(), who(f"purged {len(wanted)}"), *(one.address for one in wanted))
-    parts = ("engine/history.sh", "resources/accounts/query.sh", "workflows/purge.sh")
+    parts = ("engine/history.sh", "resources/accounts/store.sh", "resources/accounts/query.sh", "workflows/purge.sh")
     work = "".join(map(assets.script, parts))
     completed = host.run(("sh", "-c", work, "mailprov", *words), timeout=600)
     said = completed.stderr.decode("utf-8", "replace").strip()[:400]

@@ -1,5 +1,5 @@
 # Delete the mail of accounts that are closed: sh -c THIS mailprov NAME META ADDRESS...
-# It cannot be taken back. POSIX sh; history.sh and resources/accounts/query.sh go before it.
+# It cannot be taken back. POSIX sh; history.sh, and query.sh and store.sh of resources/accounts, go before it.
 # shellcheck disable=SC2015
 set -u
 umask 077
@@ -7,11 +7,10 @@ LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 unset POSIXLY_CORRECT
 STATE=/var/lib/mailprov
-ACCOUNTS=/etc/dovecot/mailprov/accounts
 
 closed() { # ADDRESS: whether it has mail here, and no account
     case $1 in */* | .@* | ..@* | *@. | *@.. | *@*@*) return 1 ;; ?*@?*) ;; *) return 1 ;; esac
-    awk -F: -v "address=$1" '$1 == address { found = 1 } END { exit !found }' "$ACCOUNTS" && return 1
+    ! has_account "$1" || return 1
     [ ! -L "/var/vmail/${1##*@}" ] && a_mailbox "/var/vmail/${1##*@}/${1%@*}"
 }
 

@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mailprov import assets
 from mailprov.checks import Account
 from mailprov.connection import Host
 from mailprov.credentials.passwords import sha512_crypt
 from mailprov.encode import passwd_row
+from mailprov.engine.transaction import test_account_script
 from mailprov.errors import HostError
 from mailprov.model import Secret
+from mailprov.standard import REGISTRY
 
 
 def new(domain: str) -> tuple[Account, bytes]:
@@ -38,7 +39,7 @@ def test_account(host: Host, domain: str) -> Iterator[Account]:
 
 
 def _script(host: Host, action: str, address: str, stdin: bytes = b"") -> None:
-    text = assets.script("engine/test_account.sh")
+    text = test_account_script(REGISTRY)
     completed = host.run(("sh", "-c", text, "mailprov", action, address, text), stdin=stdin)
     if completed.status != 0:
         why = completed.stderr.decode("utf-8", "replace").strip()[:400]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 PACKAGE = Path(str(files("mailprov")))
 LIBRARIES = (
+    *sorted(PACKAGE.rglob("store.sh")),
     *sorted(PACKAGE.rglob("steps.sh")),
     *sorted(PACKAGE.rglob("daemon.sh")),
     PACKAGE / "engine/acts.sh",

@@ -17,11 +17,12 @@ from mailprov.standard import REGISTRY
 
 HASH = "{SHA512-CRYPT}$6$saltsaltsaltsalt$" + "a" * 86
 SCRIPT = probe.functions(REGISTRY) + '\n"$@"\n'
+READERS = {":": "without_own_passwords", " ": "cat"}
 
 
 def ask(path: Path, query: Query) -> str:
     """What dash says."""
-    words = ("dash", "-c", SCRIPT, "probe", query.function, str(path), *query.words[1:])
+    words = ("dash", "-c", SCRIPT, "probe", query.function, *query.words)
     done = subprocess.run(words, capture_output=True, check=True, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"})
     assert done.stderr == b""
     return done.stdout.decode(errors="replace")
@@ -29,7 +30,7 @@ def ask(path: Path, query: Query) -> str:
 
 def seen(path: Path, separator: str, desired: rows.Table | None) -> tuple[dict[str, str], str]:
     """The live rows, and all that travelled."""
-    text = ask(path, rows.query(str(path), separator, desired))
+    text = ask(path, rows.query(str(path), separator, desired, READERS[separator]))
     return dict(rows.answered(text, separator, desired).reveal()), text
 
 

@@ -29,7 +29,7 @@ def test_what_counts_as_closed(tmp_path: Path, address: str, deletable: bool) ->
     (store / "example.com/no-mailbox").mkdir()
     (store / "linked.example").symlink_to(store / "example.com")
     (tmp_path / "accounts").write_text("alice@example.com:{SHA512-CRYPT}x::::::\n")
-    parts = ("resources/accounts/query.sh", "workflows/purge.sh")
+    parts = ("resources/accounts/store.sh", "resources/accounts/query.sh", "workflows/purge.sh")
     text = "\n".join((PACKAGE / part).read_text(encoding="utf-8").partition("\n[ -f ")[0] for part in parts)
     text = text.replace("= vmail ]", f"= {me()[0]} ]")
     text = text.replace("/var/vmail", str(store)).replace("/etc/dovecot/mailprov/accounts", str(tmp_path / "accounts"))

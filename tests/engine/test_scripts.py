@@ -38,3 +38,12 @@ def test_what_does_something_is_the_same_but_for_comments(path: str) -> None:
 
 def test_what_is_not_there_is_nothing() -> None:
     assert assets.script("resources/certificates/no-such.sh") == ""
+
+
+def test_only_the_account_store_knows_where_accounts_are_and_what_their_fields_mean() -> None:
+    store = "resources/accounts/"
+    # What a comment tells nobody acts on.
+    others = {path: assets.script(path) for path in SCRIPTS if not path.startswith(store)}
+    for word in ("dovecot/mailprov/accounts", "dovecot/mailprov/verify", "initial", "managed:", "allow_nets"):
+        assert [path for path, text in others.items() if word in text] == []
+        assert word in assets.script(f"{store}store.sh")

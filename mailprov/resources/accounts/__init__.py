@@ -28,6 +28,7 @@ KIND = "accounts"
 SECTIONS = ("accounts",)
 REMOVED = False
 MODE = ("640", "root", "dovecot")
+_READER = "without_own_passwords"  # in store.sh
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Accounts]:
 
 def detail_query(live: Accounts, desired: Accounts | None) -> Query | None:
     """The rows, where they may differ."""
-    return rows.query(live.path, ":", desired.rows if desired else None)
+    return rows.query(live.path, ":", desired.rows if desired else None, _READER)
 
 
 def with_details(live: Accounts, desired: Accounts | None, text: str) -> Accounts:
@@ -307,7 +308,7 @@ def restored(backup: Backup, live: Accounts | None) -> Accounts | None:
 
 def kept_query(item: Accounts) -> Query | None:
     """The copy's rows."""
-    return rows.query(item.kept, ":", None) if item.kept else None
+    return rows.query(item.kept, ":", None, _READER) if item.kept else None
 
 
 def with_kept(item: Accounts, text: str) -> Accounts:

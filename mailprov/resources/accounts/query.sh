@@ -1,8 +1,8 @@
-# Which accounts there are, and what mail they have. POSIX sh; a part of the probe's script, with what is in engine/probe.sh.
+# Which accounts there are, and what mail they have. POSIX sh; a part of the probe's script, with what is in engine/probe.sh and store.sh.
 
-# A passwd-file's digest, less the passwords that belong to their users.
+# A table's digest, less the passwords that belong to their users.
 accounts() { # PATH
-    [ -f "$1" ] && awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1" | sha256sum
+    [ -f "$1" ] && without_own_passwords "$1" | sha256sum
     stat -c '%F|%a|%U|%G|%n' -- "$1"
 }
 
@@ -13,11 +13,12 @@ a_mailbox() { # FOLDER
 }
 
 leftovers() { # mail whose account is closed: its bytes, its messages, its address
-    [ -f /etc/dovecot/mailprov/accounts ] || return 0
-    printf '%s\n' /var/vmail/*/*/ | awk -F/ '
-        BEGIN {
-            while ((getline row <"/etc/dovecot/mailprov/accounts") > 0) { split(row, field, ":"); account[field[1]] = 1 }
-        }
+    [ -f "$ACCOUNTS" ] || return 0
+    {
+        account_names
+        printf '%s\n' /var/vmail/*/*/
+    } | awk -F/ '
+        !/^\// { account[$0] = 1; next }
         NF == 6 && !($5 "@" $4 in account) && $5 != "*" && $5 !~ /^mailprov-test-/
     ' | while IFS= read -r home; do
         a_mailbox "${home%/}" || continue

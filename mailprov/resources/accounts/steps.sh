@@ -1,21 +1,6 @@
 # What a step can do with a passwd-file and whoever is logged in by it, and how that is taken back.
-# POSIX sh; a part of the transaction's script, with what is in engine/acts.sh.
+# POSIX sh; a part of the transaction's script, with what is in engine/acts.sh and store.sh.
 # shellcheck disable=SC2013,SC2015,SC2034,SC2154
-
-# A passwd-file as it was, but for the passwords that users have changed since: those are theirs, whatever they are
-# called.
-own_passwords() { # LIVE FORMER [NAME_IN_LIVE=NAME_IN_FORMER...]
-    live=$1 former=$2
-    shift 2
-    printf '%s\n' "$@" >"$former.names" && awk -F: -v OFS=: -v "NAMES=$former.names" '
-        BEGIN { while ((getline pair <NAMES) > 0) if (split(pair, name, "=") == 2) called[name[2]] = name[1] }
-        FILENAME == ARGV[1] { if ($5 == "initial") own[$1] = $2; next }
-        { now = $1 in called ? called[$1] : $1 }
-        $5 == "initial" && now in own { $2 = own[now] }
-        $5 == "initial" && !(now in own) && $1 in own { $2 = own[$1] } # it has been put back before
-        { print }
-    ' "$live" "$former" >"$former.now" && cat -- "$former.now" >"$former" && rm -f -- "$former.now" "$former.names"
-}
 
 former_accounts() { # N PATH [NAME_IN_LIVE=NAME_IN_FORMER...]
     back=${OUT-$T/old/$1}.back number=$1 path=$2
@@ -36,11 +21,11 @@ former_accounts() { # N PATH [NAME_IN_LIVE=NAME_IN_FORMER...]
 }
 
 merge() { # N PATH SEPARATOR DIGEST
-    merged "$1" "$2" "$3" && as_planned "$T/new/$1" "$4" "$2"
+    with_own_passwords "$2" "$T/new/$1" && merged "$1" "$2" "$3" && as_planned "$T/new/$1" "$4" "$2"
 }
 
 as_planned() { # FILE DIGEST PATH
-    found=$(awk -F: -v OFS=: '$5 == "initial" { $2 = "" } { print }' "$1" | sha256sum)
+    found=$(without_own_passwords "$1" | sha256sum)
     [ "${found%% *}" = "$2" ] || { echo "merging into $3 gave other rows than planned"; return 1; }
 }
 

@@ -133,14 +133,14 @@ OLD_DOVECOT=''
 
 dovecot_canary() {
     chown vmail:vmail /var/vmail || return 1
-    [ ! -f /etc/dovecot/mailprov/verify ] || echo 'canary@canary.invalid:{PLAIN}canary:::managed:::' >/etc/dovecot/mailprov/verify
+    [ ! -f "$TEST_ACCOUNTS" ] || canary_account >"$TEST_ACCOUNTS"
     dovecot_log_here && if [ -n "$OLD_DOVECOT" ]; then service_folders; kill -HUP "$OLD_DOVECOT"; else dovecot_begin; fi
 }
 
 dovecot_log() { cat /run/dovecot/out /run/dovecot/canary.log; }
 
 dovecot_login() { # through the first listener that knows logins, where the configuration is ours
-    grep -q /etc/dovecot/mailprov/verify /etc/dovecot/dovecot.conf || return 0
+    grep -qF "$TEST_ACCOUNTS" /etc/dovecot/dovecot.conf || return 0
     for port in 995 993; do
         ss -Hltn "sport = :$port" | grep -q . || continue
         [ $port = 995 ] && words='USER canary@canary.invalid\r\nPASS canary\r\nSTAT\r\nQUIT\r\n' ||
