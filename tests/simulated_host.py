@@ -165,7 +165,7 @@ class SimulatedHost:
             "manifest": lambda: self.kept,
             "installation": self._installation,
             "content": lambda path: base64.b64encode(self.entries[path].content.encode()).decode(),
-            "rows": lambda path, *parts: every_part(without_own_passwords(self.entries[path].content), len(parts) - 1),
+            "rows": self._rows,
         }
         return functions[function](*words) if function in functions else self.said.get(function, "")
 
@@ -211,6 +211,10 @@ class SimulatedHost:
         databases = "".join(f"{sha256(self.databases[path])}  {path}.db\n" for path in there if path in self.databases)
         plain = "".join(f"{sha256(self.entries[path].content)}  {path}\n" for path in there)
         return "".join(self.entries[path].stat(path) for path in there) + kept + plain + databases
+
+    def _rows(self, reader: str, path: str, separator: str, *parts: str) -> str:
+        text = self.entries[path].content
+        return every_part(without_own_passwords(text) if reader == "without_own_passwords" else text, len(parts))
 
     def _certificates(self, *words: str) -> str:
         said = []

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailprov.engine.rollout import FAILURES, HostStatus, Result
-from mailprov.model import Action, Change, Plan, Reason, some
+from mailprov.model import Action, Change, Key, Plan, Reason, some
 from mailprov.report import effects, printable
-from mailprov.resources import accounts, maps
+from mailprov.resources import accounts, maps, packages
 
 if TYPE_CHECKING:
     from mailprov.checks import Check  # a plan's report needs no mail protocols
@@ -24,6 +24,7 @@ class Line(NamedTuple):
     style: str = ""
 
 
+_DOVECOT = Key(packages.KIND, "dovecot-core")
 _MARK: Mapping[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "add"),
     Action.UPDATE: ("~", "change"),
@@ -75,7 +76,8 @@ def plan(made: Plan, *, details: bool = False, unchanged: str = UNCHANGED) -> li
 
 
 def _system(made: Plan) -> str:
-    return f"  (Debian {made.facts.release}, Dovecot {made.facts.dovecot})"
+    coming = any(change.action is Action.CREATE and change.key == _DOVECOT for change in made.changes)
+    return f"  (Debian {made.facts.release}, Dovecot {made.facts.dovecot}{' to be installed' if coming else ''})"
 
 
 def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:

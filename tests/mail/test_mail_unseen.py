@@ -42,7 +42,9 @@ def test_what_an_installation_brings_along_is_told_beforehand(clone: Machine) ->
     assert clone.plan().status == 0
     clone.declared["services"]["imap"] = imap_declared
     clone.sh("mv /var/lib/apt/lists /root/lists")
-    assert "what else installing dovecot-imapd changes is not known: apt on the host says: " in said(clone.plan())
+    told = said(clone.plan())
+    assert "what else installing dovecot-imapd changes is not known: apt on the host says: " in told
+    assert "(an apply fetches new package lists where that is why; `apt-get update` there tells before)" in told
     clone.sh("rm -rf /var/lib/apt/lists && mv /root/lists /var/lib/apt/lists")
 
     newer_archive(clone.host, version="1:9.9.9-1")

@@ -66,6 +66,15 @@ def test_golden(form: str, tmp_path: Path) -> None:
     assert "$6$" not in made
 
 
+def test_a_dovecot_that_is_not_there_yet_is_said_to_come(tmp_path: Path) -> None:
+    host = SimulatedHost()
+    first, *_ = text.plan(host.plan(declare(tmp_path)))
+    assert re.fullmatch(r"\S+  \(Debian 12, Dovecot 2[.][0-9.]+ to be installed\)", first.text)
+    host.become(declare(tmp_path))
+    first, *_ = text.plan(host.plan(declare(tmp_path)))
+    assert "to be installed" not in first.text
+
+
 def test_a_listener_that_was_not_reached_is_not_said_to_be_well() -> None:
     end = Endpoint("imap", "tls", "192.0.2.1", 993, "mail.example.com")
     lines = [line.text for line in text.verification([Check(end, "connect", False, 0.1, "refused", "warning")])]
