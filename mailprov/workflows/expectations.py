@@ -7,16 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
 from mailprov.checks import Check, Endpoint, Trust, check_listener
 from mailprov.checks.all_users import everybody
 from mailprov.declaration.confined import Root
-from mailprov.declaration.diagnostics import InvalidValue
 from mailprov.declaration.files import declaration
-from mailprov.declaration.source_file import matches
 from mailprov.dns import Answer, zones
 from mailprov.dns.judge import Query
 from mailprov.engine.saved_plan import Claim
@@ -29,21 +26,19 @@ from mailprov.model import Facts, HostSpec, Secret, Spec, User
 from mailprov.observer import Observer
 from mailprov.platform import debian
 from mailprov.roles import mailhost
-from mailprov.workflows import client_view
+from mailprov.workflows import client_view, expectation_files
+from mailprov.workflows.expectation_files import FOLDER, WRITE, Found
 from mailprov.workflows.fleet import Fleet
 from mailprov.workflows.secrets import with_guess
 from mailprov.workflows.selection import confined_to
 
 T = TypeVar("T")
 
-DEFAULT = "tests/*.y*ml"
-MOST_FILES = 100
 _AT_ONCE = 16
 _SECONDS = 10.0
 """for each connection attempt, handshake and exchange"""
 _UNREAD = Secret("{CRYPT}-")
 """stands for a secret that was not read"""
-_WRITE = "write some into tests/ beside the declaration, or name their files"
 
 
 # --- read
@@ -55,19 +50,20 @@ def load(file: Path, named: Sequence[Path], spec: Spec) -> tuple[AnExpectation, 
     Raises ExpectationsError with all that is wrong, in all of the files; and where there is none.
     """
     found: list[AnExpectation] = []
-    errors: list[Diagnostic] = []
     with _held(file) as root:
-        for path in named or _default(file, root):
+        beside = Found(tuple(named), ()) if named else expectation_files.beside(file, root)
+        errors = [*beside.wrong]
+        for path in beside.files:
             try:
-                text = declaration(path, root, reading.MAX_BYTES, _WRITE)
+                text = declaration(path, root, reading.MAX_BYTES, WRITE)
                 found += reading.read(text, str(path), spec)
             except SpecError as error:
                 errors += error.errors
     if errors:
         raise ExpectationsError(errors)
     if not found:
-        first = next(iter(named), file.parent / "tests")
-        raise ExpectationsError([Diagnostic(Origin(str(first), 1, 1), "nothing is expected here", _WRITE)])
+        first = next(iter(named), file.parent / FOLDER)
+        raise ExpectationsError([Diagnostic(Origin(str(first), 1, 1), "nothing is expected here", WRITE)])
     return tuple(found)
 
 
@@ -76,18 +72,6 @@ def _held(file: Path) -> Iterator[Root | None]:
     root = confined_to(file)
     with closing(root) if root else nullcontext():
         yield root
-
-
-def _default(file: Path, root: Root | None) -> Sequence[Path]:
-    try:
-        found = matches(file.parent, DEFAULT, root, count())
-    except InvalidValue as wrong:
-        what = f"{DEFAULT}: {wrong.what}"
-        raise ExpectationsError([Diagnostic(Origin(str(file.parent / "tests"), 1, 1), what, _WRITE)]) from None
-    if len(found) > MOST_FILES:
-        what = f"more than {MOST_FILES} files of expectations"
-        raise ExpectationsError([Diagnostic(Origin(str(found[0]), 1, 1), what, "name those that are meant")])
-    return found
 
 
 # --- judged
