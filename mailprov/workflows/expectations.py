@@ -18,9 +18,10 @@ from mailprov.dns import Answer, zones
 from mailprov.dns.judge import Query
 from mailprov.engine.saved_plan import Claim
 from mailprov.errors import Diagnostic, ExpectationsError, HostError, MailprovError, Origin, SpecError
-from mailprov.expectations import planned, reading, seen
+from mailprov.expectations import reading, seen
 from mailprov.expectations.declared import Declared
 from mailprov.expectations.model import AnExpectation, Finding, Limit, Login, PlanLimit, Port, Records, Verdict, Witness
+from mailprov.expectations.planned import Planned
 from mailprov.expectations.rendered import Rendered, rendered
 from mailprov.model import Facts, HostSpec, Secret, Spec, User
 from mailprov.observer import Observer
@@ -34,6 +35,8 @@ from mailprov.workflows.selection import confined_to
 
 T = TypeVar("T")
 
+MOST_TEXT = 512 * 1024
+"""characters of all files of expectations together: some 5,000"""
 _AT_ONCE = 16
 _SECONDS = 10.0
 """for each connection attempt, handshake and exchange"""
@@ -50,21 +53,32 @@ def load(file: Path, named: Sequence[Path], spec: Spec) -> tuple[AnExpectation, 
     Raises ExpectationsError with all that is wrong, in all of the files; and where there is none.
     """
     found: list[AnExpectation] = []
+    size = 0
     with _held(file) as root:
         beside = Found(tuple(named), ()) if named else expectation_files.beside(file, root)
         errors = [*beside.wrong]
         for path in beside.files:
             try:
                 text = declaration(path, root, reading.MAX_BYTES, WRITE)
+                size += len(text)
+                _require_bearable(size, path)
                 found += reading.read(text, str(path), spec)
             except SpecError as error:
                 errors += error.errors
+                if size > MOST_TEXT:
+                    break
     if errors:
         raise ExpectationsError(errors)
     if not found:
         first = next(iter(named), file.parent / FOLDER)
         raise ExpectationsError([Diagnostic(Origin(str(first), 1, 1), "nothing is expected here", WRITE)])
     return tuple(found)
+
+
+def _require_bearable(size: int, path: Path) -> None:
+    if size > MOST_TEXT:
+        what = f"the files of expectations up to this one have more than {MOST_TEXT:,} characters"
+        raise ExpectationsError([Diagnostic(Origin(str(path), 1, 1), what, "judge some files at a time")])
 
 
 @contextmanager
@@ -95,9 +109,8 @@ class Judging:
             self._add(number, *witness.findings(it))
 
     def kept_plan(self, claims: Mapping[str, Claim]) -> None:
-        """Ask a plan that is kept."""
-        for number, it in self._of(PlanLimit):
-            self._add(number, planned.finding(it, list(claims.values()), Witness.KEPT_PLAN))
+        """Ask a plan that is kept. Raises MailprovError for what takes too long."""
+        self._add_plans(Planned([*claims.values()], Witness.KEPT_PLAN))
 
     @property
     def wants_plans(self) -> bool:
@@ -110,8 +123,11 @@ class Judging:
         unseen = [it.name for it, each in zip(self.chosen, made, strict=True) if isinstance(each, MailprovError)]
         self.failures += (each for each in made if isinstance(each, MailprovError))
         claims = [each.claim for each in made if not isinstance(each, MailprovError)]
+        self._add_plans(Planned(claims, Witness.PLAN, unseen))
+
+    def _add_plans(self, plans: Planned) -> None:
         for number, it in self._of(PlanLimit):
-            self._add(number, planned.finding(it, claims, Witness.PLAN, unseen))
+            self._add(number, plans.finding(it))
 
     def hosts(self) -> None:
         """Ask the ports that something is expected of, as a client does that does not log in."""
@@ -155,7 +171,8 @@ class Judging:
             for host in self._about(port, asked):
                 self._add(number, *host.of_port(port, answers))
         for number, limit in limits:
-            self._add(number, seen.of_listeners(limit, self._about(limit, asked), answers))
+            if about := self._about(limit, asked):
+                self._add(number, seen.of_listeners(limit, about, answers))
 
     def dns(self, resolver: tuple[str, int] | None) -> None:
         """Ask a resolver for the records that are expected. Raises MailprovError where this machine has none."""

@@ -119,6 +119,16 @@ def test_a_folder_of_anything_is_bounded(run: Run, monkeypatch: pytest.MonkeyPat
     assert "folders lie more than 32 deep in tests/" in run().stderr
 
 
+def test_the_files_together_are_bounded(run: Run) -> None:
+    for name in "abcdef":
+        Path(f"tests/{name}.yaml").write_text(HEAD + HOLDS + "#" * 100_000)
+    found = run()
+    assert (found.exit_code, found.stdout) == (3, "")
+    assert "tests/f.yaml:1:1: the files of expectations up to this one have more than 524,288" in found.stderr
+    Path("tests/f.yaml").unlink()
+    assert run().exit_code == 0
+
+
 def test_where_nothing_is_expected(run: Run) -> None:
     for words in ((), ("tests/absent.yaml",), ("tests",)):
         found = run(*words)
@@ -358,6 +368,22 @@ def test_listeners_without_tls(run: Run, asked: dict[str, object]) -> None:
         "holds": None,
         "what": "not seen from here: imap 143 on mail2",
     }
+
+
+def test_a_limit_of_hosts_that_are_not_looked_at_is_not_told(run: Run, asked: dict[str, object]) -> None:
+    write(a_yaml="limits: [{of: listeners_without_tls, at_most: 0, host: branches}]\n")
+    found = run("--live", "--limit", "mail1")
+    assert (found.exit_code, "none of the hosts that it is about is looked at" in found.stdout) == (9, True)
+    assert run("--live", "--limit", "branches").exit_code == 0
+
+
+def test_a_domain_that_needs_no_record_is_not_told(
+    run: Run, asked: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(a_yaml=UNTOLD)
+    monkeypatch.setattr("mailprov.expectations.seen.records", lambda *_: ())
+    found = run("--live")
+    assert (found.exit_code, "not told here: no record is known that it needs" in found.stdout) == (9, True)
 
 
 RECORDS = """\
