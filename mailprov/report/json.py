@@ -10,6 +10,7 @@ from mailprov.engine.drift import Drift
 from mailprov.engine.rollout import FAILURES, Result
 from mailprov.errors import MailprovError, Origin
 from mailprov.model import Change, Ignore, Plan
+from mailprov.report import opened
 from mailprov.report.complaints import Complaint, complaints, in_one
 
 if TYPE_CHECKING:
@@ -88,8 +89,14 @@ def _plan(made: Plan) -> dict[str, object]:
         "warnings": list(made.warnings),
         "dangers": [{"flag": risk.flag, "text": risk.text} for risk in made.risks],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
+        "opens": opens(made.opens),
         "changes": [change(each) for each in made.changes],
     }
+
+
+def opens(found: Sequence[str]) -> list[dict[str, object]]:
+    """The ports that come to be reached, and from where."""
+    return [{"port": port, "from": whom or None} for port, whom in map(opened, found)]
 
 
 def change(made: Change) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mailprov.engine.rollout import FAILURES, HostStatus, Result
 from mailprov.model import Action, Change, Plan, Reason, some
-from mailprov.report import effects, printable
+from mailprov.report import effects, opening, printable
 from mailprov.resources import accounts, maps
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
     for change in made.changes:
         lines.extend(planned(change, wide, details=details))
     lines.extend(Line(f"  ! {printable(risk.text)}: needs --allow-{risk.flag}", "bad") for risk in made.risks)
+    if made.opens:
+        lines.append(Line(f"  {printable(opening(made.opens))}"))
     lines.append(Line(f"  effect on services: {effects(made)}", "dim"))
     return lines
 
