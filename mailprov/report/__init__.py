@@ -33,14 +33,13 @@ def meanings(effects: Mapping[str, Effect]) -> list[str]:
 def opening(opens: Sequence[str]) -> str:
     """Which ports open to whom, in one line; "" where none does."""
     found: dict[str, list[str]] = {}
+    told = ["all ports that the firewall keeps closed"] if "all" in opens else []
     for port, whom in map(opened, opens):
         protocol, _, number = port.partition("/")
-        name = number if protocol == "tcp" else f"{protocol.upper()} {number}"
-        found.setdefault(whom or "everyone", []).append(_EVERY if port == "all" else name)
-    told = [
-        _EVERY if names == [_EVERY] else f"port{'' if len(names) == 1 else 's'} {some(names, _PORTS)} to {whom}"
-        for whom, names in found.items()
-    ]
+        if port != "all":
+            name = number if protocol == "tcp" else f"{protocol.upper()} {number}"
+            found.setdefault(whom or "everyone", []).append(name)
+    told += [f"port{'' if len(names) == 1 else 's'} {some(names, _PORTS)} to {whom}" for whom, names in found.items()]
     more = f"; and {len(told) - _GROUPS:,} more" if len(told) > _GROUPS else ""
     return f"opens {'; '.join(told[:_GROUPS])}{more}" if told else ""
 
@@ -51,7 +50,6 @@ def opened(text: str) -> tuple[str, str]:
     return port, whom
 
 
-_EVERY: Final = "all ports that the firewall keeps closed"
 _PORTS: Final = 12
 _GROUPS: Final = 5
 

@@ -61,6 +61,7 @@ def test_a_plan_that_opens_nothing_says_nothing_of_it(made: Plan) -> None:
         (("tcp/25",), "opens port 25 to everyone"),
         (("udp/500", "tcp/25"), "opens ports UDP 500, 25 to everyone"),
         (("all",), "opens all ports that the firewall keeps closed"),
+        (("all", "tcp/25"), "opens all ports that the firewall keeps closed; port 25 to everyone"),
         (
             tuple(f"tcp/{n}" for n in range(15)),
             "opens ports " + ", ".join(map(str, range(12))) + " and 3 more to everyone",
