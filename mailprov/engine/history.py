@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-
 _SAID: Final = re.compile(r"([^ ]+) commit=([^ ]+)(?: (.*))?")
 """what workflows.run_plan.who makes"""
 

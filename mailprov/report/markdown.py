@@ -17,6 +17,7 @@ from mailprov.model import Change, Plan, Reason, some
 from mailprov.report import effects, opening, text
 from mailprov.report.comment import Part, fitted
 from mailprov.report.complaints import Complaint, complaints, in_one
+from mailprov.report.next_steps import to_do
 
 if TYPE_CHECKING:
     from mailprov.checks import Check  # a plan's report needs no mail protocols
@@ -148,15 +149,17 @@ def diff_blocks(changes: Iterable[Change]) -> Iterator[str]:
 # --- what a client sees
 
 
-def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = ()) -> str:
-    """Every host's verification, and why others have none."""
+def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = (), user: str = "") -> str:
+    """Every host's verification, and why others have none. `user` is whose account was used, where it is somebody's."""
     every = [check for _, made in found for check in made]
     failed, warned = sum(check.failed for check in every), sum(check.warns for check in every)
     total = f"{len(every):,} check{'' if len(every) == 1 else 's'} on {text.host_count(len(found))}"
     title = f"### mailprov verify: {total}, {failed:,} failed, {warned:,} warning{'' if warned == 1 else 's'}"
     bad = [f"| {code(host)} {_check(check)}" for host, made in found for check in made if not check.ok]
     wrong = Part(1, "checks", bad, "| host | | listener | step | time | |\n|---|---|---|---|--:|---|")
-    return fitted(title, [failed_part(failures), wrong, *(_seen(host, made) for host, made in found)])
+    steps = dict.fromkeys(filter(None, (to_do(host, check, user) for host, made in found for check in made)))
+    cures = Part(2, "next steps", [f"- to do: {plain(step)}" for step in steps])
+    return fitted(title, [failed_part(failures), wrong, cures, *(_seen(host, made) for host, made in found)])
 
 
 def _seen(host: str, made: Sequence[Check]) -> Part:
