@@ -70,7 +70,15 @@ class SourceFile:
         return found if isinstance(found, Map) else Map()
 
 
-def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[list[SourceFile], bool]:
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Whether all that is declared was read: all of it, and all that may say something of hosts."""
+
+    everything: bool
+    hosts: bool
+
+
+def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[list[SourceFile], Complete]:
     """The main file at `path`, then what it includes, in the order of the patterns and then of the names.
 
     `near` is what the main file may refer to.
@@ -78,7 +86,7 @@ def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[lis
     Also says whether that is all of it: an included file that cannot be read is complained about and left out.
     Raises SpecError where the main file is no mailprov file at all; other complaints go to the `diagnostics`.
     """
-    complete = True
+    unread = set[bool]()
     main = _part(declaration(path, near.root), path, near, diagnostics, MAIN)
     found = [main]
     for file, trusted in _included(main, path, diagnostics):
@@ -89,8 +97,9 @@ def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[lis
             found.append(_part(declaration(file, near.root), file, around, diagnostics, TRUSTED if trusted else PART))
         except SpecError as error:
             diagnostics.errors.extend(diagnostic for diagnostic in error.errors if diagnostic not in diagnostics.errors)
-            complete = False
-    return found, complete and not any(each.document.partial for each in found)
+            unread.add(trusted)
+    unread |= {each.trusted for each in found if each.document.partial}
+    return found, Complete(not unread, True not in unread)
 
 
 def _part(text: str, path: Path, surroundings: Surroundings, diagnostics: Diagnostics, kind: str) -> SourceFile:
