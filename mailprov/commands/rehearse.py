@@ -48,9 +48,7 @@ class Rehearsal:
 @declaration
 @click.option("--release", type=click.Choice(["bullseye", "bookworm", "trixie"]), default="bookworm", show_default=True)
 @click.option("--keep", is_flag=True, help="Leave the hosts running until Enter or Ctrl-C.")
-@click.option(
-    "--test", "judge", is_flag=True, help="Judge what is expected in tests/*.yaml (see `mailprov test`), too."
-)
+@click.option("--test", "judge", is_flag=True, help="Judge what is expected in tests/ (see `mailprov test`), too.")
 @reported("json", files=("junit",))
 def command(outputs: Outputs, file: Path, limit: tuple[str, ...], release: str, keep: bool, judge: bool) -> Exit:
     """Boot a disposable Debian host for each declared one; apply, verify, plan again, and throw them away.

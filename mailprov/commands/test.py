@@ -45,7 +45,9 @@ def command(
     strict: bool,
     details: bool,
 ) -> Exit:
-    """Judge a team's expectations: those in tests/*.yaml beside the declaration, or in each FILE.
+    """Judge a team's expectations: those in tests/ beside the declaration, or in each FILE.
+
+    In tests/, and in folders below, each *.yaml and *.yml is read, in any case.
 
     Who can log in, where mail goes, what ports answer, what is allowed: told by what the declaration renders to. --plan
     adds what a kept plan may do; --live what plans of now may do, what ports answer, and which records DNS has. What

@@ -78,6 +78,7 @@ def _verify(file: Path, limit: Sequence[str], outputs: Outputs, how: Login, term
     spec = load(file, SESSION, terminal)
     chosen = hosts(spec, limit)
     found: list[tuple[str, Sequence[Check]]] = []
+    user = how.user or ""
     failures: list[MailprovError] = []
     for declared in chosen:
 
@@ -92,12 +93,12 @@ def _verify(file: Path, limit: Sequence[str], outputs: Outputs, how: Login, term
             terminal.tell(Failed(error))
             continue
         if outputs.text:
-            console.show(text.verification(checks, details=terminal.details))
+            console.show(text.verification(checks, details=terminal.details, host=declared.name, user=user))
         found.append((declared.name, checks))
     outputs.give(
-        json=lambda: json.checks(found, failures),
-        markdown=lambda: markdown.checks(found, failures),
-        junit=lambda: junit.junit([*(junit.checked(*each) for each in found), *junit.failed(failures)]),
+        json=lambda: json.checks(found, failures, user),
+        markdown=lambda: markdown.checks(found, failures, user),
+        junit=lambda: junit.junit([*(junit.checked(*each, user) for each in found), *junit.failed(failures)]),
     )
     if failures:
         return worst(failures, len(chosen))

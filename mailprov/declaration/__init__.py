@@ -25,7 +25,7 @@ from mailprov.declaration.handout import handout
 from mailprov.declaration.hosts import Host, hosts
 from mailprov.declaration.origins import Setting, settings
 from mailprov.declaration.renames import check_renames
-from mailprov.declaration.source_file import SourceFile, parts
+from mailprov.declaration.source_file import Complete, SourceFile, parts
 from mailprov.encrypted.decryption import Decryption
 from mailprov.errors import Diagnostic, Origin, SpecError
 from mailprov.model import Domain, Purpose, Spec
@@ -108,15 +108,18 @@ def _root(path: Path, reading: Reading) -> Iterator[Root | None]:
 
 
 def _spec(
-    files: Sequence[SourceFile], now: datetime, diagnostics: Diagnostics, *, complete: bool
+    files: Sequence[SourceFile], now: datetime, diagnostics: Diagnostics, *, complete: Complete
 ) -> tuple[Spec, Mapping[str, Host]]:
     # what an unreadable file would have declared must not be called undeclared
-    references = diagnostics if complete else Diagnostics()
-    found = hosts(files, now, diagnostics, references)
+    references = diagnostics if complete.everything else Diagnostics()
+    machines_meant = diagnostics if complete.hosts else Diagnostics()
+    found = hosts(files, now, diagnostics, machines_meant)
     machines, names = found.hosts, found.names
     domains, catch_alls = accounts.domains(files, sorted(names), diagnostics)
     hosted = {name for name, domain in domains.items() if domain.hosted_by}
-    if complete and not any(source_file.mapping("hosts") or not source_file.usable("hosts") for source_file in files):
+    if complete.hosts and not any(
+        source_file.mapping("hosts") or not source_file.usable("hosts") for source_file in files
+    ):
         _check_hostless(files, domains, hosted, diagnostics)
     users, user_claims = accounts.users(files, diagnostics)
     aliases, alias_claims = accounts.aliases(files, domains.keys() - hosted, diagnostics)
@@ -129,8 +132,10 @@ def _spec(
         semantics.check_domains(claims, domains, references)
     leads = references if lists.complete else Diagnostics()
     domains = semantics.with_catch_alls(domains, catch_alls, claims, leads)
-    served = semantics.check_served(domains, names, references)
+    served = semantics.check_served(domains, names, machines_meant)
     semantics.check_targets(aliases, domains, claims, leads)
+    if leads is not diagnostics:
+        semantics.check_circles(aliases, domains, claims, diagnostics)
     semantics.check_system_mail(list(machines.values()), domains, claims, leads)
     semantics.check_postmasters(claims, domains, diagnostics)
     semantics.check_hosted(claims, domains, diagnostics, alone=not names)

@@ -53,7 +53,16 @@ def layer(source_file: SourceFile, path: Path, node: Mapping[str, Any], level: s
     drift = node.get("drift")
     reader.drift(drift if isinstance(drift, Map) else Map())
     reader.connection(known)
-    return Layer(all(source_file.usable(*path, key) for key in keys), reader.found)
+    return Layer(all(_sound(source_file, *path, key) for key in keys), reader.found)
+
+
+def _sound(source_file: SourceFile, *path: str | int) -> bool:
+    """Whether all is known that other complaints may depend on: a rule or an exception that is left out hides none."""
+    lists = {"drift": "ignore", "firewall": "allow"}.get(str(path[-1]))
+    if source_file.usable(*path) or lists is None:
+        return source_file.usable(*path)
+    below = {wrong[len(path)] for wrong in source_file.unusable if wrong[: len(path)] == path and wrong != path}
+    return below == {lists}
 
 
 class _LevelReader:

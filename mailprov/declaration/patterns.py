@@ -20,7 +20,7 @@ MAX_DEPTH: Final = 32
 _LONGEST: Final = 255
 """bytes of a name (NAME_MAX, limits.h)"""
 _ANY: Final = "**"
-_WILD: Final = re.compile(r"[*?[]")
+WILD: Final = re.compile(r"[*?[]")
 
 Names = tuple[str, ...]
 """the names on the way to a file or folder, from where the pattern begins"""
@@ -90,7 +90,7 @@ class _Walk:
 
     def _names(self, folder: int, ready: Steps) -> Iterator[str]:
         wanted = {step for at in ready for step in self._steps[at : at + 1]}
-        if not any(map(_WILD.search, wanted)):
+        if not any(map(WILD.search, wanted)):
             yield from wanted  # what else is there need not be looked at
             return
         with os.scandir(folder) as entries:

@@ -197,8 +197,22 @@ def check_targets(
     cycles = tuple(islice(_cycles(aliases, domains, claims), MAX_CYCLES))
     expansion.check(aliases, domains, claims, diagnostics, circular=bool(cycles))
     for cycle in cycles:
-        what = "these aliases lead in a circle: " + " → ".join(abridged(cycle))
-        diagnostics.complain(_claim(claims[cycle[0]]).origin, what, "let one of them lead to a mailbox")
+        _complain_of_circle(cycle, claims, diagnostics)
+
+
+def check_circles(
+    aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims, diagnostics: Diagnostics
+) -> None:
+    """Complain about loops of aliases alone, which are there whoever else is declared."""
+    known = {alias.address for alias in aliases}
+    for cycle in islice(_cycles(aliases, domains, claims), MAX_CYCLES):
+        if known.issuperset(cycle):
+            _complain_of_circle(cycle, claims, diagnostics)
+
+
+def _complain_of_circle(cycle: Sequence[str], claims: Claims, diagnostics: Diagnostics) -> None:
+    what = "these aliases lead in a circle: " + " → ".join(abridged(cycle))
+    diagnostics.complain(_claim(claims[cycle[0]]).origin, what, "let one of them lead to a mailbox")
 
 
 def _cycles(aliases: Sequence[Alias], domains: Mapping[str, Domain], claims: Claims) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
@@ -14,15 +16,18 @@ from mailprov.declaration import schema
 from mailprov.declaration.confined import Root
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
 from mailprov.declaration.files import Surroundings, declaration
-from mailprov.declaration.patterns import Names, matching
+from mailprov.declaration.patterns import MAX_SEEN, WILD, Names, matching
 from mailprov.declaration.positions import Document, Map, Seq
 from mailprov.declaration.schema_check import MAIN, MAX_PROBLEMS, PART, TRUSTED, problems
 from mailprov.declaration.schema_messages import Problem
 from mailprov.declaration.yamltext import read_on
 from mailprov.errors import Diagnostic, Origin, SpecError
+from mailprov.model import some
 
 MAX_PARTS: Final = 10_000
 """files that one declaration may include"""
+MOST_NEAR = 20_000
+"""files and folders that are looked at for what is nearly included"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,15 @@ class SourceFile:
         return found if isinstance(found, Map) else Map()
 
 
-def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[list[SourceFile], bool]:
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Whether all that is declared was read: all of it, and all that may say something of hosts."""
+
+    everything: bool
+    hosts: bool
+
+
+def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[list[SourceFile], Complete]:
     """The main file at `path`, then what it includes, in the order of the patterns and then of the names.
 
     `near` is what the main file may refer to.
@@ -73,7 +86,7 @@ def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[lis
     Also says whether that is all of it: an included file that cannot be read is complained about and left out.
     Raises SpecError where the main file is no mailprov file at all; other complaints go to the `diagnostics`.
     """
-    complete = True
+    unread = set[bool]()
     main = _part(declaration(path, near.root), path, near, diagnostics, MAIN)
     found = [main]
     for file, trusted in _included(main, path, diagnostics):
@@ -84,8 +97,9 @@ def parts(path: Path, near: Surroundings, diagnostics: Diagnostics) -> tuple[lis
             found.append(_part(declaration(file, near.root), file, around, diagnostics, TRUSTED if trusted else PART))
         except SpecError as error:
             diagnostics.errors.extend(diagnostic for diagnostic in error.errors if diagnostic not in diagnostics.errors)
-            complete = False
-    return found, complete and not any(each.document.partial for each in found)
+            unread.add(trusted)
+    unread |= {each.trusted for each in found if each.document.partial}
+    return found, Complete(not unread, True not in unread)
 
 
 def _part(text: str, path: Path, surroundings: Surroundings, diagnostics: Diagnostics, kind: str) -> SourceFile:
@@ -135,6 +149,7 @@ def _included(main: SourceFile, path: Path, diagnostics: Diagnostics) -> Iterato
     own = os.path.realpath(path)
     seen: dict[str, bool] = {own: True}
     looked_at = count()
+    patterns: dict[str, Origin] = {}
     for number, item in main.items("include"):
         if not main.usable("include", number):
             continue
@@ -145,6 +160,7 @@ def _included(main: SourceFile, path: Path, diagnostics: Diagnostics) -> Iterato
         except InvalidValue as wrong:
             diagnostics.refuse(place, wrong)
             continue
+        patterns.setdefault(pattern, place)
         for file in files:
             if (real := os.path.realpath(file)) in seen:
                 if real != own and seen[real] != trusted:
@@ -156,6 +172,44 @@ def _included(main: SourceFile, path: Path, diagnostics: Diagnostics) -> Iterato
                 diagnostics.complain(place, f"more than {MAX_PARTS:,} files match", "name fewer")
                 return
             yield file, trusted
+    _tell_near(path.parent, patterns, main.surroundings.root, seen, diagnostics)
+
+
+def _tell_near(
+    folder: Path, patterns: Mapping[str, Origin], root: Root | None, taken: Iterable[str], diagnostics: Diagnostics
+) -> None:
+    """Warn of files that are nearly included: by another suffix of YAML, by another case, or a folder deeper."""
+    told = {*taken}
+    looked_at = count(MAX_SEEN - MOST_NEAR)  # so few, for all patterns
+    for pattern, place in patterns.items():
+        found: list[Path] = []
+        if near := _near(pattern):
+            with suppress(InvalidValue):  # it is told where that is too much, or leads elsewhere, for parts only
+                found = matches(folder, near, root, looked_at)
+        missed = [
+            str(file)
+            for file in found
+            if _SUFFIX.search(file.name) and not file.name.startswith(".") and os.path.realpath(file) not in told
+        ]
+        if missed:
+            told |= {os.path.realpath(file) for file in missed}
+            are = "is" if len(missed) == 1 else "are"
+            names = some([brief(name, 200) for name in missed], 5)
+            what = f"{names} {are} not included: no pattern fits {'its name' if are == 'is' else 'their names'}"
+            diagnostics.warn(place, what, "include them, too (`**/` is any folders), or move them elsewhere")
+
+
+def _near(pattern: str) -> str:
+    """A pattern for what somebody may take for a file of `pattern`; "" where that names one file, or is for the folder
+    of the main file, where there are others."""
+    *folders, last = [step for step in pattern.split("/") if step not in ("", ".")]
+    stem, _, suffix = last.rpartition(".")
+    if not folders or not _SUFFIX.fullmatch(f".{suffix}") or not WILD.search(stem):
+        return ""
+    return "/".join((*folders, "**", f"{stem}.[yY]*[mM][lL]"))
+
+
+_SUFFIX: Final = re.compile(r"\.ya?ml\Z", re.I)
 
 
 def matches(folder: Path, pattern: str, root: Root | None, looked_at: Iterator[int]) -> list[Path]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
+
+_SAID: Final = re.compile(r"([^ ]+) commit=([^ ]+)(?: (.*))?")
+"""what workflows.run_plan.who makes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,27 @@ class Entry:
     transaction: str
     verdict: str
     meta: str
+
+    @property
+    def who(self) -> str:
+        """Who did it, from where (USER@MACHINE); "" where the line does not say."""
+        return self._words()[0]
+
+    @property
+    def commit(self) -> str:
+        """At which commit of the declaration's folder; "" where it was none, or the line does not say."""
+        found = self._words()[1]
+        return "" if found == "-" else found
+
+    @property
+    def summary(self) -> str:
+        """What was done, in words: all of a line that says nothing else."""
+        return self._words()[2]
+
+    def _words(self) -> tuple[str, str, str]:
+        """Who, which commit, and what. A host, and whoever can write there, may say anything."""
+        found = _SAID.fullmatch(self.meta)
+        return (found[1], found[2], found[3] or "") if found else ("", "", self.meta)
 
 
 @dataclass(frozen=True, slots=True)

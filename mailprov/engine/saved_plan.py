@@ -7,24 +7,16 @@ is done: nothing in it reaches a host, a path or a decision. No secret is in it,
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailprov import __version__
 from mailprov.engine.plan import prints
-from mailprov.engine.risks import FLAGS
-from mailprov.errors import KeptPlanError, StalePlanError
+from mailprov.errors import StalePlanError
 from mailprov.model import Action, Change, Effect, Key, Plan, Reason, RowsChange, Words, some
 
-FORMAT = "mailprov-plan 4"
-
-LIMIT = 64 << 20
-"""bytes of a kept plan: three thousand hosts and more"""
-
-MARKS = 2 << 20
-"""commas and brackets in it, by whose number reading it takes memory: as many hosts"""
+_MOST_ROWS = 1 << 21
+"""rows that a change of one table is taken for at most"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +85,7 @@ def _counts(delta: RowsChange) -> Mapping[str, int]:
 
 def rows(change: Mapping[str, Any], kind: str) -> int:
     """How many rows of its table a claimed change says are `kind` ("removed", …): never less than none."""
-    return min(max(0, int(change["rows"].get(kind, 0))), MARKS)
+    return min(max(0, int(change["rows"].get(kind, 0))), _MOST_ROWS)
 
 
 def changes(kept: Claim) -> tuple[Change, ...]:
@@ -177,139 +169,3 @@ def _moved(was: Mapping[Key, str], now: Mapping[Key, str]) -> str:
 def plain(text: str) -> str:
     """A word of the file as one that can be shown: short, and on one line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:200])
-
-
-# --- kept
-
-
-def dump(partial: bool, hosts: Sequence[Claim]) -> str:
-    """The plan as JSON text, sealed with the SHA-256 of all of it: against damage, not against whoever may write it."""
-    document = {
-        "format": FORMAT,
-        "mailprov": __version__,
-        "partial": partial,
-        "hosts": [_dump(each) for each in sorted(hosts, key=lambda each: each.host)],
-    }
-    compact = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    sealed = document | {"seal": hashlib.sha256(compact.encode()).hexdigest()}
-    return json.dumps(sealed, indent=1, ensure_ascii=False) + "\n"
-
-
-def _dump(each: Claim) -> dict[str, Any]:
-    return {
-        "host": each.host,
-        "identity": each.identity,
-        "machine": each.machine,
-        "digest": each.digest,
-        "effects": each.effects,
-        "dangers": each.risks,
-        "changes": each.changes,
-        "opens": each.opens,
-        "asked": [[*key, value] for key, value in sorted(each.asked.items())],
-        "seen": [[*key, value] for key, value in sorted(each.seen.items())],
-    }
-
-
-_PRINTS = [(str, str, str)]
-_EFFECTS = {str: frozenset(Effect.__members__)}
-_HOST = {
-    "host": str,
-    "identity": str,
-    "machine": str,
-    "digest": str,
-    "effects": _EFFECTS,
-    "dangers": [{"flag": frozenset(FLAGS), "text": str}],
-    "changes": [
-        {
-            "key": (str, str),
-            "action": frozenset(Action.__members__),
-            "reason": frozenset(Reason.__members__),
-            "summary": str,
-            "detail": str,
-            "effects": _EFFECTS,
-            "rows": {str: int},
-        },
-    ],
-    "opens": [str],
-    "asked": _PRINTS,
-    "seen": _PRINTS,
-}
-_FILE = {"format": str, "mailprov": str, "partial": bool, "hosts": [_HOST], "seal": str}
-
-
-def load(data: bytes, name: str) -> SavedPlan:
-    """The plan in `data`, read from the file `name`.
-
-    Raises KeptPlanError when it is not a plan of this version, or not to the letter as it was written.
-    """
-    document = _document(data)
-    if document.get("format") != FORMAT:
-        fix = "make one with `mailprov plan --out`; a declaration is given with -f: `mailprov apply -f mail.yaml`"
-        raise KeptPlanError("this is not a plan, or only a part of one", where=name, fix=fix)
-    version = document.get("mailprov")
-    if version != __version__ and isinstance(version, str):
-        why = f"mailprov {plain(version)} made it, this is {__version__}"
-        raise KeptPlanError("the plan is another version's", where=name, why=why, fix="plan again")
-    if _fits(document, _FILE):
-        made = SavedPlan(document["partial"], tuple(map(_load, document["hosts"])))
-        # Nothing stands there that is not read: no second value of one key, no host twice, no other spelling.
-        text = dump(made.partial, made.hosts).encode("utf-8", "surrogatepass")
-        if text.strip() == data.strip() and len({each.host for each in made.hosts}) == len(made.hosts):
-            return made
-        if _unsealed(text) == _unsealed(data):
-            why = "its seal is not the SHA-256 of what it holds: somebody changed it, or it is damaged"
-            raise KeptPlanError("the plan is not as it was written", where=name, why=why, fix="plan again")
-    raise KeptPlanError("the plan is not as it was written", where=name, fix="plan again")
-
-
-def _unsealed(text: bytes) -> bytes:
-    """What is sealed of a plan's text: the seal is its last line but one."""
-    return text.strip().rpartition(b"\n ")[0]
-
-
-def bearable(data: bytes) -> bool:
-    """Whether a plan of this size is read."""
-    return len(data) <= LIMIT and sum(map(data.count, (b",", b"[", b"{"))) <= MARKS
-
-
-def _document(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; an empty one where there is none, or one too large to be a plan."""
-    if not bearable(data):
-        return {}
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _fits(value: object, shape: Any) -> bool:
-    """Whether `value` has this shape: a type, one of a set, [of each], (one by one), {its keys}, or {str: of each
-    value}."""
-    if isinstance(shape, frozenset):
-        return type(value) is str and value in shape
-    if isinstance(shape, list):
-        return type(value) is list and all(_fits(each, shape[0]) for each in value)
-    if isinstance(shape, tuple):
-        return type(value) is list and len(value) == len(shape) and all(map(_fits, value, shape))
-    if isinstance(shape, dict):
-        if type(value) is not dict:
-            return False
-        shapes = dict.fromkeys(value, shape[str]) if str in shape else shape
-        return value.keys() == shapes.keys() and all(_fits(value[key], shapes[key]) for key in shapes)
-    return type(value) is shape
-
-
-def _load(host: Mapping[str, Any]) -> Claim:
-    return Claim(
-        host["host"],
-        host["identity"],
-        host["machine"],
-        host["digest"],
-        host["effects"],
-        tuple(host["dangers"]),
-        tuple(host["changes"]),
-        {Key(kind, name): value for kind, name, value in host["asked"]},
-        {Key(kind, name): value for kind, name, value in host["seen"]},
-        tuple(host["opens"]),
-    )

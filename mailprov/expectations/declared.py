@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from mailprov.declaration.addresses import without_extension
-from mailprov.declaration.diagnostics import meant
-from mailprov.errors import MailprovError
+from mailprov.expectations.limited import Limited
 from mailprov.expectations.model import (
     AnExpectation,
     Delivery,
@@ -16,129 +16,191 @@ from mailprov.expectations.model import (
     Login,
     Port,
     Witness,
-    counted,
-    matches,
 )
-from mailprov.expectations.networks import Sources
+from mailprov.expectations.networks import EVERYWHERE, Sources
 from mailprov.expectations.rendered import Means, Rendered, allowed
-from mailprov.model import Protocol_, Spec, User, domain_of, some
-from mailprov.resources.accounts.row import size
+from mailprov.expectations.work import Work
+from mailprov.model import Protocol_, Spec, domain_of, some
 
-MOST_WORK = 500_000
-"""times that accounts which are alike are held against an expectation of all accounts"""
 _SHOWN = 5
+_NOWHERE = Sources()
+_STRETCHES = 32
+"""of networks, which are as much work as an account"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Accounts that are alike: from where they can log in, by each protocol that they may use."""
+
+    able: Mapping[Protocol_, Sources]
+    names: Sequence[str]
+
+    @property
+    def weight(self) -> int:
+        """How much work it is to look at it."""
+        return 1 + sum(found.size for found in self.able.values()) // _STRETCHES
 
 
 @dataclass(slots=True)
+class _Few:
+    """Some names of many."""
+
+    first: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, names: Sequence[str]) -> None:
+        self.first += names[: 3 - len(self.first)]
+        self.count += len(names)
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        return ", ".join(self.first) + (f" and {more:,} more" if more else "")
+
+
+@dataclass
 class Declared:
     """The declaration as a witness; `render` gives what a host would have, and `chosen` are the hosts to look at."""
 
     spec: Spec
     chosen: Sequence[str]
     render: Callable[[str], Rendered]
-    _means: dict[str, Mapping[tuple[str, Means], list[str]]] = field(default_factory=dict)
+    _every: dict[str, Sequence[_Group]] = field(default_factory=dict)
+    _by_domain: dict[str, Mapping[str, Sequence[_Group]]] = field(default_factory=dict)
     _reach: dict[tuple[str, str], Sources] = field(default_factory=dict)
+    _admitted: dict[tuple[str, int], Sources] = field(default_factory=dict)
     _sources: dict[tuple[str, ...], Sources] = field(default_factory=dict)
-    _work: int = 0
+    _about: dict[str, list[str]] = field(default_factory=dict)
+    _work: Work = field(default_factory=Work)
+    _limited: Limited = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._limited = Limited(self.spec, self.render, self._work)
 
     def findings(self, it: AnExpectation) -> list[Finding]:
         """What it says; nothing of what only a plan, a host or DNS can tell. Raises MailprovError where that would
         take too long."""
+        hosts = self._hosts(it)
+        self._work.add(1 + len(hosts) // 10)
         match it:
             case Login():
-                found = [self._login(it, host) for host in self._hosts(it) if self._serves(host, it.user)]
-                return found or self._unserved(it)
+                found = [self._login(it, host) for host in hosts if self._serves(host, it.user)]
+                told = [each for each in found if each.holds is not None]
+                # Of all accounts, a host without any has nothing to say where another one has some.
+                return (told if it.user.startswith("*") and told else found) or self._unserved(it)
             case Delivery():
-                return list(self._delivery(it))
+                return list(self._delivery(it, hosts))
             case Port():
-                return [self._port(it, port, self.render(host)) for host in self._hosts(it) for port in it.ports]
+                self._work.add(len(hosts) * len(it.ports) * (1 + it.sources.size // _STRETCHES))
+                return [self._port(it, port, self.render(host)) for host in hosts for port in it.ports]
             case Limit():
-                return [self._limit(it)] if self._hosts(it) else []
+                return self._limited.findings(it, hosts)
             case _:
                 return []
 
     def _hosts(self, it: AnExpectation) -> list[str]:
-        return [name for name in self.chosen if it.about(name)]
+        if it.on not in self._about:
+            self._work.add(len(self.chosen) // 10)
+            self._about[it.on] = [name for name in self.chosen if it.about(name)]
+        return self._about[it.on]
 
     # --- who can log in
 
     def _serves(self, host: str, user: str) -> bool:
         """Whether a host has a domain that `user` may be in."""
-        domains = [domain.name for domain in self.spec.domains_of(host)]
-        return bool(domains) if user == "*" else domain_of(user) in domains
+        if user == "*":
+            return host in self._serving
+        domain = self.spec.domains.get(domain_of(user))
+        return domain is not None and host in domain.hosts
+
+    @cached_property
+    def _serving(self) -> frozenset[str]:
+        return frozenset(host for domain in self.spec.domains.values() for host in domain.hosts)
 
     def _unserved(self, it: Login) -> list[Finding]:
         """Of somebody whose domain no host here serves."""
-        domain = self.spec.domains.get(domain_of(it.user))
+        name = domain_of(it.user)
+        domain = self.spec.domains.get(name)
         if domain is not None and domain.hosted_by:
-            return [_says(None, f"{domain.hosted_by} has the accounts of {domain.name}")]
+            return [_says(None, f"{domain.hosted_by} has the accounts of {name}")]
         if domain is not None or it.user == "*":
             return []
-        return [_says(not it.allowed, f"the domain {domain_of(it.user)} is not declared")]
+        return [self._absent(it, f"the domain {name} is not declared", name, self.spec.domains)]
 
     def _login(self, it: Login, host: str) -> Finding:
-        here = self.render(host)
-        if it.user.startswith("*"):
-            every = self._groups(here).items()
-            pairs = [(means, names) for (domain, means), names in every if it.user in ("*", f"*@{domain}")]
-        else:
-            pairs = [(here.means(it.user), [it.user])] if it.user in here.rows else []
-        if not pairs:
+        here, wrong = self.render(host), dict[tuple[Protocol_, bool, Sources], _Few]()
+        groups = self._groups_of(it, here)
+        if not groups:
             return self._nobody(it, here)
-        wrong: dict[str, list[str]] = {}
-        for (networks, protocols), names in pairs:
+        self._work.add(sum(group.weight for group in groups) + len(groups) * it.sources.size // _STRETCHES)
+        for group in groups:
             for protocol in it.by:
-                able = self._able(here, networks, protocols, protocol)
-                if it.sources.within(able) if it.allowed else not it.sources & able:
-                    continue
-                why = self._why(here, protocol, protocols, able) if it.allowed else f"can by {protocol} from {able}"
-                wrong.setdefault(why, []).extend(names)
-        told = [f"{some(names, 3)}: {why}" if it.user.startswith("*") else why for why, names in wrong.items()]
-        more = f"; and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else ""
-        return _says(not wrong, "; ".join(told[:_SHOWN]) + more, host)
+                able = group.able.get(protocol, _NOWHERE)
+                if not it.sources.within(able) if it.allowed else it.sources.meets(able):
+                    wrong.setdefault((protocol, protocol in group.able, able), _Few()).add(group.names)
+        told = [
+            (f"{few}: " if it.user.startswith("*") else "") + self._why(it, here, *which)
+            for which, few in list(wrong.items())[:_SHOWN]
+        ]
+        more = f"; and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
+        return _says(not wrong, "; ".join(told) + more, host)
 
-    @staticmethod
-    def _nobody(it: Login, here: Rendered) -> Finding:
-        """Of an account that is not there: it cannot log in. Of all that there are, nothing is told where none is."""
-        what = "there is no such account"
-        if it.allowed and it.user.startswith("*"):
-            return _says(None, what, here.name)
-        fix = meant(it.user, here.rows) if it.allowed else ""
-        return _says(not it.allowed, f"{what}: {fix}" if fix else what, here.name)
+    def _groups_of(self, it: Login, here: Rendered) -> Sequence[_Group]:
+        """Those whom an expectation is about, on one host."""
+        if it.user == "*":
+            return self._groups(here)
+        if it.user.startswith("*"):
+            return self._by_domain[here.name].get(domain_of(it.user), ()) if self._groups(here) else ()
+        return [self._group(here, here.means(it.user), [it.user])] if it.user in here.rows else []
 
-    def _groups(self, here: Rendered) -> Mapping[tuple[str, Means], list[str]]:
+    def _groups(self, here: Rendered) -> Sequence[_Group]:
         """The accounts of a host by domain and by what they may log in by: there may be many, and most are alike."""
-        if here.name not in self._means:
+        if here.name not in self._every:
             made: dict[tuple[str, Means], list[str]] = {}
             for address in here.rows:
                 made.setdefault((domain_of(address), here.means(address)), []).append(address)
-            self._means[here.name] = made
-        found = self._means[here.name]
-        self._work += len(found)
-        if self._work > MOST_WORK:
-            what = "there is too much to judge: too many expectations of all accounts, for accounts that differ so much"
-            raise MailprovError(what, fix="write fewer with `*`, or judge fewer hosts: --limit")
-        return found
+            by_domain: dict[str, list[_Group]] = {}
+            for (domain, means), names in made.items():
+                by_domain.setdefault(domain, []).append(self._group(here, means, names))
+            self._by_domain[here.name] = by_domain
+            self._every[here.name] = [group for groups in by_domain.values() for group in groups]
+        return self._every[here.name]
 
-    def _able(
-        self, here: Rendered, networks: tuple[str, ...], protocols: frozenset[Protocol_], protocol: Protocol_
-    ) -> Sources:
-        """Where somebody can log in from by a protocol."""
-        if protocol not in protocols:
-            return Sources()
+    def _group(self, here: Rendered, means: Means, names: Sequence[str]) -> _Group:
+        networks, protocols = means
         if networks not in self._sources:
             self._sources[networks] = allowed(networks)
+        return _Group({name: self._reach_of(here, name) & self._sources[networks] for name in protocols}, names)
+
+    def _reach_of(self, here: Rendered, protocol: Protocol_) -> Sources:
         listener = here.name, protocol
         if listener not in self._reach:
             self._reach[listener] = here.reach(protocol)
-        return self._reach[listener] & self._sources[networks]
+        return self._reach[listener]
+
+    def _nobody(self, it: Login, here: Rendered) -> Finding:
+        """Of accounts that are not there."""
+        what = "there is no such account"
+        if it.allowed and it.user.startswith("*"):
+            return _says(None, what, here.name)
+        return self._absent(it, what, it.user, here.rows, here.name)
+
+    def _absent(self, it: Login, what: str, name: str, known: Iterable[str], host: str = "") -> Finding:
+        """Of somebody who is not there: that such a one cannot log in holds for any slip of the pen, and is no yes."""
+        fix = "" if it.user.startswith("*") else self._work.meant(name, known)
+        if it.allowed:
+            return _says(False, f"{what}{fix}", host)
+        gone = f"; that there is none is said in limits: {{of: accounts, user: {it.user}, at_most: 0}}"
+        what = f"{what}, so that this holds for nobody{fix}"
+        return _says(None, what if it.user.startswith("*") else f"{what}{gone}", host)
 
     @staticmethod
-    def _why(here: Rendered, protocol: Protocol_, protocols: frozenset[Protocol_], able: Sources) -> str:
+    def _why(it: Login, here: Rendered, protocol: Protocol_, may: bool, able: Sources) -> str:
         """Where somebody can log in from, in words that say why from nowhere."""
+        if not it.allowed:
+            return f"can by {protocol} from {able}"
         if able:
             return f"by {protocol} from {able} only"
-        if protocol not in protocols:
+        if not may:
             return f"not by {protocol}: it is none of the account's protocols"
         if not any(name == protocol for name, _ in here.listeners.values()):
             return f"not by {protocol}: no listener of it is declared"
@@ -146,20 +208,23 @@ class Declared:
 
     # --- where mail goes
 
-    def _delivery(self, it: Delivery) -> Iterator[Finding]:
+    @cached_property
+    def _hostnames(self) -> Mapping[str, str]:
+        return {host.hostname: host.name for host in self.spec.hosts.values()}
+
+    def _delivery(self, it: Delivery, hosts: Sequence[str]) -> Iterator[Finding]:
         name = domain_of(it.to)
         domain = self.spec.domains.get(name)
         if domain is None:
-            own = [host.name for host in self.spec.hosts.values() if host.hostname == name]
-            if own:
-                yield _says(None, f"{name} is {own[0]} itself: /etc/aliases there says who gets its mail", own[0])
+            if own := self._hostnames.get(name):
+                yield _says(None, f"{name} is {own} itself: /etc/aliases there says who gets its mail", own)
             else:
                 yield _says(not it.reaches, f"the domain {name} is not declared: no host takes mail for it")
             return
         if domain.hosted_by:
             yield _says(None, f"{domain.hosted_by} has the mailboxes of {name}")
             return
-        for host in self._hosts(it):
+        for host in hosts:
             if host in domain.hosts:
                 reached, nobody = self._ends(it.to, host)
                 wrong = self._unlike(it, reached, nobody)
@@ -178,6 +243,7 @@ class Declared:
             if (at, address) in seen:
                 continue
             seen.add((at, address))
+            self._work.add(1)
             here, base = self.render(at), without_extension(address)
             keys = (address, base, f"@{domain_of(address)}")
             targets = next((here.aliases[key] for key in keys if key in here.aliases), None)
@@ -213,19 +279,29 @@ class Declared:
     # --- what a port answers
 
     def _port(self, it: Port, port: int, here: Rendered) -> Finding:
-        admitted, listener = here.admitted(port) & it.sources, here.listeners.get(port)
+        reached, listener = self._admitted_to(here, port), here.listeners.get(port)
+        admitted = reached & it.sources
         if listener is None:
             return self._other(it, port, here, admitted)
         protocol, mode = listener[0], "tls" if listener[1] == "tls" else "starttls"
         answer = f"port {port} answers {mode} ({protocol})"
         if it.answers == "closed":
-            what = f"{answer} to {admitted}" if admitted else f"only {here.admitted(port)} reaches port {port}"
+            what = f"{answer} to {admitted}" if admitted else f"only {reached} reaches port {port}"
             return _says(not admitted, what, here.name)
         if (it.answers, it.protocol or protocol) != (mode, protocol):
             return _says(False, answer, here.name)
-        if not it.sources.within(here.admitted(port)):
-            return _says(False, f"only {here.admitted(port)} reaches port {port}", here.name)
+        if not it.sources.within(reached):
+            return _says(False, f"only {reached} reaches port {port}", here.name)
         return _says(True, answer, here.name)
+
+    def _admitted_to(self, here: Rendered, port: int) -> Sources:
+        """Who reaches a port; kept for those that somebody may reach, which are declared one by one."""
+        if here.rules is None or (here.name, port) in self._admitted:
+            return self._admitted.get((here.name, port), EVERYWHERE)
+        found = here.admitted(port)
+        if found:
+            self._admitted[here.name, port] = found
+        return found
 
     @staticmethod
     def _other(it: Port, port: int, here: Rendered, admitted: Sources) -> Finding:
@@ -242,66 +318,6 @@ class Declared:
             return _says(None, f"{no_mail}, {why}", here.name)
         what = f"the firewall lets {admitted} in at port {port}" if admitted else f"port {port} is closed"
         return _says(not admitted, what, here.name)
-
-    # --- policy
-
-    def _limit(self, it: Limit) -> Finding:
-        hosts = self._hosts(it)
-        if it.of == "quota":
-            return self._quota(it)
-        found = self._counted(it, hosts)
-        many = {
-            "accounts": ("account", "accounts"),
-            "catch_alls": ("catch-all", "catch-alls"),
-            "addresses_elsewhere": ("address", "addresses"),
-        }.get(it.of, ("listener", "listeners"))
-        names = f": {some(found, _SHOWN)}" if found and it.of != "accounts" else ""
-        return _says(len(found) <= it.at_most, f"{counted(len(found), *many)}{names}")
-
-    def _counted(self, it: Limit, hosts: Sequence[str]) -> list[str]:
-        """What there is of it, by name."""
-        domains = {domain.name: domain for host in hosts for domain in self.spec.domains_of(host)}
-        match it.of:
-            case "accounts":
-                return [user.address for user in self._users(it)]
-            case "catch_alls":
-                return sorted(name for name, domain in domains.items() if domain.catch_all)
-            case "addresses_elsewhere":
-                caught = [(f"*@{name}", (it_.catch_all,)) for name, it_ in domains.items() if it_.catch_all]
-                leading = [(a.address, a.to) for a in self.spec.aliases if domain_of(a.address) in domains]
-                away = ((name, to) for name, to in [*leading, *caught] if any(map(self._leaves, to)))
-                return sorted(name for name, _ in away)
-            case "starttls_listeners":
-                ports = (
-                    (host, port, self.render(host).listeners[port]) for host in hosts for port in self._ports(host)
-                )
-                return [f"{name} {port} on {host}" for host, port, (name, mode) in ports if mode == "starttls"]
-            case _:  # whatever a declaration says, no login is taken without TLS
-                return []
-
-    def _ports(self, host: str) -> list[int]:
-        return sorted(self.render(host).listeners)
-
-    def _leaves(self, target: str) -> bool:
-        return domain_of(target) not in self.spec.domains
-
-    def _users(self, it: Limit) -> Iterator[User]:
-        """The accounts that a limit is about, each once."""
-        served = {domain.name for host in self._hosts(it) for domain in self.spec.domains_of(host)}
-        return (u for u in self.spec.users if domain_of(u.address) in served and matches(it.user, u.address))
-
-    def _quota(self, it: Limit) -> Finding:
-        over: list[str] = []
-        hosts, checked = self._hosts(it), 0
-        for user in self._users(it):
-            host = next(name for name in hosts if name in self.spec.domains[domain_of(user.address)].hosts)
-            quota = self.render(host).quota(user.address)
-            checked += 1
-            if quota is None or quota > it.at_most:
-                over.append(f"{user.address} {size(quota)}" + (f" ({user.origin})" if user.origin else ""))
-        if not checked:
-            return _says(None, "there is no such account")
-        return _says(not over, f"above it: {some(over, _SHOWN)}" if over else counted(checked, "account", "accounts"))
 
 
 def _says(holds: bool | None, what: str, host: str = "") -> Finding:

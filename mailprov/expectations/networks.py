@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+from itertools import chain, islice
 from typing import Final
 
 from mailprov.model import Network, some
@@ -14,6 +16,8 @@ Stretch = tuple[int, int]
 
 _LAST: Final = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 _SHOWN: Final = 5
+_COUNTED: Final = 300
+"""networks that are counted to say how many there are"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,18 @@ class Sources:
     def __invert__(self) -> Sources:
         return Sources(tuple(_gaps(self.v4, _LAST[4])), tuple(_gaps(self.v6, _LAST[6])))
 
+    @property
+    def size(self) -> int:
+        """How many stretches there are."""
+        return len(self.v4) + len(self.v6)
+
     def within(self, other: Sources) -> bool:
         """Whether each of these addresses is one of the others."""
-        return not self & ~other
+        return _within(self.v4, other.v4) and _within(self.v6, other.v6)
+
+    def meets(self, other: Sources) -> bool:
+        """Whether some address is one of both."""
+        return _meet(self.v4, other.v4) or _meet(self.v6, other.v6)
 
     def __str__(self) -> str:
         """As networks, the first few of them; "anywhere" and "nowhere"."""
@@ -45,7 +58,8 @@ class Sources:
             return "anywhere" if self else "nowhere"
         old = (str(net) for low, high in self.v4 for net in summarize_address_range(*map(IPv4Address, (low, high))))
         new = (str(net) for low, high in self.v6 for net in summarize_address_range(*map(IPv6Address, (low, high))))
-        return some([*old, *new], _SHOWN)
+        told = [*islice(chain(old, new), _COUNTED + 1)]
+        return some(told, _SHOWN) if len(told) <= _COUNTED else f"{', '.join(told[:_SHOWN])} and many more"
 
 
 EVERYWHERE: Final = Sources(((0, _LAST[4]),), ((0, _LAST[6]),))
@@ -74,10 +88,19 @@ def _common(one: tuple[Stretch, ...], other: tuple[Stretch, ...]) -> Iterator[St
     for low, high in one:
         while at < len(other) and other[at][1] < low:
             at += 1
-        for begin, end in other[at:]:
-            if begin > high:
-                break
-            yield max(low, begin), min(high, end)
+        now = at
+        while now < len(other) and other[now][0] <= high:
+            yield max(low, other[now][0]), min(high, other[now][1])
+            now += 1
+
+
+def _within(some: tuple[Stretch, ...], wide: tuple[Stretch, ...]) -> bool:
+    return all(at and wide[at - 1][1] >= high for low, high in some for at in (bisect_right(wide, (low, _LAST[6])),))
+
+
+def _meet(one: tuple[Stretch, ...], other: tuple[Stretch, ...]) -> bool:
+    few, many = sorted((one, other), key=len)
+    return any(at and many[at - 1][1] >= low for low, high in few for at in (bisect_right(many, (high, _LAST[6])),))
 
 
 def _gaps(stretches: tuple[Stretch, ...], last: int) -> Iterator[Stretch]:

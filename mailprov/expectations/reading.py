@@ -6,13 +6,13 @@ The text is hostile until proven otherwise, as that of a declaration is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
 from mailprov import assets
 from mailprov.declaration import addresses, values
-from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief, meant
+from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
 from mailprov.declaration.positions import Document, Map
 from mailprov.declaration.schema_check import MAX_PROBLEMS, problems_in
 from mailprov.declaration.schema_messages import Path
@@ -29,6 +29,7 @@ from mailprov.expectations.model import (
 )
 from mailprov.expectations.networks import EVERYWHERE, Sources, sources
 from mailprov.expectations.record_texts import record_name, value_fault
+from mailprov.expectations.work import Work
 from mailprov.model import PROTOCOLS, Spec, domain_of
 
 SCHEMA: Final = "expectations.schema.json"
@@ -106,7 +107,8 @@ class _Reader:
     """Interprets what has the schema's shape; complaints are gathered."""
 
     def __init__(self, found: Document, spec: Spec, diagnostics: Diagnostics) -> None:
-        self._found, self._spec, self._diagnostics = found, spec, diagnostics
+        self._found, self._spec, self._diagnostics, self._work = found, spec, diagnostics, Work()
+        self._members: dict[str, frozenset[str]] = {}
 
     def expectations(self) -> Iterator[AnExpectation]:
         """Each item that can be read, in file order."""
@@ -157,8 +159,15 @@ class _Reader:
         if not members:
             known = (*self._spec.hosts, *self._spec.groups)
             what = f"no host or group is called `{brief(name)}`" if members is None else f"the group `{name}` is empty"
-            raise _Wrong(InvalidValue(what, meant(name, known) or f"declared are: {', '.join(known[:20])}"), "host")
-        return {**common, "hosts": frozenset(members), "on": name}
+            raise _Wrong(
+                InvalidValue(what, self._meant(name, known) or f"declared are: {', '.join(known[:20])}"), "host"
+            )
+        if name not in self._members:
+            self._members[name] = frozenset(members)
+        return {**common, "hosts": self._members[name], "on": name}
+
+    def _meant(self, text: str, known: Iterable[str]) -> str:
+        return self._work.meant(text, known).removeprefix(": ")
 
     def _sources(self, item: Map) -> tuple[Sources, str]:
         """The addresses that `from` and `outside` mean, and that in words."""
@@ -172,7 +181,12 @@ class _Reader:
             found = sources(map(addresses.network, texts))
         except InvalidValue as wrong:
             raise _Wrong(wrong, key) from None
-        return (found, ", ".join(texts)) if key == "from" else (~found, f"outside {', '.join(texts)}")
+        if key == "outside":
+            found = ~found
+            if not found:
+                what = "nothing is outside of these networks, so that anything would hold"
+                raise _Wrong(InvalidValue(what, "name fewer"), key)
+        return found, ", ".join(texts) if key == "from" else f"outside {', '.join(texts)}"
 
     def _whom(self, item: Map, key: str) -> str:
         """Whose accounts: an address, "*@DOMAIN" or "*"."""
@@ -185,7 +199,7 @@ class _Reader:
 
     def _declared(self, domain: str, key: str) -> str:
         if domain not in self._spec.domains:
-            fix = meant(domain, self._spec.domains) or "name one that is"
+            fix = self._meant(domain, self._spec.domains) or "name one that is"
             raise _Wrong(InvalidValue(f"the domain {domain} is not declared", fix), key)
         return domain
 

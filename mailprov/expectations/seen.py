@@ -130,14 +130,14 @@ def alive(connect: Check) -> bool:
 
 
 def of_listeners(it: Limit, hosts: Sequence[Asked], seen: Mapping[Endpoint, Sequence[Check]]) -> Finding:
-    """Whether at most so many of the hosts' listeners, together, lack TLS."""
+    """Whether at most so many of these hosts' listeners, together, lack TLS; there is a host."""
     lacking, unseen = list[str](), list[str]()
     for host in hosts:
         more, unknown = host.without_tls(seen)
         lacking, unseen = [*lacking, *more], [*unseen, *unknown]
     names = f": {some(lacking, _SHOWN)}" if lacking else ""
     what = f"{counted(len(lacking), 'listener', 'listeners')}{names}"
-    by = hosts[0].by if hosts else Witness.HOST
+    by = hosts[0].by
     if len(lacking) <= it.at_most and unseen:
         return Finding(by, None, f"not seen from here: {some(unseen, _SHOWN)}")
     return Finding(by, len(lacking) <= it.at_most, what)
@@ -192,6 +192,8 @@ def of_records(it: Records, wanted: Sequence[Record], answers: Mapping[Query, An
     """Whether DNS has them."""
     if not it.domain and it.kind == "TXT":
         return _of_texts(it, answers[it.name, it.kind])
+    if not wanted:
+        return Finding(Witness.DNS, None, "no record is known that it needs")
     found = [judge(record, answers) for record in wanted]
     wrong = [f"{each.record.name} {each.record.kind}: {each.what}" for each in found if each.differs]
     if any(each.differs and each.status != "unknown" for each in found):

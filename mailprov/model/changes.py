@@ -220,7 +220,8 @@ class Plan:
     certificate_until: int | None = None
     """when the certificate ends, in seconds since the epoch; None where that is not known yet"""
     opens: tuple[str, ...] = ()
-    """the ports ("tcp/995") that cannot be reached now, from everywhere at least, and can once this is applied"""
+    """the ports that cannot be reached now, from everywhere at least, and can once this is applied: "tcp/995", or
+    "tcp/995 from 10.0.0.0/8" where that is not everyone; "all" is each that the firewall kept closed"""
 
     @property
     def certificate_days(self) -> int | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from mailprov.model import Change, Effect, Plan
+from mailprov.model import Change, Effect, Plan, some
 from mailprov.resources.services import Service
 
 MEANING: Mapping[Effect, str] = {
@@ -27,6 +28,30 @@ def meanings(effects: Mapping[str, Effect]) -> list[str]:
     """What these do to each service that notices any."""
     named = [(name, effect) for name, effect in effects.items() if name != "systemd" and effect is not Effect.NONE]
     return [f"{name}: {MEANING[effect]}" for name, effect in named]
+
+
+def opening(opens: Sequence[str]) -> str:
+    """Which ports open to whom, in one line; "" where none does."""
+    found: dict[str, list[str]] = {}
+    told = ["all ports that the firewall keeps closed"] if "all" in opens else []
+    for port, whom in map(opened, opens):
+        protocol, _, number = port.partition("/")
+        if port != "all":
+            name = number if protocol == "tcp" else f"{protocol.upper()} {number}"
+            found.setdefault(whom or "everyone", []).append(name)
+    told += [f"port{'' if len(names) == 1 else 's'} {some(names, _PORTS)} to {whom}" for whom, names in found.items()]
+    more = f"; and {len(told) - _GROUPS:,} more" if len(told) > _GROUPS else ""
+    return f"opens {'; '.join(told[:_GROUPS])}{more}" if told else ""
+
+
+def opened(text: str) -> tuple[str, str]:
+    """A port that opens, and to whom: "" is everyone."""
+    port, _, whom = text.partition(" from ")
+    return port, whom
+
+
+_PORTS: Final = 12
+_GROUPS: Final = 5
 
 
 def _stops(change: Change) -> bool:

@@ -10,7 +10,9 @@ from mailprov.engine.drift import Drift
 from mailprov.engine.rollout import FAILURES, Result
 from mailprov.errors import MailprovError, Origin
 from mailprov.model import Change, Ignore, Plan
+from mailprov.report import opened
 from mailprov.report.complaints import Complaint, complaints, in_one
+from mailprov.report.next_steps import to_do
 
 if TYPE_CHECKING:
     from mailprov.checks import Check  # a plan's report needs no mail protocols
@@ -88,8 +90,14 @@ def _plan(made: Plan) -> dict[str, object]:
         "warnings": list(made.warnings),
         "dangers": [{"flag": risk.flag, "text": risk.text} for risk in made.risks],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
+        "opens": opens(made.opens),
         "changes": [change(each) for each in made.changes],
     }
+
+
+def opens(found: Sequence[str]) -> list[dict[str, object]]:
+    """The ports that come to be reached, and from where."""
+    return [{"port": port, "from": whom or None} for port, whom in map(opened, found)]
 
 
 def change(made: Change) -> dict[str, object]:
@@ -132,9 +140,10 @@ def _ignored(rule: Ignore | None) -> dict[str, object] | None:
 # --- what a client sees
 
 
-def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = ()) -> str:
-    """Every host's verification, and why others have none; "verified" says whether all of it holds."""
-    hosts = [{"host": name, "checks": list(map(check, made))} for name, made in found]
+def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = (), user: str = "") -> str:
+    """Every host's verification, and why others have none; "verified" says whether all of it holds. `user` is whose
+    account was used, where it is somebody's."""
+    hosts = [{"host": name, "checks": [check(each, name, user) for each in made]} for name, made in found]
     verified = not failures and not any(each.failed for _, made in found for each in made)
     return document("verify", verified=verified, hosts=hosts, failed=errors(failures))
 
@@ -168,8 +177,8 @@ def _finding(found: Finding) -> dict[str, object]:
     }
 
 
-def check(made: Check) -> dict[str, object]:
-    """One step at one listener."""
+def check(made: Check, host: str = "", user: str = "") -> dict[str, object]:
+    """One step at one listener; what to do about it is told of a declared `host`, as report.next_steps says."""
     return {
         "protocol": made.endpoint.protocol,
         "mode": made.endpoint.mode,
@@ -180,4 +189,5 @@ def check(made: Check) -> dict[str, object]:
         "seconds": round(made.seconds, 4),
         "detail": made.detail,
         "until": made.until.isoformat() if made.until else None,
+        "cure": to_do(host, made, user),
     }

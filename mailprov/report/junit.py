@@ -16,6 +16,7 @@ from mailprov.checks.check import Check
 from mailprov.errors import MailprovError
 from mailprov.report.complaints import complaints
 from mailprov.report.logins import LoginReport
+from mailprov.report.next_steps import to_do
 
 Outcome = Literal["", "failure", "error", "skipped"]
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -87,32 +88,49 @@ def _clean(text: str) -> str:
     return _NO_XML.sub("\ufffd", text)
 
 
-def checked(host: str, checks: Sequence[Check]) -> Suite:
-    """A host's listeners, step by step. What could not be tested is skipped; a warning passes, and is told."""
+def checked(host: str, checks: Sequence[Check], user: str = "", *, declared: bool = True) -> Suite:
+    """A host's listeners, step by step. What could not be tested is skipped; a warning passes, and is told.
+
+    What to do is told of hosts that are `declared`; `user` is whose account was used, where it is somebody's.
+    """
     return Suite(
-        host, [_case(f"{check.endpoint.protocol} {check.endpoint.port} {check.step}", check) for check in checks]
+        host,
+        [
+            _case(
+                f"{check.endpoint.protocol} {check.endpoint.port} {check.step}",
+                check,
+                to_do(host if declared else "", check, user),
+            )
+            for check in checks
+        ],
     )
 
 
 def logged_in(roll: LoginReport) -> Suite:
     """A host's accounts, login by login."""
     cases = [
-        _case(f"{it.address} {it.check.endpoint.protocol} {it.check.endpoint.port}", it.check) for it in roll.logins
+        _case(
+            f"{it.address} {it.check.endpoint.protocol} {it.check.endpoint.port}",
+            it.check,
+            to_do(roll.host, it.check, it.address),
+        )
+        for it in roll.logins
     ]
     return Suite(roll.host, [*cases, *(Case(name, 0.0, "skipped", "", why) for name, why in roll.without.items())])
 
 
-def _case(name: str, check: Check) -> Case:
+def _case(name: str, check: Check, step: str) -> Case:
     untested = check.warns and (check.cause is Cause.NOT_TESTED or check.step == "connect")
     outcome: Outcome = "failure" if check.failed else "skipped" if untested else ""
-    return Case(name, check.seconds, outcome, check.cause.value, "" if check.ok else check.detail)
+    detail = "" if check.ok else f"{check.detail}\nto do: {step}" if step else check.detail
+    return Case(name, check.seconds, outcome, check.cause.value, detail)
 
 
 def rehearsed(host: str, checks: Sequence[Check], seconds: float, error: MailprovError | None) -> Suite:
     """A disposable host: what a client saw of it, and whether the whole rehearsal went well."""
     wrong = [case for suite in failed([error] if error else []) for case in suite.cases]
     whole = Case("rehearsal", max(0.0, seconds - sum(check.seconds for check in checks)))
-    return Suite(host, [*checked(host, checks).cases, *(wrong or [whole])])
+    return Suite(host, [*checked(host, checks, declared=False).cases, *(wrong or [whole])])
 
 
 def failed(errors: Iterable[MailprovError]) -> list[Suite]:

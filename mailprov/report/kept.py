@@ -9,7 +9,7 @@ from mailprov import encode
 from mailprov.engine.saved_plan import Claim, SavedPlan, changes, effects
 from mailprov.errors import brief
 from mailprov.model import Change, Key, Words
-from mailprov.report import json, markdown, meanings
+from mailprov.report import json, markdown, meanings, opening
 from mailprov.report.comment import Part, fitted
 from mailprov.report.text import UNCHANGED, Line, grouped, planned, tally, width
 
@@ -41,6 +41,8 @@ def _body(each: Claim, details: bool) -> Iterator[Line]:
     yield from (
         Line(f"  ! {brief(risk['text'], _LONGEST)}: needs --allow-{risk['flag']}", "bad") for risk in each.risks
     )
+    if each.opens:
+        yield Line(f"  {brief(opening(each.opens), _LONGEST)}")
     told = meanings({brief(name): effect for name, effect in effects(each.effects).items()})
     if told:
         yield Line(f"  effect on services: {', '.join(told)}", "dim")
@@ -73,6 +75,7 @@ def _host(each: Claim) -> Mapping[str, object]:
         "digest": each.digest,
         "dangers": [dict(risk) for risk in each.risks],
         "effects": {name: effect.name.lower() for name, effect in effects(each.effects).items()},
+        "opens": json.opens(each.opens),
         "changes": [{**json.change(change), "detail": None} for change in changes(each)],  # it is not kept
     }
 
@@ -87,6 +90,7 @@ def as_markdown(kept: SavedPlan) -> str:
         where = f"{encode.markdown_code(each.host)}: " if several else ""
         risks = [f"- ⛔ {where}{plain(risk['text'])}: needs `--allow-{risk['flag']}`" for risk in each.risks]
         parts.append(Part(1, "risks", risks))
+        parts.append(Part(1, "openings", [markdown.opened(each.opens, where)] if each.opens else []))
         parts.append(Part(2, "effects", [f"- {where}services: {plain(', '.join(told))}"] if told else []))
         title = f"{len(made):,} change{'' if len(made) == 1 else 's'}"
         parts.append(markdown.fold(4, "changes", name, title, list(map(markdown.change_row, made)), markdown.CHANGES))

@@ -11,6 +11,7 @@ from mailprov.errors import MailprovError
 from mailprov.model import some
 from mailprov.report import printable
 from mailprov.report.json import document, errors
+from mailprov.report.next_steps import to_do
 from mailprov.report.text import Line
 
 
@@ -55,6 +56,8 @@ def table(roll: LoginReport, *, details: bool = False) -> list[Line]:
         lines.append(Line(f"  {printable(address):<{width}}  {marks}", "good" if well else "bad"))
         why = dict.fromkeys(check.detail for check in checks if not check.ok)
         lines.extend(Line(f"    {printable(text)}", "bad") for text in why)
+        steps = dict.fromkeys(filter(None, (to_do(roll.host, check, address) for check in checks)))
+        lines.extend(Line(f"    to do: {step}", "head") for step in steps)
     reasons: dict[str, list[str]] = {}
     for address, reason in roll.without.items():
         reasons.setdefault(reason, []).append(address)
@@ -75,7 +78,7 @@ def as_json(rolls: Sequence[LoginReport], failures: Sequence[MailprovError] = ()
             "well": roll.well,
             "total": roll.total,
             "accounts": [
-                {"address": address, "logins": [_login(check) for check in checks]}
+                {"address": address, "logins": [_login(roll.host, address, check) for check in checks]}
                 for address, checks in by_account(roll.logins)
             ],
             "not_tried": dict(roll.without),
@@ -86,7 +89,7 @@ def as_json(rolls: Sequence[LoginReport], failures: Sequence[MailprovError] = ()
     return document("verify-all-users", verified=verified, hosts=hosts, failed=errors(failures))
 
 
-def _login(made: Check) -> dict[str, object]:
+def _login(host: str, address: str, made: Check) -> dict[str, object]:
     return {
         "protocol": made.endpoint.protocol,
         "port": made.endpoint.port,
@@ -94,6 +97,7 @@ def _login(made: Check) -> dict[str, object]:
         "cause": made.cause.value,
         "seconds": round(made.seconds, 4),
         "detail": made.detail,
+        "cure": to_do(host, made, address),
     }
 
 

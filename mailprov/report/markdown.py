@@ -12,11 +12,12 @@ from mailprov.encode import markdown_code as code
 from mailprov.encode import markdown_diff as diff
 from mailprov.encode import markdown_summary as bare
 from mailprov.engine.rollout import FAILURES, HostStatus, Result
-from mailprov.errors import MailprovError
+from mailprov.errors import MailprovError, brief
 from mailprov.model import Change, Plan, Reason, some
-from mailprov.report import effects, text
+from mailprov.report import effects, opening, text
 from mailprov.report.comment import Part, fitted
 from mailprov.report.complaints import Complaint, complaints, in_one
+from mailprov.report.next_steps import to_do
 
 if TYPE_CHECKING:
     from mailprov.checks import Check  # a plan's report needs no mail protocols
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Hashable)
 CHANGES = "| | what | change | why |\n|---|---|---|---|"
 """the head of a table of changes"""
+_LONGEST = 500
+"""characters of one text that a host or a file may make long"""
 _NAMED = 8
 """how many hosts that are alike are named together"""
 
@@ -77,6 +80,8 @@ def _planned(made: Sequence[Plan]) -> Iterator[Part]:
     yield Part(2, "hosts", rows, head)
     risks = _shared((f"{plain(risk.text)}: needs `--allow-{risk.flag}`", it.host) for it in made for risk in it.risks)
     yield Part(1, "risks", [f"- ⛔ {words}{_at(hosts, several)}" for words, hosts in risks])
+    more = _shared((opened(it.opens, ""), it.host) for it in made if it.opens)
+    yield Part(1, "openings", [f"{words}{_at(hosts, several)}" for words, hosts in more])
     doubts = _shared((plain(warning), it.host) for it in made for warning in dict.fromkeys(it.warnings))
     yield Part(3, "warnings", [f"- ⚠ {words}{_at(hosts, several)}" for words, hosts in doubts])
     folds = _shared(((tuple(map(change_row, it.changes)), tuple(diff_blocks(it.changes))), it.host) for it in made)
@@ -84,6 +89,11 @@ def _planned(made: Sequence[Plan]) -> Iterator[Part]:
         count = f"{len(changes):,} change{'' if len(changes) == 1 else 's'}"
         yield fold(4, "changes", hosts, count, changes, CHANGES)
         yield fold(5, "diffs", hosts, "details", diffs)
+
+
+def opened(opens: Sequence[str], where: str) -> str:
+    """Which ports open, as an item of a list."""
+    return f"- 🔓 {where}{plain(brief(opening(opens), _LONGEST))}"
 
 
 def _shared(told: Iterable[tuple[T, str]]) -> list[tuple[T, list[str]]]:
@@ -139,15 +149,17 @@ def diff_blocks(changes: Iterable[Change]) -> Iterator[str]:
 # --- what a client sees
 
 
-def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = ()) -> str:
-    """Every host's verification, and why others have none."""
+def checks(found: Sequence[tuple[str, Sequence[Check]]], failures: Sequence[MailprovError] = (), user: str = "") -> str:
+    """Every host's verification, and why others have none. `user` is whose account was used, where it is somebody's."""
     every = [check for _, made in found for check in made]
     failed, warned = sum(check.failed for check in every), sum(check.warns for check in every)
     total = f"{len(every):,} check{'' if len(every) == 1 else 's'} on {text.host_count(len(found))}"
     title = f"### mailprov verify: {total}, {failed:,} failed, {warned:,} warning{'' if warned == 1 else 's'}"
     bad = [f"| {code(host)} {_check(check)}" for host, made in found for check in made if not check.ok]
     wrong = Part(1, "checks", bad, "| host | | listener | step | time | |\n|---|---|---|---|--:|---|")
-    return fitted(title, [failed_part(failures), wrong, *(_seen(host, made) for host, made in found)])
+    steps = dict.fromkeys(filter(None, (to_do(host, check, user) for host, made in found for check in made)))
+    cures = Part(2, "next steps", [f"- to do: {plain(step)}" for step in steps])
+    return fitted(title, [failed_part(failures), wrong, cures, *(_seen(host, made) for host, made in found)])
 
 
 def _seen(host: str, made: Sequence[Check]) -> Part:

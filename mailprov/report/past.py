@@ -99,6 +99,9 @@ def _dated(entry: Entry) -> dict[str, object]:
         "transaction": entry.transaction,
         "verdict": entry.verdict,
         "by": entry.meta,
+        "who": entry.who or None,
+        "commit": entry.commit or None,
+        "summary": entry.summary,
     }
 
 

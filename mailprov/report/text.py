@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mailprov.engine.rollout import FAILURES, HostStatus, Result
 from mailprov.model import Action, Change, Key, Plan, Reason, some
-from mailprov.report import effects, printable
+from mailprov.report import effects, opening, printable
+from mailprov.report.next_steps import to_do
 from mailprov.resources import accounts, maps, packages
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
     for change in made.changes:
         lines.extend(planned(change, wide, details=details))
     lines.extend(Line(f"  ! {printable(risk.text)}: needs --allow-{risk.flag}", "bad") for risk in made.risks)
+    if made.opens:
+        lines.append(Line(f"  {printable(opening(made.opens))}"))
     lines.append(Line(f"  effect on services: {effects(made)}", "dim"))
     return lines
 
@@ -170,8 +173,11 @@ def rollout(results: Sequence[Result]) -> list[Line]:
     return lines
 
 
-def verification(checks: Sequence[Check], *, details: bool = False) -> list[Line]:
-    """A line a listener that says how far it went, then everything that is not well; `details` adds every check."""
+def verification(checks: Sequence[Check], *, details: bool = False, host: str = "", user: str = "") -> list[Line]:
+    """A line a listener that says how far it went, then everything that is not well; `details` adds every check.
+
+    What to do next is told of a declared `host`; `user` is whose account was used, where it is somebody's.
+    """
     lines: list[Line] = []
     for endpoint in dict.fromkeys(check.endpoint for check in checks):
         made = [check for check in checks if check.endpoint == endpoint]
@@ -181,7 +187,9 @@ def verification(checks: Sequence[Check], *, details: bool = False) -> list[Line
     warned = sum(check.warns for check in checks)
     unseen = len({check.endpoint for check in checks if _unseen(check)})
     if failed is not None:
-        return [*lines, Line(f"  FAILED at {failed.endpoint}: {failed.step}: {printable(failed.detail)}", "bad")]
+        last = Line(f"  FAILED at {failed.endpoint}: {failed.step}: {printable(failed.detail)}", "bad")
+        steps = dict.fromkeys(filter(None, (to_do(host, check, user) for check in checks)))
+        return [*lines, last, *(Line(f"  to do: {step}", "head") for step in steps)]
     text = f"{len(checks)} check{'' if len(checks) == 1 else 's'}, {warned} warning{'' if warned == 1 else 's'}"
     if unseen:
         return [*lines, Line(f"  {text}; {unseen} listener{'' if unseen == 1 else 's'} not seen from here", "warn")]

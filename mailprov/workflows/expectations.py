@@ -7,43 +7,41 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
 from mailprov.checks import Check, Endpoint, Trust, check_listener
 from mailprov.checks.all_users import everybody
 from mailprov.declaration.confined import Root
-from mailprov.declaration.diagnostics import InvalidValue
 from mailprov.declaration.files import declaration
-from mailprov.declaration.source_file import matches
 from mailprov.dns import Answer, zones
 from mailprov.dns.judge import Query
 from mailprov.engine.saved_plan import Claim
 from mailprov.errors import Diagnostic, ExpectationsError, HostError, MailprovError, Origin, SpecError
-from mailprov.expectations import planned, reading, seen
+from mailprov.expectations import reading, seen
 from mailprov.expectations.declared import Declared
 from mailprov.expectations.model import AnExpectation, Finding, Limit, Login, PlanLimit, Port, Records, Verdict, Witness
+from mailprov.expectations.planned import Planned
 from mailprov.expectations.rendered import Rendered, rendered
 from mailprov.model import Facts, HostSpec, Secret, Spec, User
 from mailprov.observer import Observer
 from mailprov.platform import debian
 from mailprov.roles import mailhost
-from mailprov.workflows import client_view
+from mailprov.workflows import client_view, expectation_files
+from mailprov.workflows.expectation_files import FOLDER, WRITE, Found
 from mailprov.workflows.fleet import Fleet
 from mailprov.workflows.secrets import with_guess
 from mailprov.workflows.selection import confined_to
 
 T = TypeVar("T")
 
-DEFAULT = "tests/*.y*ml"
-MOST_FILES = 100
+MOST_TEXT = 512 * 1024
+"""characters of all files of expectations together: some 5,000"""
 _AT_ONCE = 16
 _SECONDS = 10.0
 """for each connection attempt, handshake and exchange"""
 _UNREAD = Secret("{CRYPT}-")
 """stands for a secret that was not read"""
-_WRITE = "write some into tests/ beside the declaration, or name their files"
 
 
 # --- read
@@ -55,20 +53,32 @@ def load(file: Path, named: Sequence[Path], spec: Spec) -> tuple[AnExpectation, 
     Raises ExpectationsError with all that is wrong, in all of the files; and where there is none.
     """
     found: list[AnExpectation] = []
-    errors: list[Diagnostic] = []
+    size = 0
     with _held(file) as root:
-        for path in named or _default(file, root):
+        beside = Found(tuple(named), ()) if named else expectation_files.beside(file, root)
+        errors = [*beside.wrong]
+        for path in beside.files:
             try:
-                text = declaration(path, root, reading.MAX_BYTES, _WRITE)
+                text = declaration(path, root, reading.MAX_BYTES, WRITE)
+                size += len(text)
+                _require_bearable(size, path)
                 found += reading.read(text, str(path), spec)
             except SpecError as error:
                 errors += error.errors
+                if size > MOST_TEXT:
+                    break
     if errors:
         raise ExpectationsError(errors)
     if not found:
-        first = next(iter(named), file.parent / "tests")
-        raise ExpectationsError([Diagnostic(Origin(str(first), 1, 1), "nothing is expected here", _WRITE)])
+        first = next(iter(named), file.parent / FOLDER)
+        raise ExpectationsError([Diagnostic(Origin(str(first), 1, 1), "nothing is expected here", WRITE)])
     return tuple(found)
+
+
+def _require_bearable(size: int, path: Path) -> None:
+    if size > MOST_TEXT:
+        what = f"the files of expectations up to this one have more than {MOST_TEXT:,} characters"
+        raise ExpectationsError([Diagnostic(Origin(str(path), 1, 1), what, "judge some files at a time")])
 
 
 @contextmanager
@@ -76,18 +86,6 @@ def _held(file: Path) -> Iterator[Root | None]:
     root = confined_to(file)
     with closing(root) if root else nullcontext():
         yield root
-
-
-def _default(file: Path, root: Root | None) -> Sequence[Path]:
-    try:
-        found = matches(file.parent, DEFAULT, root, count())
-    except InvalidValue as wrong:
-        what = f"{DEFAULT}: {wrong.what}"
-        raise ExpectationsError([Diagnostic(Origin(str(file.parent / "tests"), 1, 1), what, _WRITE)]) from None
-    if len(found) > MOST_FILES:
-        what = f"more than {MOST_FILES} files of expectations"
-        raise ExpectationsError([Diagnostic(Origin(str(found[0]), 1, 1), what, "name those that are meant")])
-    return found
 
 
 # --- judged
@@ -111,9 +109,8 @@ class Judging:
             self._add(number, *witness.findings(it))
 
     def kept_plan(self, claims: Mapping[str, Claim]) -> None:
-        """Ask a plan that is kept."""
-        for number, it in self._of(PlanLimit):
-            self._add(number, planned.finding(it, list(claims.values()), Witness.KEPT_PLAN))
+        """Ask a plan that is kept. Raises MailprovError for what takes too long."""
+        self._add_plans(Planned([*claims.values()], Witness.KEPT_PLAN))
 
     @property
     def wants_plans(self) -> bool:
@@ -126,8 +123,11 @@ class Judging:
         unseen = [it.name for it, each in zip(self.chosen, made, strict=True) if isinstance(each, MailprovError)]
         self.failures += (each for each in made if isinstance(each, MailprovError))
         claims = [each.claim for each in made if not isinstance(each, MailprovError)]
+        self._add_plans(Planned(claims, Witness.PLAN, unseen))
+
+    def _add_plans(self, plans: Planned) -> None:
         for number, it in self._of(PlanLimit):
-            self._add(number, planned.finding(it, claims, Witness.PLAN, unseen))
+            self._add(number, plans.finding(it))
 
     def hosts(self) -> None:
         """Ask the ports that something is expected of, as a client does that does not log in."""
@@ -171,7 +171,8 @@ class Judging:
             for host in self._about(port, asked):
                 self._add(number, *host.of_port(port, answers))
         for number, limit in limits:
-            self._add(number, seen.of_listeners(limit, self._about(limit, asked), answers))
+            if about := self._about(limit, asked):
+                self._add(number, seen.of_listeners(limit, about, answers))
 
     def dns(self, resolver: tuple[str, int] | None) -> None:
         """Ask a resolver for the records that are expected. Raises MailprovError where this machine has none."""

@@ -1,4 +1,4 @@
-"""A plan that is kept in a file, and one that was: the file's side of engine.saved_plan."""
+"""A plan that is kept in a file, and one that was: the disk's side of engine.plan_file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mailprov import local_files
-from mailprov.engine import saved_plan
+from mailprov.engine import plan_file, saved_plan
 from mailprov.engine.saved_plan import Claim
 from mailprov.errors import FileError, KeptPlanError, MailprovError, StalePlanError
 from mailprov.model import Spec, some
@@ -19,7 +19,7 @@ def require_writable(out: Path) -> None:
     if out.exists():
         with local_files.opened(out, 1 << 60) as file:
             start = file.read(1000)
-        if start and saved_plan.FORMAT.partition(" ")[0].encode() not in start:
+        if start and plan_file.FORMAT.partition(" ")[0].encode() not in start:
             what = "this file is no kept plan, and a plan would replace it"
             raise MailprovError(what, where=str(out), fix="name another file")
 
@@ -29,8 +29,8 @@ def save(out: Path, partial: bool, claims: Sequence[Claim]) -> None:
 
     Raises MailprovError where it is larger than `load` would read.
     """
-    text = saved_plan.dump(partial, claims)
-    if not saved_plan.bearable(text.encode()):
+    text = plan_file.dump(partial, claims)
+    if not plan_file.bearable(text.encode()):
         what = "the plan is too large to be kept"
         raise MailprovError(what, where=str(out), fix="keep it in parts, with --shard or --limit")
     local_files.replace(out, text.encode())
@@ -39,10 +39,10 @@ def save(out: Path, partial: bool, claims: Sequence[Claim]) -> None:
 def load(file: Path) -> saved_plan.SavedPlan:
     """The plan in `file`, which is opened once. Raises KeptPlanError where there is none."""
     try:
-        data = local_files.contents(file, saved_plan.LIMIT)
+        data = local_files.contents(file, plan_file.LIMIT)
     except FileError as error:
         raise KeptPlanError(error.what, fix=error.fix) from None
-    return saved_plan.load(data, str(file))
+    return plan_file.load(data, str(file))
 
 
 def claims(plan: saved_plan.SavedPlan, kept: str, spec: Spec, limit: Sequence[str]) -> Mapping[str, Claim]:

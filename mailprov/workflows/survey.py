@@ -139,7 +139,8 @@ def with_risks(made: Plan, host: Host, ports: Set[int], live: State, sections: M
 
 
 def _opens(made: Plan, ports: Set[int], live: State, sections: Mapping[str, str]) -> tuple[str, ...]:
-    """What can be reached once this is applied, and cannot be now: listeners, and what the firewall lets in."""
+    """What can be reached once this is applied, and cannot be now: listeners, and what the firewall lets in; with whom
+    it lets in, where that is not everyone."""
     if made.empty:
         return ()
     registry = standard.REGISTRY
@@ -147,7 +148,17 @@ def _opens(made: Plan, ports: Set[int], live: State, sections: Mapping[str, str]
     served = {port.port for port in told if port.protocol == "tcp" and port.public and port.of(registry.units)}
     tables = [change for change in with_reloads(registry, made, live) if change.key.kind == firewall.KIND]
     let_in = {port for change in tables for port in firewall.opened(change, sections)}
-    return tuple(sorted({f"tcp/{port}" for port in ports - served} | let_in))
+    text = next((item.text for item in made.desired.values() if isinstance(item, firewall.Table)), "")
+    found = {f"tcp/{port}" for port in ports - served} | let_in
+    pairs = sorted((protocol, int(port or 0)) for protocol, _, port in (name.partition("/") for name in found))
+    return tuple(_opened(protocol, port, text) for protocol, port in pairs)
+
+
+def _opened(protocol: str, port: int, text: str) -> str:
+    if not port:
+        return protocol
+    whom = firewall.for_whom(text, (protocol, port))
+    return f"{protocol}/{port} from {whom}" if whom else f"{protocol}/{port}"
 
 
 def _until(declared: HostSpec, seen: Observation) -> int | None:

@@ -51,11 +51,13 @@ def verify(
 
 
 def require(name: str, checks: Sequence[Check]) -> None:
-    """Raises VerifyError, naming the step, when the host does not serve what is declared."""
+    """Raises VerifyError, naming the step, when a disposable host does not serve what is declared."""
     failed = [check for check in checks if check.failed]
     if failed:
         first = failed[0]
-        raise VerifyError(f"{first.endpoint}: {first.step} failed: {first.detail}", where=name)
+        what = f"{first.endpoint}: {first.step} failed: {first.detail}"
+        fix = "rehearse it with --keep, and look at the disposable host: `journalctl -u dovecot -u 'postfix*'` there"
+        raise VerifyError(what, where=name, fix=fix)
 
 
 def _own(spec: Spec, how: Login) -> Account:

@@ -26,7 +26,7 @@ from mailprov.commands.root import COMMANDS, every
 from mailprov.connection import connect, ssh
 from mailprov.connection.known_hosts import HostKey
 from mailprov.connection.sshconfig import Target
-from mailprov.engine import saved_plan
+from mailprov.engine import plan_file
 from mailprov.errors import Diagnostic, Exit, MailprovError, Origin, SpecError
 
 CANARY = "canary-5ecret"
@@ -609,7 +609,7 @@ def test_a_kept_plan_is_for_its_own_hosts_only(tmp_path: Path) -> None:
         "domains: [example.com]\ntls: {self_signed: {}}\nservices: {smtp: true}\n",
         encoding="utf-8",
     )
-    (tmp_path / "plan").write_text(saved_plan.dump(True, ()), encoding="utf-8")
+    (tmp_path / "plan").write_text(plan_file.dump(True, ()), encoding="utf-8")
     for more, status, said in (
         ([], 0, "nothing to do: it is for no host"),
         (["--limit", "a"], 1, "the plan is not for all of these hosts"),

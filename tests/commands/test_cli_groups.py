@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailprov.commands import run
-from mailprov.engine import saved_plan
+from mailprov.engine import plan_file
 from mailprov.errors import MailprovError
 from mailprov.model import Spec
 from mailprov.workflows import selection
@@ -91,7 +91,7 @@ def test_limit_to_nothing_is_an_error(name: str, said: str, mailprov: Run) -> No
 
 
 def test_a_kept_plan_for_some_hosts_of_a_group_is_not_for_the_group(mailprov: Run, tmp_path: Path) -> None:
-    (tmp_path / "plan").write_text(saved_plan.dump(True, ()), encoding="utf-8")
+    (tmp_path / "plan").write_text(plan_file.dump(True, ()), encoding="utf-8")
     status, out, err = mailprov("apply", "plan", "--yes", "--limit", "edge")
     assert (status, out) == (1, "")
     assert "the plan is not for all of these hosts" in err

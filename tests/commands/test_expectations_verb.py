@@ -51,9 +51,9 @@ def write(**files: str) -> None:
 
 
 def test_the_files_beside_the_declaration_in_order_or_those_that_are_named(run: Run) -> None:
-    write(b_yaml=FAILS, a_yml=HOLDS, c_txt="nothing")
-    Path("tests/deeper").mkdir()
-    Path("tests/deeper/d.yaml").write_text("nothing")
+    write(b_yaml=FAILS, a_yml=HOLDS)
+    Path("tests/c.txt").write_text("nothing")
+    Path("tests/README.md").write_text("Ours begin so:\n\n    expectations: 1\n")
     found = run("--details")
     assert (found.exit_code, found.stderr) == (9, "")
     heads = [line for line in found.stdout.splitlines() if line.startswith("tests/")]
@@ -65,12 +65,76 @@ def test_the_files_beside_the_declaration_in_order_or_those_that_are_named(run: 
     assert "repo/tests/b.yaml\n" in run("-f", "repo/mail.yaml").stdout
 
 
+@pytest.mark.parametrize("confined", [(), ("--confined",)], ids=["open", "confined"])
+def test_files_in_folders_below_and_in_any_case(run: Run, confined: Sequence[str]) -> None:
+    Path("tests/deeper/still").mkdir(parents=True)
+    for name in ("b.YAML", "deeper/a.Yml", "deeper/still/a.yaml"):
+        Path("tests", name).write_text(HEAD + FAILS)
+    found = run(*confined)
+    heads = [line for line in found.stdout.splitlines() if line.startswith("tests/")]
+    assert (found.exit_code, heads) == (9, ["tests/b.YAML", "tests/deeper/a.Yml", "tests/deeper/still/a.yaml"])
+    Path("tests/deeper/still/b.yaml").write_text("expectation: 1\n")
+    assert "tests/deeper/still/b.yaml:1:1: this is no file of expectations" in run(*confined).stderr
+
+
+@pytest.mark.parametrize("confined", [(), ("--confined",)], ids=["open", "confined"])
+@pytest.mark.parametrize("name", ["b.yaml.off", "b.json", "b.yam", "b", "deeper/b.txt"])
+def test_what_looks_like_expectations_and_is_not_read_is_named(run: Run, name: str, confined: Sequence[str]) -> None:
+    write(a_yaml=HOLDS)
+    Path("tests/deeper").mkdir()
+    text = '{"expectations": 1, "ports": []}' if name.endswith("json") else "# ours\n---\n" + HEAD + FAILS
+    Path("tests", name).write_text(text)
+    found = run(*confined)
+    assert (found.exit_code, found.stdout) == (3, "")
+    assert f"tests/{name}:1:1: this looks like expectations, and its name is not that of a YAML file" in found.stderr
+    assert "end its name in .yaml, or move it out of tests/" in found.stderr
+    Path("tests", name).rename(Path("tests", name + "~"))
+    assert run(*confined).exit_code == 0, "an editor's copy is none that is meant"
+
+
+@pytest.mark.parametrize("confined", [(), ("--confined",)], ids=["open", "confined"])
+def test_a_folder_behind_a_link_is_not_passed_over_in_silence(run: Run, confined: Sequence[str]) -> None:
+    write(a_yaml=HOLDS)
+    Path("policy").mkdir()
+    Path("policy/b.yaml").write_text(HEAD + FAILS)
+    Path("tests/more").symlink_to("../policy")
+    found = run(*confined)
+    assert (found.exit_code, "tests/more:1:1: this is a link to a folder, which is not followed" in found.stderr) == (
+        3,
+        True,
+    )
+
+
+def test_a_folder_of_anything_is_bounded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailprov.workflows.expectation_files.MOST_SEEN", 5)
+    write(a_yaml=HOLDS)
+    for name in "bcde":
+        Path("tests", name).write_bytes(b"")
+    assert run().exit_code == 0
+    Path("tests/f").mkdir()
+    found = run()
+    assert (found.exit_code, "more than 5 files and folders in tests/" in found.stderr) == (3, True)
+    monkeypatch.setattr("mailprov.workflows.expectation_files.MOST_SEEN", 500)
+    Path("tests", *["f"] * 40).mkdir(parents=True)
+    assert "folders lie more than 32 deep in tests/" in run().stderr
+
+
+def test_the_files_together_are_bounded(run: Run) -> None:
+    for name in "abcdef":
+        Path(f"tests/{name}.yaml").write_text(HEAD + HOLDS + "#" * 100_000)
+    found = run()
+    assert (found.exit_code, found.stdout) == (3, "")
+    assert "tests/f.yaml:1:1: the files of expectations up to this one have more than 524,288" in found.stderr
+    Path("tests/f.yaml").unlink()
+    assert run().exit_code == 0
+
+
 def test_where_nothing_is_expected(run: Run) -> None:
     for words in ((), ("tests/absent.yaml",), ("tests",)):
         found = run(*words)
         assert found.exit_code == 3, words
         assert "1 error in the expectations" in found.stderr
-    assert "tests/*.y*ml: no file matches" in run().stderr and "write some into tests/" in run().stderr
+    assert "tests:1:1: there is no file of expectations" in run().stderr and "write some into tests/" in run().stderr
     write(a_yaml="ports: []\n")
     assert "nothing is expected here" in run().stderr
 
@@ -304,6 +368,22 @@ def test_listeners_without_tls(run: Run, asked: dict[str, object]) -> None:
         "holds": None,
         "what": "not seen from here: imap 143 on mail2",
     }
+
+
+def test_a_limit_of_hosts_that_are_not_looked_at_is_not_told(run: Run, asked: dict[str, object]) -> None:
+    write(a_yaml="limits: [{of: listeners_without_tls, at_most: 0, host: branches}]\n")
+    found = run("--live", "--limit", "mail1")
+    assert (found.exit_code, "none of the hosts that it is about is looked at" in found.stdout) == (9, True)
+    assert run("--live", "--limit", "branches").exit_code == 0
+
+
+def test_a_domain_that_needs_no_record_is_not_told(
+    run: Run, asked: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(a_yaml=UNTOLD)
+    monkeypatch.setattr("mailprov.expectations.seen.records", lambda *_: ())
+    found = run("--live")
+    assert (found.exit_code, "not told here: no record is known that it needs" in found.stdout) == (9, True)
 
 
 RECORDS = """\

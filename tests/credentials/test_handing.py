@@ -13,7 +13,7 @@ from simulated_host import HASH, SimulatedHost, declare
 
 from mailprov.commands.terminal import Terminal
 from mailprov.credentials.folder import Folder
-from mailprov.engine import saved_plan
+from mailprov.engine import plan_file, saved_plan
 from mailprov.engine.plan import steps
 from mailprov.engine.risks import FLAGS
 from mailprov.engine.rollout import HostStatus, Result, RolloutPolicy
@@ -60,7 +60,7 @@ def test_a_new_account_gets_a_generated_password(tmp_path: Path) -> None:
     # Nowhere but there.
     shown = [*text.plan(plan, details=True), *text.plan(noted(spec, [plan], folder)[0], details=True)]
     everything = "\n".join(line.text for line in shown) + as_json.plans([plan])
-    everything += saved_plan.dump(False, [saved_plan.claim(plan, "", {})])
+    everything += plan_file.dump(False, [saved_plan.claim(plan, "", {})])
     everything += repr(supplied.users) + data.decode("latin-1")
     assert not any(entry.password.reveal() in everything for entry in entries.values())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from spec_tools import HASH, NOW, SMALL
 
-from mailprov.declaration import load, schema
+from mailprov.declaration import Reading, load, schema
 from mailprov.declaration.diagnostics import InvalidValue
 from mailprov.declaration.files import Surroundings
 from mailprov.errors import SpecError
@@ -185,6 +185,48 @@ def test_no_file_is_both_the_operators_and_peoples(first: bool, tmp_path: Path) 
     (tmp_path / "parts/b.yaml").symlink_to("a.yaml")
     with pytest.raises(SpecError, match="included twice: as your own"):
         declared(tmp_path, "users: []\n", "include: [parts/b.yaml, {files: parts/a.yaml, trusted: true}]\n")
+
+
+@pytest.mark.parametrize("confined", [False, True], ids=["open", "confined"])
+@pytest.mark.parametrize(
+    ("name", "include", "named"),
+    [
+        ("parts/b.yml", "parts/*.yaml", True),
+        ("parts/b.YAML", "parts/*.yaml", True),
+        ("parts/more/b.yaml", "parts/*.yaml", True),
+        ("parts/more/still/b.yml", "parts/**/*.yaml", True),
+        ("parts/a-b.yml", "parts/a*.yaml", True),
+        ("parts/b.yaml", "parts/a*.yaml", False),
+        ("parts/b.yml", "parts/a.yaml", False),
+        ("parts/.b.yml", "parts/*.yaml", False),
+        ("parts/b.txt", "parts/*.yaml", False),
+        ("parts/b.yml", "parts/*.yaml, parts/b.yml", False),
+        ("more/b.yml", "parts/*.yaml", False),
+    ],
+)
+def test_what_is_nearly_a_part_is_named(name: str, include: str, named: bool, confined: bool, tmp_path: Path) -> None:
+    """Somebody who saves a list of people as `.yml` waits for accounts that nobody makes."""
+    (tmp_path / "parts").mkdir()
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("users: []\n", encoding="utf-8")
+    (tmp_path / "mail.yaml").write_text(f"{SMALL}include: [{include}]\n", encoding="utf-8")
+    (tmp_path / "parts/a.yaml").write_text("users: []\n", encoding="utf-8")
+    reading = Reading(confined=True) if confined else Reading()
+    spec = load(tmp_path / "mail.yaml", environ={"PW": "x"}, now=NOW, reading=reading)
+    told = [each.partition(" (")[0] for each in map(str, spec.warnings) if "included" in each]
+    what = f"{tmp_path}/mail.yaml:8:11: {path} is not included: no pattern fits its name"
+    assert told == ([what] if named else [])
+
+
+def test_a_tree_beside_the_parts_is_not_looked_through_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailprov.declaration.source_file.MOST_NEAR", 20)
+    (tmp_path / "parts").mkdir()
+    for number in range(30):
+        (tmp_path / f"parts/{number}.yml").write_text("users: []\n")
+    assert not any("included" in str(each) for each in declared(tmp_path, "users: []\n").warnings)
 
 
 @pytest.mark.parametrize("item", ["{trusted: true}", "{files: 5}", "{files: [a.yaml]}", "{files: a, trust: true}", "5"])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from simulated_host import NOW, SimulatedHost, declare, self_signed
 
 from mailprov.connection.fake import Call
-from mailprov.engine import saved_plan, transaction
+from mailprov.engine import plan_file, saved_plan, transaction
 from mailprov.engine.plan import Observation, differences, queries, steps
 from mailprov.engine.transaction import Work, bundle
 from mailprov.errors import HostError, MailprovError, StalePlanError
@@ -131,8 +131,8 @@ def test_a_plan_that_is_kept_is_known_again(first: dict[str, Any], second: dict[
         found = survey(spec, spec.hosts["mail1"], host.host())
         claims.append(saved_plan.claim(found.plan, "SHA256:x", found.seen))
     kept, now = claims
-    text = saved_plan.dump(False, [kept])
-    assert saved_plan.load(text.encode(), "plan").hosts == (kept,)
+    text = plan_file.dump(False, [kept])
+    assert plan_file.load(text.encode(), "plan").hosts == (kept,)
     assert kept == now
     saved_plan.require(kept, now)
     host.become(spec)

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailprov.errors import ExpectationsError
-from mailprov.expectations import reading
 from mailprov.expectations.model import Outcome, Verdict
 from mailprov.expectations.reading import MAX_EXPECTATIONS, document
 from mailprov.report import expectations as report
@@ -168,14 +167,3 @@ def test_a_file_has_a_limit_of_expectations_and_of_values() -> None:
 )
 def test_what_is_no_such_file(text: str, said: str) -> None:
     assert said.partition("; to do")[0] in complaint(text)
-
-
-def test_all_accounts_are_not_judged_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mailprov.errors import MailprovError
-    from mailprov.expectations import declared
-
-    monkeypatch.setattr(declared, "MOST_WORK", 60)
-    text = "expectations: 1\nlogins:\n" + "  - {user: '*', by: imap}\n" * 10
-    with pytest.raises(MailprovError, match="too much to judge"):
-        judged(text)
-    assert reading.MAX_BYTES <= 1 << 20

@@ -42,6 +42,7 @@ def test_cut_joined_and_turned_inside_out(one: list[IPv4Network], other: list[IP
         assert has(left | right, number) == (mine or its)
         assert has(~left, number) != mine
     assert left.within(right) == all(has(right, number) for number in edges([*one, *other]) if has(left, number))
+    assert left.within(right) == (not left & ~right) and left.meets(right) == bool(left & right)
     assert ~~left == left and (left & ~left) == Sources() and (left | ~left) == EVERYWHERE
     assert left.v6 == () and not ~EVERYWHERE
 

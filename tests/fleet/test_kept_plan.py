@@ -16,7 +16,7 @@ from fleet_in_memory import Fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailprov.engine import saved_plan
+from mailprov.engine import plan_file, saved_plan
 from mailprov.errors import Exit, KeptPlanError
 from mailprov.model import Key
 
@@ -216,7 +216,7 @@ def test_what_is_written_into_it_is_not_done(changing: Fleet, name: str, capsys:
     ids=["twice", "unsealed", "deep", "nan", "number", "surrogate", "many"],
 )
 def test_a_file_of_any_shape_is_one_error(fleet: Fleet, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = text.replace("%F", saved_plan.FORMAT).replace("%V", saved_plan.__version__)
+    text = text.replace("%F", plan_file.FORMAT).replace("%V", plan_file.__version__)
     refused(fleet, text.encode(), capsys)
 
 
@@ -245,7 +245,7 @@ def test_it_is_a_plain_file_of_bearable_size(
     elif kind == "device":
         path.symlink_to("/dev/zero")
     elif kind == "large":
-        monkeypatch.setattr(saved_plan, "LIMIT", 1 << 20)
+        monkeypatch.setattr(plan_file, "LIMIT", 1 << 20)
         path.write_bytes(b" " * ((1 << 20) + 1))
     assert fleet.run("apply", "kept.json", "--yes") == Exit.INVALID
     assert "kept.json" in capsys.readouterr().err
@@ -255,7 +255,7 @@ def test_it_is_a_plain_file_of_bearable_size(
 def test_a_plan_that_would_not_be_read_is_not_written(
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(saved_plan, "MARKS", 500)
+    monkeypatch.setattr(plan_file, "MARKS", 500)
     assert fleet.run("plan", "--out", "kept.json") == Exit.ERROR
     assert "--shard or --limit" in capsys.readouterr().err
     assert not (tmp_path / "kept.json").exists()
@@ -353,7 +353,7 @@ def test_it_holds_no_word_that_moves_with_time_or_place(fleet: Fleet, tmp_path: 
 
 def test_what_is_kept_is_what_is_loaded() -> None:
     claim = saved_plan.Claim("h", "i", "m", "d", {"a": "NONE"}, (), (), {Key("file", "/é\n"): "1"}, {})
-    text = saved_plan.dump(True, [claim])
-    assert saved_plan.load(text.encode(), "x") == saved_plan.SavedPlan(True, (claim,))
+    text = plan_file.dump(True, [claim])
+    assert plan_file.load(text.encode(), "x") == saved_plan.SavedPlan(True, (claim,))
     with pytest.raises(KeptPlanError, match="not as it was written"):
-        saved_plan.load(saved_plan.dump(True, [claim, claim]).encode(), "x")
+        plan_file.load(plan_file.dump(True, [claim, claim]).encode(), "x")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_kept_plan import SHELL, at, changed, few, kept, nodes, other, without, written
 
-from mailprov.engine import saved_plan
+from mailprov.engine import plan_file
 from mailprov.errors import Exit
 
 FORMS = ("text", "json", "markdown")
@@ -175,7 +175,7 @@ def test_that_it_was_changed_is_said(changing: Fleet, show: Show) -> None:
     assert code == Exit.INVALID and "the plan is not as it was written" in told and "SHA-256" not in told
     code, told = show(data[: len(data) // 2])
     assert code == Exit.INVALID and "or only a part of one" in told
-    code, told = show(data.replace(saved_plan.__version__.encode(), b"9.9.9"))
+    code, told = show(data.replace(plan_file.__version__.encode(), b"9.9.9"))
     assert code == Exit.INVALID and "mailprov 9.9.9 made it" in told
     assert show(b"")[0] == show(b"mailprov: 1\n")[0] == Exit.INVALID
 
@@ -183,8 +183,8 @@ def test_that_it_was_changed_is_said(changing: Fleet, show: Show) -> None:
 def test_it_is_a_plain_file_of_bearable_size(fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "huge.json").touch()
     with (tmp_path / "huge.json").open("r+b") as file:
-        file.truncate(saved_plan.LIMIT + 1)
-    (tmp_path / "brackets.json").write_bytes(b"[" * (saved_plan.MARKS + 1))
+        file.truncate(plan_file.LIMIT + 1)
+    (tmp_path / "brackets.json").write_bytes(b"[" * (plan_file.MARKS + 1))
     (tmp_path / "loop.json").symlink_to("loop.json")
     for name in ("huge.json", "brackets.json", "loop.json", "absent.json", ".", "/dev/zero"):
         assert fleet.run("show", name) == Exit.INVALID, name

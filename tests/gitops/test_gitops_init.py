@@ -19,7 +19,15 @@ from mailprov.engine.risks import FLAGS
 EXAMPLE = ROOT / "examples/gitops"
 FILES = {
     *(".age-recipients", ".github/workflows/mail.yml", ".gitignore", ".gitlab-ci.yml", "README.md", "README.zh-CN.md"),
-    *("known_hosts", "mail.yaml", "people/team.yaml", "pipeline.sh", "requirements.txt", "tests/policy.yaml"),
+    *(
+        "CODEOWNERS",
+        "known_hosts",
+        "mail.yaml",
+        "people/team.yaml",
+        "pipeline.sh",
+        "requirements.txt",
+        "tests/policy.yaml",
+    ),
 }
 
 
@@ -47,7 +55,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_example_is_what_is_written(tmp_path: Path) -> None:
     done = mailprov("init", "--gitops", "mail", cwd=tmp_path)
     assert (done.returncode, set(done.stdout.splitlines())) == (0, FILES), done.stderr
-    assert "wrote 12 files into mail; next: read mail/README.md" in done.stderr
+    assert "wrote 13 files into mail; next: read mail/README.md" in done.stderr
     assert tree(tmp_path / "mail") == tree(EXAMPLE) == tree(TEMPLATE)
     assert {name for name, (_, runs) in tree(tmp_path / "mail").items() if runs} == {"pipeline.sh"}
 
@@ -55,6 +63,33 @@ def test_the_example_is_what_is_written(tmp_path: Path) -> None:
 def test_it_is_valid_and_as_its_own_tests_expect(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (("validate", "--strict"), ("validate", "--confined", "--strict"), ("test", "--confined")):
         assert call([*words]) == 0, capsys.readouterr().err
+
+
+def test_whoever_loosens_the_policy_is_reviewed(repo: Path) -> None:
+    """Each file that decides what is run or let through has an owner; what people write has none."""
+    lines = [line.split() for line in (repo / "CODEOWNERS").read_text().splitlines() if line.startswith("/")]
+    assert all(owners == ["@OPERATORS"] for _, *owners in lines)
+    owned = [name for name in FILES for path, *_ in lines if f"/{name}" == path or f"/{name}".startswith(path)]
+    assert sorted(FILES - {*owned}) == [".gitignore", "README.md", "README.zh-CN.md", "people/team.yaml"]
+    assert {"tests/policy.yaml", ".github/workflows/mail.yml", ".gitlab-ci.yml", "CODEOWNERS"} <= {*owned}
+
+
+def test_a_repository_that_names_no_owner_is_told_so(repo: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "mailprov").write_text("#!/bin/sh\n")
+    (tools / "mailprov").chmod(0o755)
+
+    def checked() -> str:
+        environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path)}
+        return subprocess.run(["./pipeline.sh", "check"], env=environment, capture_output=True, text=True).stdout
+
+    assert "CODEOWNERS names nobody of yours" in checked()
+    path = repo / "CODEOWNERS"
+    path.write_text(path.read_text().replace(" @OPERATORS", " @our-org/operators"))
+    assert checked() == ""
+    path.unlink()
+    assert "CODEOWNERS names nobody of yours" in checked()
 
 
 def test_it_can_be_written_into_a_clone(tmp_path: Path) -> None:

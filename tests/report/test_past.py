@@ -25,6 +25,7 @@ LISTENS = "".join(
     for port, unit in ((993, "dovecot"), (587, "postfix@-"), (25, "postfix@-"), (22, "ssh"))
 )
 BY = "anna@desk commit=abc123 3 changes"
+SAID = {"by": BY, "who": "anna@desk", "commit": "abc123", "summary": "3 changes"}
 
 
 def record(*verdicts: str) -> str:
@@ -238,8 +239,8 @@ def test_history(run: Run) -> None:
                 "host": "mail1",
                 "gap": None,
                 "entries": [
-                    {"at": "2030-03-18T16:50:00Z", "transaction": f"{NAME}0", "verdict": "applied", "by": BY},
-                    {"at": "2030-03-18T16:50:01Z", "transaction": f"{NAME}1", "verdict": "reverted", "by": BY},
+                    {"at": "2030-03-18T16:50:00Z", "transaction": f"{NAME}0", "verdict": "applied", **SAID},
+                    {"at": "2030-03-18T16:50:01Z", "transaction": f"{NAME}1", "verdict": "reverted", **SAID},
                 ],
             }
         ],
@@ -264,3 +265,30 @@ def test_what_a_host_says_steers_no_terminal(run: Run, host: SimulatedHost, said
     _, shown = run("status")
     assert not {"\x1b", "\x07", "\u202e", "\r"} & set(shown)
     assert run("status", "--format", "json")[1].isascii()
+
+
+@pytest.mark.parametrize(
+    ("meta", "who", "commit", "summary"),
+    [
+        (BY, "anna@desk", "abc123", "3 changes"),
+        (
+            "anna@desk commit=- rollback of 20300101T000000Z-abcdef",
+            "anna@desk",
+            None,
+            "rollback of 20300101T000000Z-abcdef",
+        ),
+        ("anna@desk commit=v1-3-gabc-dirty", "anna@desk", "v1-3-gabc-dirty", ""),
+        ("an older line", None, None, "an older line"),
+        ("an na@desk commit=abc x", None, None, "an na@desk commit=abc x"),
+        ("a commit= b", None, None, "a commit= b"),
+        ("a commit=b commit=c d", "a", "b", "commit=c d"),
+        ("", None, None, ""),
+    ],
+)
+def test_who_which_commit_and_what_are_told_apart(
+    host: SimulatedHost, run: Run, meta: str, who: str | None, commit: str | None, summary: str
+) -> None:
+    host.said["history"] = record("applied").replace(BY, meta)
+    _, said = run("history", "--format", "json")
+    (entry,) = json.loads(said)["hosts"][0]["entries"]
+    assert (entry["by"], entry["who"], entry["commit"], entry["summary"]) == (meta, who, commit, summary)

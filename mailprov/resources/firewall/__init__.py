@@ -137,6 +137,12 @@ def opened(change: Change, sections: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"{protocol}/{port}" for protocol, port in more) if before else ()
 
 
+def for_whom(text: str, port: tuple[str, int]) -> str:
+    """Whom a table with this text lets in at a port, in words; "" is everyone."""
+    admits = rules(text).admits(port)
+    return "" if not admits or admits >= EVERYONE else _words(admits)
+
+
 ALL = "all"
 """every port that the table keeps closed"""
 
