@@ -85,6 +85,7 @@ NAVIGATION: Final = {
     "中文": ("docs/index.zh-CN", "docs/tutorial.zh-CN", "docs/daily-tasks.zh-CN", "docs/gitops.zh-CN"),
     "The project": ("CHANGELOG", "CONTRIBUTING", "docs/releasing"),
 }
+_WIDE: Final = r"[\u3001-\u303f\u4e00-\u9fff\uff01-\uff60]"
 _TREE: Final = "\n```{{toctree}}\n:hidden:\n:caption: {}\n\n{}\n```\n"
 
 
@@ -95,6 +96,9 @@ def follow(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += "".join(_TREE.format(title, "\n".join(pages)) for title, pages in entries.items())
     elif name == "docs/decisions/README":
         source[0] += "\n```{toctree}\n:glob:\n:maxdepth: 1\n\n0*\n```\n"
+    elif name.endswith(".zh-CN"):
+        # Between ideographs the end of a line is no blank, and browsers show one.
+        source[0] = re.sub(rf"(?<={_WIDE})\n *(?={_WIDE})", "", source[0])
 
 
 def _absolute(page: str) -> str:
@@ -125,7 +129,8 @@ def lead_to_folders(app: Sphinx, document: nodes.document) -> None:
 def folders(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Pages that show all files of a folder, and the first page where a web server looks for it."""
     for name in FOLDERS:
-        body = f"<section><h1>{name}</h1>{''.join(_files(app, ROOT / name))}</section>"
+        title = name.replace("/", "/<wbr>")
+        body = f"<section><h1>{title}</h1>{''.join(_files(app, ROOT / name))}</section>"
         yield f"{name}/index", {"title": name, "body": body}, "page.html"
 
 
@@ -134,6 +139,24 @@ def _files(app: Sphinx, folder: Path) -> Iterator[str]:
         name, kind = path.relative_to(folder).as_posix(), _KINDS.get(path.suffix, "text")
         shown = app.builder.highlighter.highlight_block(path.read_text(encoding="utf-8"), kind)
         yield f'<h2 id="{escape(name)}">{escape(name)}</h2><div class="highlight-{kind}">{shown}</div>'
+
+
+# --- tables of keys
+
+
+def fold_keys(app: Sphinx, document: nodes.document) -> None:
+    """Name the tables of keys for site.css, which makes cards of them on a phone; a key may go on after its dots."""
+    for table in document.findall(nodes.table):
+        heads = [entry.astext() for entry in next(table.findall(nodes.thead)).findall(nodes.entry)]
+        if heads != ["key", "value", "default", "meaning"]:
+            continue
+        table["classes"].append("keys")
+        for row in table.findall(nodes.row):
+            for key in row[0].findall(nodes.literal):
+                first, *rest = re.split(r"(?<=\.)", key.astext())
+                key[:] = [nodes.Text(first)]
+                for part in rest:
+                    key += [nodes.raw("", "<wbr>", format="html"), nodes.Text(part)]
 
 
 # --- Chinese
@@ -147,9 +170,9 @@ class EnglishAndChinese(SearchEnglish):
     """
 
     lang = "mailprov"
-    language_name = "English and Chinese"
+    language_name = "English"  # that of the stemmer in the browser
     js_splitter_code = """
-const splitQuery = (query) => (query.match(/[\\u4e00-\\u9fff]+|[\\p{L}\\p{N}_]+/gu) || []).flatMap((part) =>
+var splitQuery = (query) => (query.match(/[\\u4e00-\\u9fff]+|[\\p{L}\\p{N}_]+/gu) || []).flatMap((part) =>
   /[\\u4e00-\\u9fff]/.test(part)
     ? part.length === 1 ? [part] : Array.from({ length: part.length - 1 }, (_, at) => part.slice(at, at + 2))
     : part.split(/[\\u4e00-\\u9fff]+/u).filter((word) => word)
@@ -210,6 +233,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_search_language(EnglishAndChinese)
     app.connect("source-read", follow)
     app.connect("doctree-read", lead_to_folders)
+    app.connect("doctree-read", fold_keys)
     app.connect("html-collect-pages", folders)
     app.connect("html-page-context", speak_chinese)
     app.connect("build-finished", begin)

@@ -59,7 +59,7 @@ class Browser:
         return said["result"].get("value")
 
     def until(self, script: str) -> Any:
-        """What an expression says as soon as it is a list that is not empty; the empty one, where that never comes."""
+        """What an expression says as soon as that is not empty or null; which of both it is, where that never comes."""
         end = time.monotonic() + PATIENCE / 4
         while not (said := self.ask(script)) and time.monotonic() < end:
             time.sleep(0.05)

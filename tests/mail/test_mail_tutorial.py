@@ -58,12 +58,10 @@ def test_both_languages_have_the_same_steps() -> None:
         assert len({len(re.findall(pattern, page, re.M)) for page in pages}) == 1, pattern
 
 
-@pytest.mark.parametrize(("first", "page"), [(FIRST, PAGE), (FIRST_CHINESE, CHINESE)], ids=["en", "zh"])
-def test_the_first_page_leads_there_at_once(first: Path, page: Path) -> None:
-    links = re.findall(r"\]\(([^)]+)\)", first.read_text(encoding="utf-8"))
-    begin = re.split(r"^## ", first.read_text(encoding="utf-8"), flags=re.M)[1]
-    assert page.name in links
-    assert re.findall(r"\]\(([^)]+)\)", begin)[0] == page.name
+def test_the_first_page_leads_there_at_once() -> None:
+    for first, page in ((FIRST, PAGE), (FIRST_CHINESE, CHINESE)):
+        begin = re.split(r"^## ", first.read_text(encoding="utf-8"), flags=re.M)[1]
+        assert re.findall(r"\]\(([^)]+)\)", begin)[0] == page.name
 
 
 class Terminal:

@@ -25,6 +25,10 @@ from mailprov.profiles.typeset import _font_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURES = (Path(__file__).parent / "site_measures.js").read_text(encoding="utf-8")
+TYPEWRITER = """
+document.head.append(Object.assign(document.createElement("style"), {textContent: "code, pre {letter-spacing: .1em}"}))
+"""
+"""The browser has one font, and it has no letters of one width: with this, code is as wide as with those."""
 PHONE, DESK = 390, 1280
 CHINESE = ("index", "tutorial", "daily-tasks", "gitops")
 
@@ -153,6 +157,7 @@ def test_nothing_is_cut_off_on_a_screen(width: int, site: Path, pages: Mapping[P
             continue
         shown.show(path, width)
         assert shown.ask("innerWidth") == width
+        shown.ask(TYPEWRITER)
         name = path.relative_to(site).with_suffix("").as_posix()
         if said := shown.ask(MEASURES):
             found[name] = said
@@ -195,5 +200,6 @@ def test_a_mistake_would_be_seen(mistake: str, found: str, shown: Browser, tmp_p
 def test_the_search_finds(words: str, page: str, site: Path, shown: Browser) -> None:
     """Without a web server, and Chinese where no blank is between words."""
     shown.show(site / "search.html", DESK, query=f"q={words}")
-    found = shown.until("[...document.querySelectorAll('#search-results a')].map((each) => each.pathname)")
+    assert "found" in shown.until("document.querySelector('.search-summary')?.textContent")
+    found = shown.ask("[...document.querySelectorAll('#search-results a')].map((each) => each.pathname)")
     assert any(each.endswith(f"/{page}") for each in found), found
