@@ -129,7 +129,7 @@ class Terminal:
 def edited(text: str, part: str) -> str:
     """mail.yaml with one of its keys as the page shows it."""
     key = part.partition("\n")[0]
-    found = re.compile(rf"^{re.escape(key)}\n(?:[ \n].*\n|\n)*", re.M)
+    found = re.compile(rf"^{re.escape(key)}\n(?:(?: .*)?\n)*", re.M)
     assert len(found.findall(text)) == 1, key
     return found.sub(lambda _: f"{part}\n", text)
 
