@@ -77,12 +77,9 @@ NAVIGATION: Final = {
         "What it is, and its limits <README>",
         "ARCHITECTURE",
         "docs/decisions/README",
-        "docs/fault-matrix",
-        "docs/faults-random",
-        "docs/load-test",
-        "docs/benchmarks",
     ),
     "中文": ("docs/index.zh-CN", "docs/tutorial.zh-CN", "docs/daily-tasks.zh-CN", "docs/gitops.zh-CN"),
+    "What was tried": ("docs/fault-matrix", "docs/faults-random", "docs/load-test", "docs/benchmarks"),
     "The project": ("CHANGELOG", "CONTRIBUTING", "docs/releasing"),
 }
 _WIDE: Final = r"[\u3001-\u303f\u4e00-\u9fff\uff01-\uff60]"
