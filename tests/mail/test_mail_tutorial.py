@@ -39,10 +39,11 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def steps(page: Path) -> Iterator[tuple[str, str]]:
-    """What somebody does who follows the page: types a command here or on the host (`#`), or edits mail.yaml."""
+    """What somebody does who follows the page: types a command here or on the host (`#`), edits mail.yaml, or sees
+    what was said (`…` is left out)."""
     for kind, body in blocks(page):
-        if kind == "yaml":
-            yield "edit", body
+        if kind in ("yaml", "text"):
+            yield {"yaml": "edit", "text": "said"}[kind], body
         elif kind == "console":
             for line in body.splitlines():
                 yield {"$ ": "type", "# ": "there"}[line[:2]], line[2:]
@@ -52,7 +53,7 @@ def steps(page: Path) -> Iterator[tuple[str, str]]:
 
 def test_both_languages_have_the_same_steps() -> None:
     assert blocks(PAGE) == blocks(CHINESE)
-    assert {kind for kind, _ in blocks(PAGE)} == {"console", "sh", "yaml"}
+    assert {kind for kind, _ in blocks(PAGE)} == {"console", "sh", "text", "yaml"}
     pages = [page.read_text(encoding="utf-8") for page in (PAGE, CHINESE)]
     for pattern in (r"^## ", r"^- ", r"`mailprov [^`]+`"):
         assert len({len(re.findall(pattern, page, re.M)) for page in pages}) == 1, pattern
@@ -140,7 +141,7 @@ def follow(page: Path, host: LabHost, folder: Path) -> Iterator[tuple[str, str]]
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     shutil.copy(host.identity_file, home / ".ssh/id_ed25519")
     shutil.copytree(ROOT, sources, ignore=_NOT_COPIED)
-    terminal = Terminal(home, sources)
+    terminal, seen = Terminal(home, sources), ""
     declared = home / "mail/mail.yaml"
     try:
         for kind, body in steps(page):
@@ -149,8 +150,15 @@ def follow(page: Path, host: LabHost, folder: Path) -> Iterator[tuple[str, str]]
                 declared.write_text(edited(declared.read_text(encoding="utf-8"), body), encoding="utf-8")
             elif kind == "there":
                 yield f"# {body}", host.run(("sh", "-c", body)).stdout.decode()
+            elif kind == "said":
+                for line in body.splitlines():
+                    pattern = ".*".join(map(re.escape, line.split("…")))
+                    assert re.search(rf"^{pattern} *$", seen, re.M), f"{line}\n{seen}"
+                seen = ""
             else:
-                yield body, terminal.type(body)
+                said = terminal.type(body)
+                seen += said
+                yield body, said
     finally:
         terminal.close()
     assert PASSWORD not in re.sub(r"read -rs.*?ready> ", "", terminal.said, flags=re.S)
