@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 N ?= 300
 
-.PHONY: help demo test faults faults-random lint format docs bench dist lock clean
+.PHONY: help demo test faults faults-random lint format docs site bench dist lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,11 @@ format: ## format the sources
 
 docs: ## write anew what is generated in docs/ (help pages, keys of mail.yaml)
 	.venv/bin/python script/docs.py
+
+site: ## make the documentation site, in build/site/
+	script/setup --test
+	.venv/bin/sphinx-build -W --keep-going -q -n -c docs -d build/site-pages . build/site
+	@echo 'open build/site/index.html'
 
 bench: ## measure mailprov beside its peers, into docs/benchmarks.md; takes an hour, and may be cut off and run again
 	script/setup

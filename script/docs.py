@@ -1,4 +1,4 @@
-"""Write anew what is generated: help pages, the manual page, the keys of mail.yaml, examples/gitops.
+"""Write anew what is generated: help pages, the manual page, keys of mail.yaml, causes, providers, examples/gitops.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; tests/test_docs.py keeps it true.
 """
@@ -22,6 +22,7 @@ from mailprov.commands.manual import manual
 from mailprov.commands.root import every
 from mailprov.declaration import schema
 from mailprov.doctor import CAUSES, Cause
+from mailprov.providers import CREDENTIALS, Provider, catalogue
 from mailprov.workflows import new_repository
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,12 +222,47 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def providers() -> str:
+    """What is documented of each mail provider: its servers, then how to log in and how to turn it on."""
+    return "\n" + "\n".join("".join(_provider(each)) for each in catalogue().values())
+
+
+def _provider(each: Provider) -> Iterator[str]:
+    yield f"## {' / '.join(dict.fromkeys((each.name.en, each.name.zh)))}\n\n"
+    yield f"`mailprov providers {each.id}`" + (f", for {', '.join(each.domains)}" if each.domains else "") + "\n\n"
+    yield "| | server | port | TLS |\n|---|---|---|---|\n"
+    for title, field in (("POP3", "pop3"), ("IMAP", "imap"), ("sending", "submission")):
+        servers = getattr(each, field)
+        doubt = _doubt(each, field)
+        yield from (f"| {title} | {s.host}{doubt} | {s.port} | {_MODES[s.mode]} |\n" for s in servers or ())
+        if not servers:
+            yield f"| {title} | {'not known' if servers is None else 'not offered'}{doubt} | | |\n"
+    kinds = " or ".join(CREDENTIALS[kind] for kind in each.credentials)
+    told = [("log in with", kinds, "credentials"), ("turn it on", each.enable.en, "enable")]
+    told += [("note", note.en, "notes") for note in each.notes]
+    told += [("SPF", f"`include:{each.spf}`", "spf")] if each.spf else []
+    if each.cluster:
+        yield "\nWhich of these servers is right differs between customers: ask, do not guess.\n"
+    yield "\n" + "".join(f"- {title}: {_escaped(text)}{_doubt(each, field)}\n" for title, text, field in told)
+    yield f"- 开启方法：{_escaped(each.enable.zh)}\n"
+    yield "".join(f"- 说明：{_escaped(note.zh)}\n" for note in each.notes)
+    yield f"- sources, read on {each.checked_on}: {'; '.join(each.sources)}\n"
+
+
+_MODES = {"tls": "from the start", "starttls": "STARTTLS"}
+
+
+def _doubt(each: Provider, field: str) -> str:
+    return " (unverified)" if field in each.unverified else ""
+
+
 GENERATORS: Mapping[str, Callable[[], str]] = {
     "help": help_pages,
     "keys": keys,
     "files": files,
     "errors": errors,
     "causes": causes,
+    "providers": providers,
 }
 
 

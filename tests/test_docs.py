@@ -82,6 +82,8 @@ def test_generated_pages_are_what_make_docs_writes() -> None:
         "ARCHITECTURE.md",
         "docs/commands.md",
         "docs/connection.md",
+        "docs/doctor.md",
+        "docs/providers.md",
         "docs/yaml.md",
     }
     stale = [name(path) for path, new in pages.items() if text(path).split() != new.split()]
@@ -126,7 +128,7 @@ def test_verbs_and_options_that_are_named_exist(page: Path) -> None:
 
 
 def test_every_command_shown_can_be_run() -> None:
-    shown = commands()
+    shown, tutorial = commands(), text(ROOT / "docs/tutorial.md")  # typed by tests/mail/test_mail_tutorial.py
     assert {"make demo", "make test"} <= set(shown)
     for command in shown:
         words = shlex.split(command)
@@ -140,6 +142,8 @@ def test_every_command_shown_can_be_run() -> None:
             extras = set(re.findall(r"\[(\w+)\]", command))
             assert words[1] == "install", command
             assert extras <= set(PROJECT["optional-dependencies"]), command
+        elif program in ("cd", "cp", "export", "mkdir", "read", "."):
+            assert command in tutorial
         elif program == "pytest":
             assert "-n 2 -m 'not host'" in command
         else:

@@ -12,11 +12,13 @@ import select
 import shutil
 import signal
 import subprocess
+import time
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 PROGRAMS: Final = ("chromium-headless-shell", "chromium")
 PATIENCE: Final = 120
@@ -42,11 +44,11 @@ class Browser:
         self._session = {"sessionId": session}
         self._call("Page.enable")
 
-    def show(self, file: Path, width: int, height: int = 844) -> None:
+    def show(self, file: Path, width: int, height: int = 844, query: str = "") -> None:
         """Load a page on a phone of that width, in CSS pixels; pictures and fonts are there when this returns."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=True)
         self._happened.clear()
-        self._call("Page.navigate", url=file.as_uri())
+        self._call("Page.navigate", url=f"{file.as_uri()}{query and '?'}{quote(query, safe='=')}")
         while "Page.loadEventFired" not in self._happened:
             self._receive()
 
@@ -56,9 +58,16 @@ class Browser:
         assert "exceptionDetails" not in said, said["exceptionDetails"]
         return said["result"].get("value")
 
-    def picture(self) -> bytes:
-        """The whole page as PNG, however long it is."""
-        return b64decode(self._call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+    def until(self, script: str) -> Any:
+        """What an expression says as soon as that is not empty or null; which of both it is, where that never comes."""
+        end = time.monotonic() + PATIENCE / 4
+        while not (said := self.ask(script)) and time.monotonic() < end:
+            time.sleep(0.05)
+        return said
+
+    def picture(self, *, whole: bool = True) -> bytes:
+        """The page as PNG: all of it, however long it is, or what is on the screen."""
+        return b64decode(self._call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
 
     def print(self) -> bytes:
         """The page as PDF, with the paper and the margins that it asks for."""
