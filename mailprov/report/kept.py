@@ -23,7 +23,7 @@ def text(kept: SavedPlan, *, details: bool = False) -> list[Line]:
     """What is kept of each host's plan; hosts with the same lines share them. `details` adds which machine it is."""
     parts = ((brief(each.host), "", _body(each, details)) for each in kept.hosts)
     partial = [Line(f"! {_PARTIAL}", "warn")] if kept.partial else []
-    total = tally([_shown(each) for each in kept.hosts])
+    total = tally([changes(each) for each in kept.hosts])
     return [*partial, *grouped(parts), total, Line(_CLAIM, "dim")]
 
 
@@ -94,6 +94,6 @@ def as_markdown(kept: SavedPlan) -> str:
         parts.append(Part(2, "effects", [f"- {where}services: {plain(', '.join(told))}"] if told else []))
         title = f"{len(made):,} change{'' if len(made) == 1 else 's'}"
         parts.append(markdown.fold(4, "changes", name, title, list(map(markdown.change_row, made)), markdown.CHANGES))
-    total = tally([_shown(each) for each in kept.hosts]).text
+    total = tally([changes(each) for each in kept.hosts]).text
     parts.append(Part(3, "remarks", [f"{_CLAIM[0].upper()}{_CLAIM[1:]}."]))
     return fitted(f"### mailprov: {total}", parts)
