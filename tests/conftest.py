@@ -28,6 +28,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 _BOOTED: Counter[str] = Counter()
 _LOCK = threading.Lock()  # a lab boots several at once
 _RAN: dict[str, str] = {}
+_LONGEST_ID = 80
 _ORDER = ("bullseye", "bookworm", "trixie")
 
 FIXTURES = frozenset({"lab", "machine", "machines"})
@@ -65,6 +66,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if not able.met and not os.environ.get("CI"):
             item.add_marker(pytest.mark.skip(reason=f"no lab here: {', '.join(able.missing)}"))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long value is named by its length and its sum: each process is told each test's name, and one was 84 MB."""
+    if isinstance(val, (str, bytes)) and len(val) > _LONGEST_ID:
+        data = val.encode("utf-8", "surrogatepass") if isinstance(val, str) else val
+        return f"{argname}-of-{len(val)}-{crc32(data):08x}"
+    return None
 
 
 def _chosen(item: pytest.Item) -> bool:
