@@ -84,9 +84,9 @@ class Forge:
             script(folder / "bin" / name, f'#!/bin/sh\nexec {sys.executable} {folder}/programs/{name} "$@"\n')
             (folder / "programs").mkdir(exist_ok=True)
             shutil.copy(Path(__file__).with_name("forge_programs.py"), folder / "programs" / name)
-        # what `python3 -m venv DIR` makes, and pip fills
-        venv = f'mkdir -p "$3/bin"; ln -sf {folder}/bin/pip {folder}/bin/real/mailprov "$3/bin/"\n'
-        script(folder / "bin/python3", f'#!/bin/sh\n[ "$1 $2" = "-m venv" ] || exit 1\n{venv}')
+        # what `python3 -I -m venv DIR` makes, and pip fills
+        venv = f'mkdir -p "$4/bin"; ln -sf {folder}/bin/pip {folder}/bin/real/mailprov "$4/bin/"\n'
+        script(folder / "bin/python3", f'#!/bin/sh\n[ "$1 $2 $3" = "-I -m venv" ] || exit 1\n{venv}')
         script(folder / "bin/pip", '#!/bin/sh\n[ "$1 $2 $3" = "install --quiet --requirement" ] && [ -f "$4" ]\n')
         script(folder / "bin/real/mailprov", program)
         self.know(**{kind: [] for kind in ("pulls", "comments", "issues", "artifacts")})

@@ -25,6 +25,8 @@ fail() {
     exit 1
 }
 
+command -v mailprov >/dev/null || fail 'there is no mailprov here: write into requirements.txt where the pipeline gets it'
+
 private=$(mktemp -d "${TMPDIR:-/tmp}/mailprov.XXXXXX") # never in the workspace
 trap 'rm -rf "$private"' EXIT
 trap 'exit 130' INT
@@ -33,7 +35,7 @@ trap 'exit 143' TERM HUP
 fresh() { # REPORT...: out/ is ours, and holds none of these of an earlier run
     [ ! -L out ] || fail 'out is a link, and reports would go where it leads: take it out of the repository'
     mkdir -p out
-    (cd out && rm -f -- "$@")
+    (cd out && rm -rf -- "$@")
 }
 
 connected() { # what opens the hosts, in files that only this run can read
@@ -66,7 +68,7 @@ tested() { [ -d tests ]; }
 untested='there is no folder tests/: no policy is judged'
 
 owned() { # names that no forge knows are passed over without a word
-    if [ ! -f CODEOWNERS ] || grep -q '^/.*@OPERATORS' CODEOWNERS; then
+    if [ ! -f CODEOWNERS ] || grep -q '^[^#]*@OPERATORS' CODEOWNERS; then
         echo 'CODEOWNERS names nobody of yours: no forge demands a review of tests/, this file and the recipe'
     fi
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,10 +25,13 @@ from mailprov.report.text import Line
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FILES: Final[Mapping[str, tuple[str, bytes]]] = {
-    "json": ("Write the report as JSON into FILE, too.", b'{\n  "format": '),
-    "markdown": ("Write the report as Markdown into FILE, too: it fits a comment on a merge request.", b"### mailprov"),
-    "sarif": ("Write what is wrong, line by line, into FILE as SARIF 2.1.0, too.", b'{\n  "$schema": '),
-    "junit": ("Write what was looked at into FILE as JUnit XML, too.", b"<?xml "),
+    "json": ("Write the report as JSON into FILE, too.", rb'\{\n  "format": \d+,\n  "report": "'),
+    "markdown": (
+        "Write the report as Markdown into FILE, too: it fits a comment on a merge request.",
+        rb"### mailprov(?: [a-z-]+)?: ",
+    ),
+    "sarif": ("Write what is wrong, line by line, into FILE as SARIF 2.1.0, too.", rb'\{\n  "\$schema": "[^"\n]*sarif'),
+    "junit": ("Write what was looked at into FILE as JUnit XML, too.", rb"<\?xml [^>\n]*\?>\s*<testsuites[ >/]"),
 }
 """forms of files: their help, and how each of them begins"""
 
@@ -56,7 +60,7 @@ class Outputs:
         if path.exists():
             with local_files.opened(path, 1 << 60) as file:
                 start = file.read(1000)
-            if start and not start.startswith(_FILES[form][1]):
+            if start and not re.match(_FILES[form][1], start):
                 what = f"this file is no {form} report, and one would replace it"
                 raise MailprovError(what, where=str(path), fix="name another file")
         if _place(path) in map(_place, self.files.values()):

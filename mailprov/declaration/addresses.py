@@ -17,11 +17,10 @@ import idna
 
 from mailprov.declaration.diagnostics import InvalidValue, brief
 from mailprov.declaration.unseen import unseen
-from mailprov.model import Network
+from mailprov.model import HOST_NAME, Network
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ASCII_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_HOST_KEY: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _HOST_ALIAS: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
 _NUMBERS: Final = re.compile(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]+|[0-9]+))*")
 _LOCAL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
@@ -200,7 +199,7 @@ def covers(names: Sequence[str], hostname: str) -> bool:
 
 def key(text: str, kind: str = "host") -> str:
     """The name of a host or of a group in this declaration, as it is. Raises Wrong."""
-    if not _HOST_KEY.fullmatch(text) or ".." in text:
+    if not HOST_NAME.fullmatch(text) or ".." in text:
         what = f'"{brief(text)}" is not allowed as a {kind}\'s name'
         raise InvalidValue(what, "for example mail1: letters, digits, . _ -")
     return text

@@ -234,7 +234,8 @@ class _HostReader:
 
 
 def _left_out(merged: Layer, rules: Sequence[Any]) -> str:
-    left = [str(rule.port) for rule, _ in merged.allow if rule not in rules]
+    known = frozenset(rules)
+    left = [str(rule.port) for rule, _ in merged.allow if rule not in known]
     return f"without the rules for {', '.join(left)}: this host does not listen there" if left else ""
 
 

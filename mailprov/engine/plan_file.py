@@ -12,7 +12,7 @@ from mailprov import __version__
 from mailprov.engine.risks import FLAGS
 from mailprov.engine.saved_plan import Claim, SavedPlan, plain
 from mailprov.errors import KeptPlanError
-from mailprov.model import Action, Effect, Key, Reason
+from mailprov.model import HOST_NAME, Action, Effect, Key, Reason
 
 FORMAT: Final = "mailprov-plan 4"
 
@@ -233,7 +233,8 @@ def _host(text: bytes, shared: _Shared, seal: _Seal) -> Claim:
         host = json.loads(text.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         raise _Otherwise from None
-    if not _fits(host, _HOST):
+    # Its name begins lines of a report, in logs in which a line may be a command to the pipeline.
+    if not _fits(host, _HOST) or not HOST_NAME.fullmatch(host["host"]):
         raise _Otherwise
     made = _load(host, shared)
     document = _dump(made)

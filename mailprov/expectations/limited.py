@@ -131,7 +131,8 @@ class Limited:
         )
 
     def _leaves(self, target: str) -> bool:
-        return domain_of(target) not in self.spec.domains
+        domain = self.spec.domains.get(domain_of(target))
+        return domain is None or bool(domain.hosted_by)
 
     # --- how much
 

@@ -16,7 +16,7 @@ from mailprov.errors import brief
 from mailprov.expectations.model import Finding, PlanLimit, Witness
 from mailprov.expectations.work import Work
 from mailprov.model import Action, Effect, Reason, some
-from mailprov.resources import accounts
+from mailprov.resources import accounts, firewall
 
 _SHOWN: Final = 5
 _ROWS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,6 +26,8 @@ _ROWS: Final[Mapping[str, tuple[str, ...]]] = {
     "accounts_renamed": ("renamed",),
 }
 """which rows of the accounts' table count; a line that goes and may be an account counts as one"""
+_PORTS: Final = 2 * 65_535
+"""that open where a firewall goes: TCP's and UDP's"""
 _CHARACTERS: Final = 200
 """of a thing's name, which are as much work as a change"""
 
@@ -119,6 +121,8 @@ class _Index:
         totals: dict[tuple[str, str], tuple[int, Sequence[str]]] = {
             key: (len(found), found[:_SHOWN]) for key, found in names.items()
         }
+        if firewall.ALL in claim.opens:
+            totals["ports_opened", ""] = _PORTS, ("all that the firewall keeps closed",)
         totals["hosts", ""] = (1 if claim.changes else 0), ()
         tables = [change for change in claim.changes if change["key"][0] == accounts.KIND]
         for of, kinds in _ROWS.items():

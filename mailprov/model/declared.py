@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,9 @@ from mailprov.errors import Diagnostic, Origin
 from mailprov.model.secret import Secret
 
 Network = IPv4Network | IPv6Network
+
+HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+"""what a host or a group may be called in a declaration, if there is no `..` in it"""
 
 Protocol_ = Literal["pop3", "imap", "submission"]
 PROTOCOLS: tuple[Protocol_, ...] = ("pop3", "imap", "submission")

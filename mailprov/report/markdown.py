@@ -54,8 +54,9 @@ def _complaint(found: Complaint) -> str:
 
 def plans(made: Sequence[Plan], failures: Sequence[MailprovError] = ()) -> str:
     """Every host's plan, and why others have none."""
-    unseen = f" {text.host_count(len(failures))} could not be looked at." if failures else ""
-    return fitted(f"### mailprov: {text.total(made).text}{unseen}", [failed_part(failures), *_planned(made)])
+    unseen = f"{text.host_count(len(failures))} could not be looked at." if failures else ""
+    told = text.total(made).text if made or not failures else "No plan."
+    return fitted(f"### mailprov: {f'{told} {unseen}'.rstrip()}", [failed_part(failures), *_planned(made)])
 
 
 def rollout(results: Sequence[Result], made: Sequence[Plan] = (), report: str = "apply") -> str:

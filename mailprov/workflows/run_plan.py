@@ -68,12 +68,15 @@ def transaction_name() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+# Git's configuration can name programs, and a folder that somebody committed can be taken for a repository with one.
+_GIT = ("git", "-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false")
+
+
 def who(what: str) -> str:
     """One line for the history: who does what from where, at which commit of the folder that this is run in."""
     try:
-        commit = subprocess.run(
-            ("git", "describe", "--always", "--dirty"), capture_output=True, text=True, timeout=2, check=False
-        ).stdout.strip()
+        describe = (*_GIT, "describe", "--always", "--dirty")
+        commit = subprocess.run(describe, capture_output=True, text=True, timeout=2, check=False).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         commit = ""
     return f"{getpass.getuser()}@{socket.gethostname()} commit={commit or '-'} {what}"

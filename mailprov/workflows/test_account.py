@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mailprov import standard
 from mailprov.checks import Account
 from mailprov.connection import Host
 from mailprov.credentials.passwords import sha512_crypt
@@ -13,7 +14,6 @@ from mailprov.encode import passwd_row
 from mailprov.engine.transaction import test_account_script
 from mailprov.errors import HostError
 from mailprov.model import Secret
-from mailprov.standard import REGISTRY
 
 
 def new(domain: str) -> tuple[Account, bytes]:
@@ -39,7 +39,7 @@ def test_account(host: Host, domain: str) -> Iterator[Account]:
 
 
 def _script(host: Host, action: str, address: str, stdin: bytes = b"") -> None:
-    text = test_account_script(REGISTRY)
+    text = test_account_script(standard.REGISTRY)
     completed = host.run(("sh", "-c", text, "mailprov", action, address, text), stdin=stdin)
     if completed.status != 0:
         why = completed.stderr.decode("utf-8", "replace").strip()[:400]

@@ -377,6 +377,17 @@ def test_a_report_replaces_a_report_and_nothing_else(run: Run, site: Site) -> No
     assert run("validate", "--sarif", "r.json", "--json", "other.json")[0] == 0
     code, _, err = run("validate", "--json", "r.json")
     assert (code, "this file is no json report" in err) == (1, True)
+    for form, text in (
+        ("junit", "<?xml version='1.0'?>\n<project/>\n"),
+        ("sarif", '{\n  "$schema": "https://json-schema.org/draft/2020-12/schema"\n}\n'),
+        ("markdown", "### mailprov notes of mine\n"),
+        ("json", '{\n  "format": "mailprov-plan 4"\n}\n'),
+    ):
+        (site.folder / "mine").write_text(text)
+        verb = "verify" if form == "junit" else "plan" if form == "markdown" else "validate"
+        code, _, err = run(verb, f"--{form}", "mine")
+        assert (code, f"this file is no {form} report" in err) == (1, True)
+        assert site.text("mine") == text
     (site.folder / "empty").touch()
     assert run("validate", "--json", "empty")[0] == run("validate", "--json", "empty")[0] == 0
 

@@ -33,9 +33,10 @@ CHANGES = st.fixed_dictionaries(
     }
 )
 PRINTS = st.dictionaries(st.builds(Key, TEXT, TEXT), TEXT, max_size=3)
+HOSTS = st.from_regex(r"[A-Ca-c0-9]([a-c0-9._-]{0,3}[a-c0-9])?", fullmatch=True)
 CLAIMS = st.builds(
     Claim,
-    TEXT,
+    HOSTS,
     TEXT,
     TEXT,
     TEXT,
@@ -128,6 +129,12 @@ def test_hosts_are_in_order_and_each_there_once() -> None:
         claims = tuple(replace(ONE, host=name) for name in names)
         text = json.dumps(document(False, claims), indent=1, ensure_ascii=False)
         assert "not as it was written" in refusal(text.encode())
+
+
+@pytest.mark.parametrize("name", ["", "::stop-commands::x", "##[error]x", "a\nb", "\u202ea", " a", "a" * 300, "../a"])
+def test_a_host_that_no_declaration_can_have_is_in_no_plan(name: str) -> None:
+    """It would begin lines in the logs of pipelines, where a line may be a command."""
+    assert "not as it was written" in refusal(plan_file.dump(True, [replace(ONE, host=name)]).encode())
 
 
 def test_a_seal_that_is_not_its_own_is_told() -> None:

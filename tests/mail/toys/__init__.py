@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from mailprov import standard
-from mailprov.engine.registry import Registry, Shell
+from mailprov.engine.registry import Registry
 from mailprov.resources.services import Services
 from mailprov.roles import mailhost
 
@@ -18,10 +19,11 @@ def register() -> None:
     from toys import link, toyd
 
     known = standard.REGISTRY
-    shell = Shell(
-        (*known.shell.queries, (HERE / "link/query.sh").read_text()),
-        (*known.shell.steps, (HERE / "link/steps.sh").read_text()),
-        (*known.shell.daemons, (HERE / "toyd/daemon.sh").read_text()),
+    shell = replace(
+        known.shell,
+        queries=(*known.shell.queries, (HERE / "link/query.sh").read_text()),
+        steps=(*known.shell.steps, (HERE / "link/steps.sh").read_text()),
+        daemons=(*known.shell.daemons, (HERE / "toyd/daemon.sh").read_text()),
     )
     standard.REGISTRY = Registry((*known.things, link), Services((*known.daemons, toyd.DAEMON)), shell, known.platform)
     mailhost.ROLES = (*mailhost.ROLES, toyd.role(os.environ.get("TOY", "")))
