@@ -14,9 +14,9 @@ def command(shell: str) -> Exit:
     """Print a script that completes commands and options in your shell.
 
     \b
-      bash: mailprov completion bash > ~/.local/share/bash-completion/completions/mailprov
+      bash: mailprov completion bash > a file mailprov in ~/.local/share/bash-completion/completions
       zsh:  mailprov completion zsh > a file _mailprov in a folder of $fpath
-      fish: mailprov completion fish > ~/.config/fish/completions/mailprov.fish
+      fish: mailprov completion fish > a file mailprov.fish in ~/.config/fish/completions
     """
     kind = get_completion_class(shell)
     if kind is None:

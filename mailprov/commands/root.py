@@ -23,7 +23,7 @@ Exit codes, the same for every command:
   6  applied, but put back
   7  some hosts failed
   8  another apply holds the lock
-  9  verification failed"""
+  9  what was looked at is not as it should be"""
 
 add_completion_class(Bash)
 

@@ -190,7 +190,9 @@ def check_targets(
                 )
                 continue
             unknown += 1
-            fix = meant(target, claims) if unknown <= 20 else ""
+            # Not the alias itself: that would be a circle.
+            others = (name for name in claims if name != alias.address)
+            fix = meant(target, others) if unknown <= 20 else ""
             diagnostics.complain(
                 origin, f"{alias.address} leads to {target}, an address nobody has", fix or "declare it"
             )
