@@ -15,7 +15,7 @@ from mail_machine import ALICE, HASHES, HOSTNAME, PORTS, Machine, Ran, ended
 
 from mailprov.lab import LabHost
 
-pytestmark = [pytest.mark.host, pytest.mark.two_releases]
+pytestmark = [pytest.mark.host, pytest.mark.one_release]
 
 
 def one_error(ran: Ran, *words: str) -> None:

@@ -11,7 +11,7 @@ from mail_clients import arrives, deliver, imap, login, logins, served, subjects
 from mail_machine import ALICE, PORTS, Machine, Ran, eventually
 from newer_archive import newer_archive
 
-pytestmark = [pytest.mark.host, pytest.mark.two_releases]
+pytestmark = [pytest.mark.host, pytest.mark.one_release]
 
 MAPS = "/etc/postfix/mailprov"
 SOCKETS = "/var/spool/postfix/private"
