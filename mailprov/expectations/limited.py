@@ -17,6 +17,7 @@ _SHOWN = 5
 _UNLIMITED = 1 << 62
 _WORDS = {
     "accounts": ("account", "accounts"),
+    "domains": ("domain", "domains"),
     "catch_alls": ("catch-all", "catch-alls"),
     "addresses_elsewhere": ("address", "addresses"),
 }
@@ -111,6 +112,8 @@ class Limited:
         match it.of:
             case "accounts":
                 return [user.address for user in self._users(it.user, hosts)]
+            case "domains":
+                return self._served(hosts)
             case "catch_alls":
                 return [name for name in self._served(hosts) if self.spec.domains[name].catch_all]
             case "addresses_elsewhere":

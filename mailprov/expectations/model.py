@@ -119,6 +119,7 @@ class Records(Expectation):
 
 _LIMITS: Final[Mapping[str, tuple[str, str]]] = {
     "accounts": ("account", "accounts"),
+    "domains": ("domain", "domains"),
     "catch_alls": ("catch-all", "catch-alls"),
     "addresses_elsewhere": ("address that leads elsewhere", "addresses that lead elsewhere"),
     "listeners_without_tls": ("listener without TLS", "listeners without TLS"),
