@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import threading
+from functools import cache
 from typing import Any
 
 from mailprov.errors import MailprovError
@@ -50,13 +51,19 @@ def initial_hash(user: User) -> Secret:
     return sha512_crypt(user.password.plaintext)
 
 
+@cache
+def _handler() -> Any:
+    """What makes hashes: heavy, and most plans need none. While it is imported, looks for the fastest code that is here,
+    and makes its first hash, a second thread would find half of it."""
+    from passlib.handlers.sha2_crypt import sha512_crypt as scheme
+
+    handler: Any = scheme  # its stubs leave `using` untyped
+    handler.using(rounds=1_000).hash("")
+    return handler
+
+
 def sha512_crypt(password: Secret) -> Secret:
     """A salted hash with its scheme, as Dovecot takes it; every supported release checks this one in about 20 ms."""
-    # Heavy, and most plans need none. While it is imported, and while it looks for the fastest code that is here, a
-    # second thread would find half of it.
     with _LOADING:
-        from passlib.handlers.sha2_crypt import sha512_crypt as scheme
-
-        handler: Any = scheme  # its stubs leave `using` untyped
-        handler.get_backend()
+        handler = _handler()
     return Secret("{SHA512-CRYPT}" + str(handler.using(rounds=ROUNDS).hash(password.reveal())))

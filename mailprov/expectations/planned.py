@@ -122,7 +122,7 @@ class _Index:
             key: (len(found), found[:_SHOWN]) for key, found in names.items()
         }
         if firewall.ALL in claim.opens:
-            totals["ports_opened", ""] = _PORTS, ("all that the firewall keeps closed",)
+            totals["ports_opened", ""] = _PORTS, ()
         totals["hosts", ""] = (1 if claim.changes else 0), ()
         tables = [change for change in claim.changes if change["key"][0] == accounts.KIND]
         for of, kinds in _ROWS.items():

@@ -413,7 +413,8 @@ def test_what_each_release_logs() -> None:
 
 def test_the_script_shows_no_hash(tmp_path: Path) -> None:
     """Run here, where the files that it reads are made up: the row's password is not in its answer."""
-    script = assets.script("doctor/doctor.sh").replace("/etc/dovecot/mailprov/", f"{tmp_path}/")
+    parts = ("resources/accounts/store.sh", "doctor/doctor.sh")
+    script = "\n".join(map(assets.script, parts)).replace("/etc/dovecot/mailprov/", f"{tmp_path}/")
     (tmp_path / "accounts").write_text(f"{USER}:{{SHA512-CRYPT}}$6$hash:::managed:::allow_nets=10.0.0.0/8\n")
     (tmp_path / "verify").write_text("")
     (tmp_path / "denied").write_text(f"{USER}/imap\nb{USER}/pop3\n")

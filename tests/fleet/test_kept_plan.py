@@ -187,7 +187,7 @@ TAMPERED = {
     "machine": lambda host: host.update(machine="f" * 32),
     "asked": lambda host: host["asked"].pop(),
     "seen": lambda host: host["seen"].pop(),
-    "name": lambda host: host.update(host="../../etc"),
+    "name": lambda host: host.update(host="h0"),
     "a terminal": lambda host: host["asked"][0].__setitem__(1, "\x1b[2J\r\nError: all is well\u202e"),
 }
 

@@ -146,7 +146,7 @@ def test_any_leaf_is_anything(changing: Fleet, show: Show, data: st.DataObject) 
 def test_what_it_says_is_seen_and_means_nothing(changing: Fleet, show: Show) -> None:
     document: dict[str, Any] = kept(changing)
     host = document["hosts"][0]
-    host["host"] = host["identity"] = host["dangers"][0]["text"] = HOSTILE
+    host["identity"] = host["dangers"][0]["text"] = HOSTILE
     host["changes"][0] |= {"summary": HOSTILE, "key": [HOSTILE, HOSTILE]}
     host["effects"] = {HOSTILE: "RESTART"}
     code, told = show(written(document, renewed=True))

@@ -178,8 +178,8 @@ def untold(text: str, missing: Sequence[str]) -> str:
     if {line.split()[1] for line in text.splitlines() if line.startswith(("Inst ", "Conf "))}.issuperset(missing):
         return ""
     said = next((line[3:] for line in text.splitlines() if line.startswith("E: ")), "it says nothing")
-    what = f"what else installing {', '.join(missing)} changes is not known: apt on the host says: {said}"
-    return f"{what} (an apply fetches new package lists where that is why; `apt-get update` there tells before)"
+    until = "until an apply or `apt-get update` there fetches new package lists"
+    return f"what else installing {', '.join(missing)} changes is not known, {until}: apt on the host says: {said}"
 
 
 def refuse_crossing(text: str, host: str) -> None:
