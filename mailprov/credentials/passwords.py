@@ -53,8 +53,8 @@ def initial_hash(user: User) -> Secret:
 
 @cache
 def _handler() -> Any:
-    """What makes hashes: heavy, and most plans need none. While it is imported, looks for the fastest code that is here,
-    and makes its first hash, a second thread would find half of it."""
+    """What makes hashes: heavy, and most plans need none. While it is imported, and looks for the fastest code that is
+    here, and makes its first hash, a second thread would find half of it."""
     from passlib.handlers.sha2_crypt import sha512_crypt as scheme
 
     handler: Any = scheme  # its stubs leave `using` untyped
