@@ -1,4 +1,5 @@
-# Which accounts there are, and what mail they have. POSIX sh; a part of the probe's script, with what is in engine/probe.sh and store.sh.
+# Which accounts there are, and what mail they have.
+# POSIX sh; a part of the probe's script, with what is in engine/probe.sh and store.sh.
 
 # A table's digest, less the passwords that belong to their users.
 accounts() { # PATH

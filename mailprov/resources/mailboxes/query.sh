@@ -1,4 +1,5 @@
-# Where mailboxes are whose address changes. POSIX sh; a part of the probe's script, with what is in engine/probe.sh and resources/accounts/store.sh.
+# Where mailboxes are whose address changes.
+# POSIX sh; a part of the probe's script, with what is in engine/probe.sh and resources/accounts/store.sh.
 
 # Somebody who has an account and no mailbox yet may get one at any moment.
 mailboxes() { # OLD NEW...
