@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.testing import CliRunner
 
 from mailprov import __version__
 from mailprov.commands import cli
@@ -36,19 +35,17 @@ _TOLD_ELSEWHERE = {"hosts.NAME": _SERVED, "groups.NAME": (*_SERVED, "ssh", "beco
 
 def help_pages() -> str:
     """`mailprov --help`, and that of each verb, 80 columns wide."""
-    return "\n" + "\n".join(_help_page(*words) for words in [(), *_verbs(cli)]) + "\n"
+    # made without running it: whatever else this process has to say meanwhile (warnings) is no part of a page
+    return "\n" + "\n".join(_help_pages(cli, "mailprov", None)) + "\n"
 
 
-def _verbs(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
-    for name, command in sorted((every() if group is cli else group.commands).items()):
-        yield (*above, name)
-        if isinstance(command, click.Group):
-            yield from _verbs(command, *above, name)
-
-
-def _help_page(*words: str) -> str:
-    shown = CliRunner().invoke(cli, [*words, "--help"], prog_name="mailprov", terminal_width=80)
-    return f"## {' '.join(('mailprov', *words))}\n\n```text\n{shown.output.rstrip()}\n```\n"
+def _help_pages(command: click.Command, name: str, above: click.Context | None) -> Iterator[str]:
+    context = command.make_context(name, [], above, resilient_parsing=True, terminal_width=80)
+    yield f"## {context.command_path}\n\n```text\n{context.get_help().rstrip()}\n```\n"
+    if isinstance(command, click.Group):
+        below = every() if above is None else command.commands
+        for verb, found in sorted(below.items()):
+            yield from _help_pages(found, verb, context)
 
 
 def keys() -> str:
