@@ -73,9 +73,15 @@ owned() { # names that no forge knows are passed over without a word
     fi
 }
 
+recipients() { # a line that is none is told here, and not first when passwords are to be encrypted for it
+    ! grep -q '^[[:space:]]*[^#[:space:]]' .age-recipients 2>/dev/null ||
+        printf 'nothing\n' | mailprov secret encrypt >/dev/null
+}
+
 check() {
     fresh validate.sarif test.sarif test.xml
     owned
+    recipients
     mailprov validate --confined --sarif out/validate.sarif
     if tested; then mailprov test --confined --sarif out/test.sarif --junit out/test.xml; else echo "$untested"; fi
 }

@@ -72,7 +72,8 @@ def command(output: Path | None, gitops: Path | None) -> Exit:
     """Write a commented mail.yaml to start from, and its JSON Schema for editors. Never overwrites a file.
 
     With --gitops, a repository that is the mail system: a merge request shows the plan, merged and approved it is
-    applied, and at night somebody looks for drift. DIR may be there, and hold other files.
+    applied, and at night somebody looks for drift. DIR may be there, and hold other files; beside a README.md, what
+    there is to read is MAIL.md.
     """
     if gitops is not None:
         if output is not None:
@@ -100,6 +101,7 @@ def _repository(folder: Path) -> Exit:
 
     written = new_repository.write(folder)
     console.show([Line(name) for name in written])
-    next_ = f"read {folder / 'README.md'}, edit mail.yaml, then `git init` there, and `./pipeline.sh check`"
+    guide = next(name for name in ("MAIL.md", "README.md") if name in written)
+    next_ = f"read {folder / guide}, edit mail.yaml, then `git init` there, and `./pipeline.sh check`"
     console.say(f"wrote {len(written)} files into {folder}; next: {next_}", "good")
     return Exit.DONE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -75,7 +75,18 @@ def domains(
                 Domain(name, served, origin=source_file.origin(*path), hosted_by=hosted_by, servers=servers),
                 text,
             )
-    return {name: domain for name, (domain, _) in found.items()}, catch_alls
+    complete = {name: domain for name, (domain, _) in found.items()}
+    _warn_of_copies([each for each in complete.values() if each.hosts is everywhere], everywhere, diagnostics)
+    return complete, catch_alls
+
+
+def _warn_of_copies(spread: Sequence[Domain], hosts: Sequence[str], diagnostics: Diagnostics) -> None:
+    """Warn, once, of domains that several hosts serve because nobody said which: mailboxes are not kept alike."""
+    if len(hosts) < 2 or not spread or spread[0].origin is None:
+        return
+    first, more = spread[0].name, f" (and {len(spread) - 1:,} more)" if spread[1:] else ""
+    what = f"{first}{more} is on all {len(hosts):,} hosts, each with mailboxes of its own: mail stays where it arrived"
+    diagnostics.warn(spread[0].origin, what, f"say where: {{name: {first}, hosts: [{hosts[0]}]}}")
 
 
 def _hosted_by(source_file: SourceFile, number: int, node: dict[str, Any], diagnostics: Diagnostics) -> str:

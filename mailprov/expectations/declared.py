@@ -24,6 +24,7 @@ from mailprov.model import Protocol_, Spec, domain_of, some
 
 _SHOWN = 5
 _NOWHERE = Sources()
+_FOR_NOBODY = ", so that this holds for nobody"
 _STRETCHES = 32
 """of networks, which are as much work as an account"""
 
@@ -185,13 +186,13 @@ class Declared:
         return self._absent(it, what, it.user, here.rows, here.name)
 
     def _absent(self, it: Login, what: str, name: str, known: Iterable[str], host: str = "") -> Finding:
-        """Of somebody who is not there: that such a one cannot log in holds for any slip of the pen, and is no yes."""
-        fix = "" if it.user.startswith("*") else self._work.meant(name, known)
-        if it.allowed:
-            return _says(False, f"{what}{fix}", host)
+        """Of somebody who is not there. That such a one cannot log in holds for any slip of the pen, and protects
+        nobody any more: whoever closes an account takes what was expected of it out in the same change."""
+        if it.user.startswith("*"):
+            return _says(False if it.allowed else None, what if it.allowed else f"{what}{_FOR_NOBODY}", host)
+        what = what if it.allowed else f"{what}{_FOR_NOBODY}"
         gone = f"; that there is none is said in limits: {{of: accounts, user: {it.user}, at_most: 0}}"
-        what = f"{what}, so that this holds for nobody{fix}"
-        return _says(None, what if it.user.startswith("*") else f"{what}{gone}", host)
+        return _says(False, f"{what}{self._work.meant(name, known)}{'' if it.allowed else gone}", host)
 
     @staticmethod
     def _why(it: Login, here: Rendered, protocol: Protocol_, may: bool, able: Sources) -> str:

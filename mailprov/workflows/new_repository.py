@@ -13,6 +13,8 @@ from typing import Final
 from mailprov import assets, local_files
 from mailprov.errors import MailprovError, visible
 
+README: Final = "README.md"
+_ANOTHER: Final = "MAIL.md"
 _SCRIPT: Final = b"#!"
 """how a file begins that is to be run"""
 
@@ -28,10 +30,12 @@ def files() -> Mapping[str, bytes]:
 def write(folder: Path) -> tuple[str, ...]:
     """Write the files into `folder`, which is made where it is missing, and give their paths there: all, or none.
 
-    What else is in the folder stays. Only who is killed meanwhile leaves some; a second run names them.
-    Raises MailprovError where the folder has one of them, or cannot be written.
+    What else is in the folder stays; beside a README.md, which forges begin a repository with, ours is MAIL.md. Only
+    who is killed meanwhile leaves some; a second run names them. Raises MailprovError where the folder has one of them, or cannot be written.
     """
-    wanted = files()
+    wanted = dict(files())
+    if os.path.lexists(folder / README):
+        wanted[_ANOTHER] = wanted.pop(README)
     written: list[Path] = []
     made: list[Path] = []
     try:
