@@ -65,6 +65,7 @@ NAVIGATION: Final = {
     "Tutorial": ("docs/tutorial",),
     "How-to": (
         "docs/daily-tasks",
+        "docs/sending",
         "docs/gitops",
         "docs/secrets",
         "docs/testing",

@@ -125,6 +125,17 @@ def own_rows(keys: Addresses) -> list[str]:
     return [f"{key} {key}" for key in keys.texts]
 
 
+def login_row(key: str, user: str, password: str) -> Encoded:
+    """One line of a Postfix table of logins, `key user:password`, without its newline (SASL_README of Postfix).
+
+    The table is read as text: blanks around a value are lost, and the user ends at the first colon.
+    """
+    value = f"{user}:{password}"
+    if not user or not password or ":" in user or value != value.strip() or not value.isprintable():
+        raise EncodeError("this login cannot stand in a table of Postfix", where=ascii(user[:80]))
+    return Encoded(f"{key} {value}")
+
+
 class PasswdTail(Encoded):
     """What follows the password in a row of a passwd-file; many rows have the same."""
 

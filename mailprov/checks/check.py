@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from mailprov.checks.cause import CAUGHT, Cause, ServerError, cause_of, clean, explanation
-from mailprov.model import PROTOCOLS, Secret, Services
+from mailprov.model import PROTOCOLS, Network, Secret, Services
 
 Protocol = Literal["pop3", "imap", "submission", "smtp"]
 Mode = Literal["tls", "starttls"]
@@ -44,7 +44,8 @@ class Endpoint:
     """One declared listener as a client reaches it.
 
     `address` is what TCP connects to (a name or an IP address); `server_name` is sent as SNI and must be in the
-    certificate. Mail from other servers (`smtp`, port 25) is always `starttls`.
+    certificate. Mail from other servers (`smtp`, port 25) is always `starttls`; whoever is in the `networks` may send
+    there without a login, as a declared address.
     """
 
     protocol: Protocol
@@ -52,6 +53,7 @@ class Endpoint:
     address: str
     port: int
     server_name: str
+    networks: tuple[Network, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.protocol}/{self.mode} {self.address}:{self.port}"
@@ -115,14 +117,17 @@ OnCheck = Callable[[Check], None]
 """Called with each check as it is made, for live progress."""
 
 
-def endpoints(services: Services, address: str, server_name: str) -> tuple[Endpoint, ...]:
+def endpoints(
+    services: Services, address: str, server_name: str, networks: tuple[Network, ...] = ()
+) -> tuple[Endpoint, ...]:
     """Every declared listener of `services` at `address`, in the order of `Services.ports()`."""
     found: list[Endpoint] = []
     for listener, mode, port in services.ports():
         protocol: Protocol = "smtp"
         for known in PROTOCOLS:
             protocol = known if listener == known else protocol
-        found.append(Endpoint(protocol, "tls" if mode == "tls" else "starttls", address, port, server_name))
+        trusted = networks if protocol == "smtp" else ()
+        found.append(Endpoint(protocol, "tls" if mode == "tls" else "starttls", address, port, server_name, trusted))
     return tuple(found)
 
 

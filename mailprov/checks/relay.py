@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import Final
 
 from mailprov.checks.cause import Cause
@@ -11,15 +12,17 @@ from mailprov.checks.check import Check, Endpoint, Log, Note, OnCheck, Stopped, 
 from mailprov.checks.session import leave, secured
 from mailprov.checks.smtp import Reply, Smtp
 from mailprov.checks.wire import dial
+from mailprov.model import Network
 
-# example.net belongs to nobody (RFC 2606 §3): no mail for it could ever be wanted.
+# example.net and example.org belong to nobody (RFC 2606 §3): no mail for them could ever be wanted.
 FOREIGN: Final = "relay-test@example.net"
+_STRANGER: Final = "relay-test@example.org"
 
 
 def check_relay(
     endpoint: Endpoint, trust: Trust, *, timeout: float = 20.0, on_check: OnCheck | None = None
 ) -> tuple[Check, ...]:
-    """Without a login, offers mail for a foreign domain, from nobody and from a local sender; RSET, never DATA.
+    """Without a login, offers mail for a foreign domain, from nobody, a stranger and a local sender; RSET, never DATA.
 
     One check, "relay refused", for an `smtp` or `submission` endpoint: ok where each envelope is refused for good
     (5yz, RFC 5321 §4.2.1), a warning where it is put off (4yz). Port 25 is asked in cleartext, as other servers may
@@ -30,7 +33,12 @@ def check_relay(
     with suppress(Stopped), log.step("relay refused") as note, _session(endpoint, trust, timeout) as session:
         same_host = session.wire.same_host
         session.capabilities()
-        replies = [session.recipient(sender, FOREIGN) for sender in ("", f"postmaster@{endpoint.server_name}")]
+        replies = [session.recipient(sender, FOREIGN) for sender in ("", _STRANGER)]
+        local = session.recipient(f"postmaster@{endpoint.server_name}", FOREIGN)
+        if local.code // 100 == 2 and endpoint.networks:
+            _allowed(note, local, inside=_within(session.wire.local_address, endpoint.networks))
+        else:
+            replies.append(local)
         _judge(note, replies, same_host)
     return log.checks
 
@@ -47,6 +55,19 @@ def _session(endpoint: Endpoint, trust: Trust, timeout: float) -> Iterator[Smtp]
         yield session
     finally:
         leave(session)
+
+
+def _within(address: str, networks: tuple[Network, ...]) -> bool:
+    found = ip_address(address)
+    found = getattr(found, "ipv4_mapped", None) or found
+    return any(found in network for network in networks)
+
+
+def _allowed(note: Note, local: Reply, *, inside: bool) -> None:
+    """A local sender is taken where networks may send: right for who is in them, as one behind NAT may be, too."""
+    if not inside:
+        what = f"a declared sender is taken, as from `outgoing.allow_from`: judge from outside of it; {local}"
+        note.fail(Cause.NOT_TESTED, what, "warning")
 
 
 def _judge(note: Note, replies: list[Reply], same_host: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def _flow(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """`value` as JSON has it; a secret shows only that it is one."""
-    if isinstance(value, Secret | Path):
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Secret | Path | IPv4Network | IPv6Network):
         return str(value)
     if isinstance(value, Allow):
         return {"port": value.port, **({"from": [str(network) for network in value.sources]} if value.sources else {})}

@@ -12,6 +12,7 @@ from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
 from mailprov.declaration.files import MAX_PEM, Unavailable, Unread
 from mailprov.declaration.groups import Groups, groups
 from mailprov.declaration.origins import HIDDEN
+from mailprov.declaration.outgoing import Outgoings
 from mailprov.declaration.settings import (
     ALLOW,
     BECOME,
@@ -117,6 +118,7 @@ class _HostReader:
         self.certificates = certificates
         self.diagnostics = diagnostics
         self.references = references
+        self.outgoings = Outgoings(diagnostics)
         self.passwords: dict[Origin, Secret | Diagnostic | None] = {}
         """place of each source that was asked → what it held, or why it could not be had; None: it was not read"""
 
@@ -162,6 +164,7 @@ class _HostReader:
             origin,
             password if isinstance(password, Diagnostic) else None,
             settled.value(*IGNORE),
+            self.outgoings.of(merged),
         )
         return Host(spec, merged, settled)
 

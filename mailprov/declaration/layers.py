@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from mailprov.declaration import addresses, values
+from mailprov.declaration import addresses, outgoing, values
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
 from mailprov.declaration.files import described
 from mailprov.declaration.positions import Map, Seq
@@ -36,7 +36,7 @@ from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
 from mailprov.model import ASPECTS, GONE, Allow, Ignore, Listener, Network, Services, Ssh
 
-_SERVED: Final = ("tls", "services", "firewall", "system_mail", "drift")
+_SERVED: Final = ("tls", "services", "firewall", "system_mail", "outgoing", "drift")
 _REACHED: Final = ("ssh", "become", "become_password")
 
 
@@ -50,6 +50,8 @@ def layer(source_file: SourceFile, path: Path, node: Mapping[str, Any], level: s
     firewall = node.get("firewall")
     reader.firewall(firewall if isinstance(firewall, Map) else Map())
     reader.system_mail(known.get("system_mail", {}))
+    for key, value in outgoing.said(source_file, path, known.get("outgoing", {}), diagnostics):
+        reader.say(key, value)
     drift = node.get("drift")
     reader.drift(drift if isinstance(drift, Map) else Map())
     reader.connection(known)
@@ -73,14 +75,14 @@ class _LevelReader:
         self.diagnostics = diagnostics
         self.found: dict[Key, tuple[LevelValue, ...]] = {}
 
-    def _say(self, key: Key, value: Any, *place: str | int, note: str = "") -> None:
+    def say(self, key: Key, value: Any, *place: str | int, note: str = "") -> None:
         self.found[key] = (LevelValue(value, self.level, self.source_file.origin(*self.path, *(place or key)), note),)
 
     def tls(self, node: Mapping[str, Any]) -> None:
         if node.keys() & {*SOURCES}:
-            self._say(CERTIFICATE, Source(self.source_file, (*self.path, "tls"), node), "tls")
+            self.say(CERTIFICATE, Source(self.source_file, (*self.path, "tls"), node), "tls")
         if "min_version" in node:
-            self._say(MIN_VERSION, node["min_version"])
+            self.say(MIN_VERSION, node["min_version"])
 
     def services(self, node: Mapping[str, Any]) -> None:
         for (protocol, kind), standard in STANDARD.items():
@@ -88,15 +90,15 @@ class _LevelReader:
                 continue
             value, key = node[protocol], ("services", protocol, kind)
             if isinstance(value, bool):
-                self._say(key, standard if value else None, "services", protocol)
+                self.say(key, standard if value else None, "services", protocol)
             elif kind in value:
-                self._say(key, None if value[kind] is False else int(value[kind]))
+                self.say(key, None if value[kind] is False else int(value[kind]))
 
     def firewall(self, node: Mapping[str, Any]) -> None:
         if "manage" in node and self.source_file.usable(*self.path, "firewall", "manage"):
-            self._say(MANAGE, node["manage"])
+            self.say(MANAGE, node["manage"])
         if isinstance(node.get("allow"), Seq):
-            self._say(ALLOW, self._allowed((*self.path, "firewall", "allow"), node["allow"]))
+            self.say(ALLOW, self._allowed((*self.path, "firewall", "allow"), node["allow"]))
 
     def _allowed(self, path: Path, nodes: list[Any]) -> tuple[tuple[Allow, Origin], ...]:
         found: dict[tuple[str, int], tuple[Allow, Origin]] = {}
@@ -130,7 +132,7 @@ class _LevelReader:
             path = (*self.path, *IGNORE)
             usable = [number for number in range(len(node["ignore"])) if self.source_file.usable(*path, number)]
             found = [self._ignored((*path, number), node["ignore"][number]) for number in usable]
-            self._say(IGNORE, tuple(each for each in found if each is not None))
+            self.say(IGNORE, tuple(each for each in found if each is not None))
 
     def _ignored(self, path: Path, node: Mapping[str, Any]) -> Ignore | None:
         kind, only = node["kind"], tuple(node.get("only", ()))
@@ -161,14 +163,14 @@ class _LevelReader:
             if key in ssh:
                 self._read(("ssh", key), ssh[key], read)
         if "become" in known:
-            self._say(BECOME, known["become"])
+            self.say(BECOME, known["become"])
         if "become_password" in known:
             node, path = known["become_password"], (*self.path, *BECOME_PASSWORD)
-            self._say(BECOME_PASSWORD, Source(self.source_file, path, node), note=described(node))
+            self.say(BECOME_PASSWORD, Source(self.source_file, path, node), note=described(node))
 
     def _read(self, key: Key, given: Any, read: Callable[[Any], FilePath | str | float | tuple[str, ...]]) -> None:
         try:
-            self._say(key, read(given))
+            self.say(key, read(given))
         except InvalidValue as wrong:
             self.diagnostics.refuse(self.source_file.origin(*self.path, *key), wrong)
 

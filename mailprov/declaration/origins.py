@@ -7,9 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mailprov.declaration.files import described
-from mailprov.declaration.settings import ALLOW, BECOME_PASSWORD, CERTIFICATE, SOURCES, Key, Layer, LevelValue, Source
+from mailprov.declaration.settings import (
+    ALLOW,
+    BECOME_PASSWORD,
+    CERTIFICATE,
+    RELAY,
+    SENDERS,
+    SOURCES,
+    Key,
+    Layer,
+    LevelValue,
+    Source,
+)
 from mailprov.errors import Origin
-from mailprov.model import Secret
+from mailprov.model import DIRECT, Secret
 
 HIDDEN: Final = Secret("")
 """stands for a secret that was not read"""
@@ -72,7 +83,18 @@ def _of_level(key: Key, level_value: LevelValue) -> list[Setting]:
         value = tuple(rule[0] if isinstance(rule, tuple) else rule for rule in value)
     if key == BECOME_PASSWORD and isinstance(value, Source):
         value = HIDDEN
+    if key == RELAY:
+        value = _relay(value)
+    if key == SENDERS:
+        value = tuple({"from": name, "relay": _relay(source)} for name, source in value)
     return [Setting(".".join(key), value, level_value.level, level_value.origin, level_value.note)]
+
+
+def _relay(source: Source | None) -> Any:
+    """What is said of a relay; of its password, where that is."""
+    if source is None:
+        return DIRECT
+    return {key: described(value) if key == "password" else value for key, value in source.node.items()}
 
 
 def _certificate(level_value: LevelValue) -> Iterator[Setting]:

@@ -24,7 +24,9 @@ _KINDS: Final = {
     "integer": "a whole number",
     "number": "a number",
 }
-_MAIN_ONLY: Final = frozenset({"groups", "tls", "services", "firewall", "system_mail", "drift", "handout", "include"})
+_MAIN_ONLY: Final = frozenset(
+    {"groups", "tls", "services", "firewall", "system_mail", "outgoing", "drift", "handout", "include"}
+)
 _OPERATORS: Final = frozenset(
     {
         "hosts",
@@ -49,7 +51,7 @@ _TRUST: Final = "move it there, or mark this file there as your own: include: [{
 _CURES: Final = {
     ("protocols", "minItems"): "leave the key out to allow all of them, or delete the user",
     ("allow_from", "minItems"): "leave the key out to allow every network",
-    ("from", "minItems"): "leave the key out to allow everyone",
+    ("from", "minItems"): "name one; a rule of the firewall without this key lets everyone in",
     ("hosts", "minItems"): "leave the key out to serve the domain on every host",
     ("mailprov", "const"): "write `mailprov: 1`",
     ("certificate", "type"): "write {file: certs/mail.pem}",

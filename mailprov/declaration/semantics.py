@@ -11,7 +11,7 @@ from mailprov.declaration import addresses, expansion
 from mailprov.declaration.accounts import CatchAll, Claim
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, abridged, brief, meant
 from mailprov.declaration.hosts import Host
-from mailprov.declaration.settings import MAIL_PORTS, STANDARD, SYSTEM_MAIL_TO
+from mailprov.declaration.settings import MAIL_PORTS, NETWORKS, STANDARD, SYSTEM_MAIL_TO
 from mailprov.errors import Origin
 from mailprov.model import Alias, Domain, User, domain_of
 
@@ -251,6 +251,16 @@ def check_hosts(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
         if host.spec.origin is not None and not host.spec.services.ports():
             diagnostics.warn(host.spec.origin, f"the host `{host.spec.name}` has no services", "declare `services`")
     _check_rules(hosts, diagnostics)
+    _check_networks(hosts, diagnostics)
+
+
+def _check_networks(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
+    """Warn of networks that may send without a login where no host listens for them; of each declaration once."""
+    said = [(host.layer.settings[NETWORKS][-1].origin, host) for host in hosts if host.spec.outgoing.networks]
+    heard = {origin for origin, host in said if host.spec.services.smtp is not None}
+    for origin in dict.fromkeys(origin for origin, _ in said if origin is not None and origin not in heard):
+        what = "nobody can send from these networks: no host that this is for has `smtp`"
+        diagnostics.warn(origin, what, "declare services: {smtp: true}")
 
 
 def check_system_mail(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
-from mailprov.model import Allow, Ssh, SystemMail
+from mailprov.model import Allow, Outgoing, Ssh, SystemMail
 
 Path = tuple[str | int, ...]
 Key = tuple[str, ...]
@@ -29,6 +29,13 @@ ALLOW: Final[Key] = ("firewall", "allow")
 SYSTEM_MAIL_TO: Final[Key] = ("system_mail", "to")
 SUBMIT_USERS: Final[Key] = ("system_mail", "submit_users")
 IGNORE: Final[Key] = ("drift", "ignore")
+RELAY: Final[Key] = ("outgoing", "relay")
+"""a Source, or None: directly"""
+SENDERS: Final[Key] = ("outgoing", "senders")
+NETWORKS: Final[Key] = ("outgoing", "allow_from")
+SENT_TLS: Final[Key] = ("outgoing", "tls")
+QUEUE_DAYS: Final[Key] = ("outgoing", "keep_trying")
+MESSAGE_SIZE: Final[Key] = ("outgoing", "message_size")
 BECOME: Final[Key] = ("become",)
 BECOME_PASSWORD: Final[Key] = ("become_password",)
 SOURCES: Final = ("certificate", "key", "self_signed", "on_host")
@@ -59,7 +66,11 @@ class Source:
     @property
     def origin(self) -> Origin:
         """Where the source stands."""
-        return self.source_file.origin(*self.path)
+        return self.at()
+
+    def at(self, *below: str | int) -> Origin:
+        """Where a part of it stands."""
+        return self.source_file.origin(*self.path, *below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,9 @@ def _defaults() -> Layer:
     values |= {MANAGE: False, ALLOW: (), IGNORE: ()}
     mail = SystemMail()
     values |= {SYSTEM_MAIL_TO: mail.to or None, SUBMIT_USERS: mail.submit_users}
+    sent = Outgoing()
+    values |= {RELAY: sent.relay, SENDERS: sent.senders, NETWORKS: sent.networks, SENT_TLS: sent.tls}
+    values |= {QUEUE_DAYS: sent.days, MESSAGE_SIZE: sent.message_size}
     return Layer(settings={key: (LevelValue(value, DEFAULT),) for key, value in values.items()})
 
 

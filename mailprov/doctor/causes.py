@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["dns", "route", "tcp", "firewall", "tls", "greeting", "capability", "login", "mailbox"]
-"""the parts of the way from a name to an open mailbox, in the order in which a client passes them"""
+Phase = Literal["dns", "route", "tcp", "firewall", "tls", "greeting", "capability", "login", "mailbox", "sending"]
+"""the parts of the way from a name to an open mailbox, as a client passes them; then mail that leaves"""
 
 
 @dataclass(frozen=True, slots=True)

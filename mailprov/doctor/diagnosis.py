@@ -13,6 +13,7 @@ from mailprov.doctor.firewall import Barrier, barrier
 from mailprov.doctor.host_report import HostReport, Mailbox
 from mailprov.doctor.log import Event
 from mailprov.doctor.own import own
+from mailprov.doctor.sending import held_back
 from mailprov.doctor.table import CAUSES, RANK
 from mailprov.model import Allow
 
@@ -288,6 +289,8 @@ def _host(found: _Found, look: Look, host_report: HostReport) -> None:
             left = f"{disk.free} of {disk.size} KiB"
             more = f", and {disk.inodes_free} of {disk.inodes} inodes" if disk.inodes else ""
             found.add("disk-full", f"{disk.folder} has {left} left{more}")
+    for cause, evidence in held_back(host_report.queue):
+        found.add(cause, evidence)
     if host_report.clock is not None and abs(host_report.clock - look.clock) > APART:
         ahead = round(host_report.clock - look.clock)
         state = {True: "is", False: "is not", None: "may or may not be"}[host_report.synchronised]

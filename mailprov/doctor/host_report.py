@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from mailprov.doctor.log import Event, events
 from mailprov.model import Network, Query
 from mailprov.model.listeners import listening
+from mailprov.model.mail_queue import MailQueue, mail_queue
 
 FOLDERS = ("/", "/var/vmail", "/var/spool/postfix", "/var/log", "/var/lib")
 """where a full disk is felt"""
@@ -69,6 +70,7 @@ class HostReport:
     ruleset: str = ""
     mailbox: Mailbox | None = None
     events: tuple[Event, ...] = ()
+    queue: MailQueue = field(default_factory=MailQueue)
 
     def state(self, service: str) -> str:
         """systemd's ActiveState of "dovecot" or "postfix"; "" where nothing is known."""
@@ -82,6 +84,7 @@ def queries(user: str, minutes: int, mentioned: tuple[str, ...]) -> tuple[Query,
         Query("services", "services", UNITS),
         Query("listeners", "listeners"),
         Query("ruleset", "ruleset"),
+        Query("mail_queue", "mail_queue"),
     ]
     if user:
         found.append(Query("account", "account", (user,)))
@@ -108,6 +111,7 @@ def host_report(sections: Mapping[str, str], units: Sequence[str]) -> HostReport
         ruleset=sections.get("ruleset", ""),
         mailbox=_mailbox(sections["account"]) if "account" in sections else None,
         events=events(sections.get("log", "")),
+        queue=mail_queue(sections.get("mail_queue", "")),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from mailprov.doctor.encryption import ENCRYPTION
 from mailprov.doctor.entry import ENTRY
 from mailprov.doctor.reach import REACH
+from mailprov.doctor.sending import SENDING
 
-CAUSES = {cause.name: cause for cause in (*REACH, *ENCRYPTION, *ENTRY)}
+CAUSES = {cause.name: cause for cause in (*REACH, *ENCRYPTION, *ENTRY, *SENDING)}
 """by name"""
 
 RANK = {name: rank for rank, name in enumerate(CAUSES)}

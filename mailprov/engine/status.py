@@ -14,6 +14,7 @@ from mailprov.engine.transaction import event
 from mailprov.engine.transaction_state import Place, Station, clock, place
 from mailprov.model import Query
 from mailprov.model.listeners import listening
+from mailprov.model.mail_queue import MailQueue, mail_queue
 
 
 class State(StrEnum):
@@ -35,7 +36,8 @@ class Status:
 
     `holder` says who is at work there, "" for nobody; `open` the transaction that has not ended, `where` it is,
     and when it was `begun`; `pending` reloads that are owed ("dovecot reload"); `down` services and what systemd calls
-    them; `silent` the declared listeners (protocol, port) on which no mail service listens.
+    them; `silent` the declared listeners (protocol, port) on which no mail service listens; `waiting` is mail that is
+    still to be sent.
     """
 
     host: str
@@ -47,6 +49,7 @@ class Status:
     down: tuple[tuple[str, str], ...] = ()
     silent: tuple[tuple[str, int], ...] = ()
     last: Entry | None = None
+    waiting: MailQueue = field(default_factory=MailQueue)
 
     @property
     def state(self) -> State:
@@ -66,7 +69,7 @@ class Status:
 
 def queries(registry: Registry) -> tuple[Query, ...]:
     """What must be asked for it, all in one answer."""
-    names = ("facts", "listeners", "transactions", "manifest")
+    names = ("facts", "listeners", "transactions", "manifest", "mail_queue")
     return (*(Query(name, name) for name in names), *registry.services.queries(()))
 
 
@@ -79,7 +82,9 @@ def status(registry: Registry, host: str, ports: Sequence[tuple[str, int]], sect
     down = _down(registry, sections)
     begun = datetime.fromtimestamp(events[0].seconds, UTC) if events else None
     where = _overdue(place(events), datetime.fromtimestamp(facts.clock, UTC))
-    return Status(host, past.holder, past.open, where, begun, facts.pending_reloads, down, silent, past.last)
+    waiting = mail_queue(sections.get("mail_queue", ""))
+    pending = facts.pending_reloads
+    return Status(host, past.holder, past.open, where, begun, pending, down, silent, past.last, waiting)
 
 
 LATE = timedelta(seconds=10)

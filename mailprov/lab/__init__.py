@@ -7,6 +7,7 @@
 Everything a lab makes is gone when the `with` block ends, and also when the controlling process is killed.
 """
 
+from mailprov.lab.cable import connect
 from mailprov.lab.errors import LabError
 from mailprov.lab.host import LabHost
 from mailprov.lab.lab import HostSpec, Lab
@@ -22,5 +23,6 @@ __all__ = [
     "Layer",
     "Release",
     "Requirements",
+    "connect",
     "requirements",
 ]

@@ -30,6 +30,8 @@ _OFFERED = (
     "dovecot-managesieved",
     "dovecot-sieve",
     "postfix",
+    "libsasl2-modules",
+    "rspamd",
     "nftables",
     "libnftables1",
     "openssl",
@@ -42,6 +44,8 @@ _OFFERED = (
     "python3",
     "python3-venv",
 )
+RECIPE = hashlib.sha256(" ".join((*_INCLUDED, ":", *_OFFERED)).encode()).hexdigest()[:8]
+"""what a base is made of: one that was made of less is made anew"""
 _MAKE_DIRECTORY = 'mkdir -p "$1/srv/lab-repo/partial"'
 # mmdebstrap's APT_CONFIG names a file outside the root, which apt inside would not find.
 _DOWNLOAD = (

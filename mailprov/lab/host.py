@@ -119,7 +119,7 @@ class LabHost:
 
         LabError if the machine is off, the time is over or, with `check`, the status is not 0.
         """
-        into = ("nsenter", f"--target={self._leader()}", *_INSIDE)
+        into = ("nsenter", f"--target={self.leader()}", *_INSIDE)
         try:
             done = call((*into, *_ENVIRONMENT, *argv), stdin=stdin, timeout=timeout)
         except subprocess.TimeoutExpired as error:
@@ -162,7 +162,7 @@ class LabHost:
 
         A machine that boots has its link up.
         """
-        inside = ("nsenter", f"--target={self._leader()}", "--net", "--")
+        inside = ("nsenter", f"--target={self.leader()}", "--net", "--")
         for prefix, device in (((), self.place.name), (inside, "host0")):
             # The qdisc "blackhole" takes every packet and reports success, as a cut cable far away does.
             call((*prefix, "tc", "qdisc", "delete", "dev", device, "root"))
@@ -269,7 +269,7 @@ class LabHost:
         with suppress(ProcessLookupError):
             os.kill(next(iter(children(process.pid)), process.pid), number)
 
-    def _leader(self) -> int:
+    def leader(self) -> int:
         """Return the process id of the machine's init; LabError if the machine is off."""
         process = self._process
         for nspawn in children(process.pid) if process is not None else ():

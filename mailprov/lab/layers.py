@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailprov.lab import cgroups
-from mailprov.lab.bootstrap import bootstrap
+from mailprov.lab.bootstrap import RECIPE, bootstrap
 from mailprov.lab.disk import Disk
 from mailprov.lab.errors import LabError
 from mailprov.lab.nspawn import REPOSITORY, container
@@ -76,7 +76,7 @@ class Cache:
 
     def base(self, release: Release) -> Layer:
         """Return the base of a release, built now if it is not there. LabError if the build fails."""
-        done = self.directory / f"base-{_FORMAT}-{release.codename}"
+        done = self.directory / f"base-{_FORMAT}-{RECIPE}-{release.codename}"
         with self._building(done, f"base of {release.codename}") as temporary:
             if temporary is not None:
                 bootstrap(release.codename, temporary, self._running)

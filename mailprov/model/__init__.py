@@ -44,7 +44,6 @@ from mailprov.model.declared import (
     Person,
     Protocol_,
     Purpose,
-    Relay,
     Services,
     Spec,
     Ssh,
@@ -56,9 +55,11 @@ from mailprov.model.declared import (
 from mailprov.model.deltas import FieldChange, RowsChange, some
 from mailprov.model.managed import Backup, Daemon, Kind, Platform, ServiceKind
 from mailprov.model.secret import Secret
+from mailprov.model.sending import DIRECT, Outgoing, Relay
 
 __all__ = [
     "ASPECTS",
+    "DIRECT",
     "GENERATED",
     "GONE",
     "HOST_NAME",
@@ -87,6 +88,7 @@ __all__ = [
     "Listener",
     "Logo",
     "Network",
+    "Outgoing",
     "Password",
     "Person",
     "Phase",

@@ -13,6 +13,7 @@ from typing import Literal
 
 from mailprov.errors import Diagnostic, Origin
 from mailprov.model.secret import Secret
+from mailprov.model.sending import Outgoing, Relay
 
 Network = IPv4Network | IPv6Network
 
@@ -31,6 +32,9 @@ class Purpose(StrEnum):
     HASH = "hash"
     INITIAL = "initial"
     RELAY = "relay"
+    """to hand out by mail"""
+    OUTGOING = "outgoing"
+    """for a host, to pass its users' mail on"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,7 @@ class HostSpec:
     origin: Origin | None = field(default=None, compare=False)
     lacking: Diagnostic | None = field(default=None, compare=False)
     ignored: tuple[Ignore, ...] = ()
+    outgoing: Outgoing = field(default_factory=Outgoing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,22 +281,6 @@ class Alias:
     address: str
     to: tuple[str, ...]
     origin: Origin | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """The server that takes what is handed out by mail. `user` "" logs in nowhere.
-
-    `source` says where the password comes from; it is None while that source is absent. `tls` is "none" only where the
-    relay is this machine.
-    """
-
-    host: str
-    port: int
-    tls: Literal["starttls", "tls", "none"] = "starttls"
-    user: str = ""
-    password: Secret | None = None
-    source: str = ""
 
 
 LANGUAGES = ("en", "zh")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from mailprov.engine.history import Entry, History
 from mailprov.engine.status import Status
 from mailprov.engine.transaction_state import Station, words
 from mailprov.errors import MailprovError
+from mailprov.model.mail_queue import MailQueue
 from mailprov.report import printable
 from mailprov.report.json import document, errors
 from mailprov.report.text import Line
@@ -34,6 +35,7 @@ def status(found: Status) -> list[Line]:
     lines.extend(
         Line(f"  reload pending: {printable(debt)}; the next apply gives it", "warn") for debt in found.pending
     )
+    lines.extend(_waiting(found.waiting))
     if found.last is None:
         lines.append(Line("  nothing has been applied yet"))
     else:
@@ -41,6 +43,17 @@ def status(found: Status) -> list[Line]:
     if not (found.open or found.down or found.pending):
         lines.append(Line("  idle: no apply running, no reload pending", "good"))
     return lines
+
+
+def _waiting(found: MailQueue) -> Iterator[Line]:
+    """Mail that could not be sent yet, and why."""
+    if found.count:
+        since = (
+            f", the oldest since {datetime.fromtimestamp(found.oldest, UTC):%Y-%m-%d %H:%M}Z" if found.oldest else ""
+        )
+        yield Line(f"  mail waits to be sent: {found.count:,} message{'' if found.count == 1 else 's'}{since}", "warn")
+    for reason, count in found.reasons:
+        yield Line(f"    {count:,} × {printable(reason)}", "dim")
 
 
 def history(host: str, found: History) -> list[Line]:
@@ -80,6 +93,11 @@ def _status(found: Status) -> dict[str, object]:
         "services_down": [{"service": name, "state": state} for name, state in found.down],
         "not_listening": [{"protocol": protocol, "port": port} for protocol, port in found.silent],
         "reloads_pending": list(found.pending),
+        "mail_waiting": {
+            "messages": found.waiting.count,
+            "oldest": _time(datetime.fromtimestamp(found.waiting.oldest, UTC)) if found.waiting.oldest else None,
+            "reasons": [{"reason": reason, "recipients": count} for reason, count in found.waiting.reasons],
+        },
         "last": _dated(found.last) if found.last else None,
     }
 

@@ -19,7 +19,7 @@ from mailprov.workflows.session import session
 def reached(declared: HostSpec) -> tuple[Endpoint, ...]:
     """Every declared listener, where it is reached from here."""
     address = "127.0.0.1" if declared.address == "local" else declared.address
-    return endpoints(declared.services, address, declared.hostname)
+    return endpoints(declared.services, address, declared.hostname, declared.outgoing.networks)
 
 
 def narrowed(declared: HostSpec) -> tuple[Allow, ...]:

@@ -31,7 +31,8 @@ def write(folder: Path) -> tuple[str, ...]:
     """Write the files into `folder`, which is made where it is missing, and give their paths there: all, or none.
 
     What else is in the folder stays; beside a README.md, which forges begin a repository with, ours is MAIL.md. Only
-    who is killed meanwhile leaves some; a second run names them. Raises MailprovError where the folder has one of them, or cannot be written.
+    who is killed meanwhile leaves some; a second run names them.
+    Raises MailprovError where the folder has one of them, or cannot be written.
     """
     wanted = dict(files())
     if os.path.lexists(folder / README):

@@ -10,7 +10,7 @@ from mailprov.model import HostSpec, Purpose, Secret, Spec, User, domain_of
 
 NOTHING: frozenset[Purpose] = frozenset()
 SESSION = frozenset({Purpose.SUDO})
-PLAN = frozenset({Purpose.SUDO, Purpose.KEY, Purpose.HASH})
+PLAN = frozenset({Purpose.SUDO, Purpose.KEY, Purpose.HASH, Purpose.OUTGOING})
 APPLY = PLAN | {Purpose.INITIAL}
 EVERY = frozenset(Purpose)
 _PLACES = 5
@@ -41,6 +41,8 @@ def _lacking(hosts: Collection[HostSpec], users: Sequence[User], purposes: Colle
             yield host.lacking
         if Purpose.KEY in purposes:
             yield from host.tls.lacking
+        if Purpose.OUTGOING in purposes:
+            yield from (relay.lacking for relay in host.outgoing.relays if relay.lacking is not None)
     if Purpose.HASH in purposes:
         for user in users:
             if user.password.lacking is not None and user.password.ownership == "managed":
@@ -72,6 +74,7 @@ def with_guess(spec: Spec, host: HostSpec, guess: Secret) -> tuple[Spec, HostSpe
     tls = host.tls
     if tls.source == "file" and (tls.key is None or not tls.chain):
         host = replace(host, tls=replace(tls, chain=tls.chain or guess.reveal(), key=tls.key or guess))
+    host = replace(host, outgoing=host.outgoing.with_password(guess))
     if any(map(_unread, spec.users)):
         users = [_with(user, guess) if _unread(user) else user for user in spec.users]
         spec = replace(spec, users=users)

@@ -31,6 +31,7 @@ CANARIES = {
     "list": "canary-1ist battery",
     "relay": "canary-re1ay battery",
     "sops": "canary-50ps battery",
+    "outgoing": "canary-0utgoing battery",
 }
 COMMANDS = (
     ("validate",),
@@ -150,6 +151,8 @@ users:
   - from_csv:
       file: staff.csv
       defaults: {{password: {{initial: {{age: '{armour.one_line(text(CANARIES["list"], ME))}'}}}}}}
+outgoing:
+  relay: {{host: smtp.example.net, user: us, password: {{age: '{armour.one_line(text(CANARIES["outgoing"], ME))}'}}}}
 handout:
   from: it@example.com
   relay: {{host: smtp.example.org, user: it, password: {{age: '{armour.one_line(text(CANARIES["relay"], ME))}'}}}}
@@ -169,9 +172,13 @@ def test_the_canaries_are_all_read(repo: Repository) -> None:
     assert lacking(spec, EVERY) == ()
     host, relay = spec.hosts["mail1"], spec.handout.relay
     assert host.become_password is not None and host.tls.key is not None and relay is not None
-    assert relay.password is not None
+    assert relay.password is not None and host.outgoing.relay is not None
     passwords = [user.password.hash or user.password.plaintext for user in spec.users]
-    found = {each.reveal() for each in (host.become_password, relay.password, *passwords) if each is not None}
+    found = {
+        each.reveal()
+        for each in (host.become_password, relay.password, host.outgoing.relay.password, *passwords)
+        if each is not None
+    }
     assert found == set(CANARIES.values())
     assert host.tls.key.reveal() == (repo.home / "key").read_text()
 

@@ -14,7 +14,7 @@ from spec_tools import ENVIRON, NOW, Load, fuzz
 from mailprov.declaration import Explained, explained, load
 from mailprov.declaration.origins import HIDDEN, Setting
 from mailprov.errors import SpecError
-from mailprov.model import HostSpec, Secret, Spec
+from mailprov.model import HostSpec, Relay, Secret, Spec
 
 LAYERED = """\
 mailprov: 1
@@ -132,6 +132,7 @@ def test_each_value_has_its_level_and_place_and_what_it_overrides(tmp_path: Path
     assert shown(explain(tmp_path, LAYERED), "mail1")["become_password"].note == "env PW"
 
 
+RELAY = {"host": "mx.example.net", "user": "u", "password": {"env": "PW"}}
 LEVEL = {
     "services": st.fixed_dictionaries(
         {},
@@ -155,6 +156,17 @@ LEVEL = {
         optional={
             "manage": st.booleans(),
             "allow": st.sampled_from([[], [{"port": 9100}], [{"port": 110, "from": ["10.0.0.0/8"]}, {"port": 9200}]]),
+        },
+    ),
+    "outgoing": st.fixed_dictionaries(
+        {},
+        optional={
+            "relay": st.sampled_from(["direct", RELAY]),
+            "senders": st.sampled_from([[], [{"from": ["a.example"], "relay": RELAY}]]),
+            "allow_from": st.sampled_from([[], ["10.0.0.0/8"]]),
+            "message_size": st.sampled_from(["1MiB", "2GB"]),
+            "keep_trying": st.sampled_from(["1d", "99d"]),
+            "tls": st.sampled_from(["required", "opportunistic"]),
         },
     ),
     "drift": st.sampled_from([{}, {"ignore": []}, {"ignore": [{"kind": "file", "name": "/etc/*", "only": ["mode"]}]}]),
@@ -202,6 +214,10 @@ def test_what_is_explained_is_what_the_host_got(
             assert [each.level for each in (setting, *setting.overridden)] == (saying or ["default"])
 
 
+def _said(relay: Relay | None) -> Any:
+    return {"host": relay.host, "user": relay.user, "password": relay.source} if relay else "direct"
+
+
 def agree(spec: HostSpec, told: dict[str, Setting], folder: Path) -> None:
     """`told` holds all that `spec` says, and nothing else."""
     listeners = ("pop3", "imap", "submission")
@@ -213,6 +229,10 @@ def agree(spec: HostSpec, told: dict[str, Setting], folder: Path) -> None:
     want |= {"firewall.manage": spec.firewall.manage, "firewall.allow": spec.firewall.allow}
     mail = spec.system_mail
     want |= {"system_mail.to": mail.to or None, "system_mail.submit_users": mail.submit_users}
+    sent = spec.outgoing
+    want |= {"outgoing.relay": _said(sent.relay), "outgoing.allow_from": sent.networks, "outgoing.tls": sent.tls}
+    want |= {"outgoing.senders": tuple({"from": name, "relay": _said(relay)} for name, relay in sent.senders)}
+    want |= {"outgoing.keep_trying": sent.days, "outgoing.message_size": sent.message_size}
     want |= {"drift.ignore": spec.ignored, "tls.min_version": spec.tls.min_version}
     if spec.tls.source == "self_signed":
         want["tls.self_signed"] = {}

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+from name_server import NSD, NameServer
 
 from mailprov.commands import run
 
-NSD = shutil.which("nsd", path="/usr/sbin:/usr/bin:/sbin")
 pytestmark = pytest.mark.skipif(NSD is None, reason="needs Debian's package nsd (script/setup --test installs it)")
 
 DECLARATION = """\
@@ -37,80 +32,6 @@ services: {pop3: true, imap: {tls: 993}, submission: {tls: 465}, smtp: true}
 """
 NAMES = ("example.com", "xn--fsqu00a.xn--55qx5d", "hosted.cn", "apple.cn", "unnumbered.cn")
 WEB = "www.example.com"
-
-
-class NameServer:
-    """NSD with a zone for each name; `zones` may be changed before each start."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.zones: dict[str, str] = {}
-        self.port = 0
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def resolver(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Start it anew, at another port where somebody else was faster."""
-        for _ in range(5):
-            self.stop()
-            with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as free:
-                free.bind(("127.0.0.1", 0))
-                self.port = free.getsockname()[1]
-            if self._started():
-                return
-        raise AssertionError("nsd does not start")
-
-    def _started(self) -> bool:
-        settings = [
-            "server:",
-            f"  ip-address: 127.0.0.1@{self.port}",
-            *('  username: ""', "  server-count: 1", '  database: ""', "  do-ip6: no", '  chroot: ""'),
-            *(f'  {name}: "{self.folder}/{name}"' for name in ("pidfile", "zonelistfile", "xfrdfile")),
-            f'  zonesdir: "{self.folder}"',
-            "remote-control:",
-            "  control-enable: no",
-        ]
-        for name, fragment in self.zones.items():
-            head = f"$ORIGIN {name}.\n@ 60 IN SOA ns.{name}. root.{name}. 1 3600 600 86400 60\n@ 60 IN NS ns\n"
-            (self.folder / name).write_text(f"{head}ns 60 IN A 127.0.0.1\n{fragment}")
-            checked = subprocess.run(
-                ["/usr/sbin/nsd-checkzone", name, self.folder / name], capture_output=True, text=True
-            )
-            assert checked.returncode == 0, checked.stdout + checked.stderr
-            settings += ["zone:", f'  name: "{name}"', f'  zonefile: "{name}"']
-        (self.folder / "nsd.conf").write_text("\n".join(settings) + "\n")
-        assert NSD is not None
-        self.process = subprocess.Popen(
-            [NSD, "-d", "-c", str(self.folder / "nsd.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        return self._answers(self.process)
-
-    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
-        import dns.exception
-        import dns.message
-        import dns.query
-
-        asked = dns.message.make_query(f"{next(iter(self.zones))}.", "SOA")
-        for _ in range(100):
-            if process.poll() is not None:
-                return False
-            try:
-                dns.query.udp(asked, "127.0.0.1", timeout=0.2, port=self.port)
-                return True
-            except (dns.exception.Timeout, OSError):
-                time.sleep(0.05)
-        raise AssertionError("nsd does not answer")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(10)
-            if self.process.stderr is not None:
-                self.process.stderr.close()
-            self.process = None
 
 
 Run = Callable[..., tuple[int, str, str]]

@@ -25,6 +25,7 @@ from mailprov.doctor.own import own
 from mailprov.doctor.table import RANK
 from mailprov.engine import probe
 from mailprov.model import Allow
+from mailprov.model.mail_queue import MailQueue
 from mailprov.report import json as as_json
 from mailprov.report import markdown, text
 from mailprov.standard import REGISTRY
@@ -71,6 +72,11 @@ DROP: dict[str, Any] = {"drop": None}
 OPEN = nft("drop", [dport(993), ACCEPT], [dport(995), ACCEPT])
 CLOSED = nft("drop", [dport(25), ACCEPT])
 OTHERS = nft("accept", [dport(993), {"reject": {"type": "tcp reset"}}], table="filter")
+
+
+def waiting(*reasons: str) -> HostReport:
+    """A host with mail in its queue."""
+    return HostReport(states=UP, queue=MailQueue(len(reasons), 1000, tuple((each, 1) for each in reasons)))
 
 
 def log(kind: str, client: str = THERE, at: float = 995, user: str = USER, session: str = "x") -> str:
@@ -209,6 +215,19 @@ TABLE = [
     (look(), HostReport(states=UP, disks=(Disk("/", 1000, 500, 0, 0), Disk("/x", 10**8, 10**4, 10**6, 10**4))), []),
     (look(), HostReport(clock=4600, states=UP), ["clock-wrong"]),
     (look(), HostReport(clock=1060, states=UP), []),
+    (look(), waiting("SASL authentication failed; server mx.test[192.0.2.1] said: 535 no"), ["relay-login"]),
+    (look(), waiting("Server certificate not verified", "Server certificate not trusted"), ["relay-certificate"]),
+    (look(), waiting("connect to mx.test[192.0.2.1]:25: Connection timed out"), ["mail-waits"]),
+    (
+        look(),
+        waiting(
+            "connect to mx.test[192.0.2.1]:25: Connection timed out",
+            "connect to b.test[2001:db8::1]:25: Network is unreachable",
+        ),
+        ["outgoing-blocked"],
+    ),
+    (look(), waiting("connect to mx.test[192.0.2.1]:587: Connection refused"), ["relay-unreachable"]),
+    (look(), waiting("host mx.test[192.0.2.1] said: 450 later", "450 busy"), ["mail-waits"]),
     (look(resolved=("203.0.113.1",), address="192.0.2.10"), HostReport(states=UP), ["dns-elsewhere"]),
     (look(resolved=("192.0.2.10",), address="mail1"), HostReport(states=UP, addresses=("192.0.2.10",)), []),
 ]

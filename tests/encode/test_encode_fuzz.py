@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailprov import shell
@@ -22,6 +22,7 @@ from mailprov.encode import (
     Encoded,
     EncodeError,
     address,
+    login_row,
     map_row,
     map_rows,
     own_rows,
@@ -344,3 +345,31 @@ def test_no_address_is_in_a_table_unseen() -> None:
 
 def test_profiles_exist() -> None:
     assert settings.get_profile("fuzz").max_examples >= 10_000
+
+
+def read_login(row: str) -> tuple[str, str, str]:
+    """Key, user and password as Postfix's texthash: and smtp(8) take them (dict_thash.c, SASL_README)."""
+    key, _, value = row.strip(" \t\r\n").partition(" ")
+    user, _, password = value.strip(" \t\r\n").partition(":")
+    return key, user, password
+
+
+@given(st.text(), st.text())
+@example("office@example.net", "a b:c #")
+@example("office", "ü")
+@example("office", "x\u2028y")
+def test_a_login_is_read_as_it_was_given_or_refused(user: str, password: str) -> None:
+    try:
+        row = login_row("[smtp.example.net]:587", user, password)
+    except EncodeError:
+        return
+    assert len(row.splitlines()) == 1
+    assert read_login(row) == ("[smtp.example.net]:587", user, password)
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [("a:b", "x"), ("", "x"), ("a", ""), ("a", "x "), (" a", "x"), ("a", "x\ny")]
+)
+def test_a_login_that_would_be_another_one_is_refused(user: str, password: str) -> None:
+    with pytest.raises(EncodeError):
+        login_row("[smtp.example.net]:587", user, password)

@@ -172,7 +172,9 @@ def test_nothing_is_overwritten(name: str, tmp_path: Path, capsys: pytest.Captur
 def test_all_are_named_at_once(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["init", "--gitops", str(repo)]) == 1
     said = capsys.readouterr().err
-    assert set(said.splitlines()[0].partition("already: ")[2].split(", ")) == FILES - {"README.md"}  # beside which ours has another name
+    assert set(said.splitlines()[0].partition("already: ")[2].split(", ")) == FILES - {
+        "README.md"
+    }  # beside which ours has another name
 
 
 @pytest.mark.parametrize("what", ["link", "file", "no parent", "read-only"])

@@ -63,6 +63,24 @@ DECLARATIONS: dict[str, dict[str, Any]] = {
     "pop3-starttls": {"services": {"pop3": {"starttls": 110}}},
     "submission-only": {"services": {"submission": {"tls": 465}}, "firewall": {"manage": True}},
     "relay-in": {"services": {"smtp": {"port": 2525}}},
+    "relayed": {
+        "services": {"smtp": True, "submission": True},
+        "outgoing": {
+            "relay": {"host": "smtp.example.net", "user": "office@example.net", "password": {"env": "BOB_INITIAL"}},
+            "senders": [
+                {"from": ["example.org", "Alerts@example.com"], "relay": "direct"},
+                {"from": ["boss@example.com"], "relay": {"host": "192.0.2.25", "tls": "none"}},
+                {
+                    "from": ["team@example.com"],
+                    "relay": {"host": "mx.example.org", "tls": "tls", "user": "t", "password": {"env": "BOB_INITIAL"}},
+                },
+            ],
+            "allow_from": ["10.8.0.0/24", "10.8.1.0/24", "2001:db8::/64"],
+            "tls": "required",
+            "keep_trying": "2d",
+            "message_size": "25MiB",
+        },
+    },
     "on-host": {
         "tls": {"on_host": {"certificate": "/etc/le/live/x/fullchain.pem", "key": "/etc/le/live/x/privkey.pem"}}
     },

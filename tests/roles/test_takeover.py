@@ -173,3 +173,30 @@ def test_another_mail_server_is_not_removed(tmp_path: Path) -> None:
         caught.value
     )
     assert "apt-get remove bsd-mailx exim4-base exim4-daemon-light" in caught.value.fix
+
+
+def test_what_is_declared_in_its_stead_is_said(tmp_path: Path) -> None:
+    """Of a relay that somebody has set up, and of networks that it trusted."""
+
+    def said(**outgoing: object) -> list[str]:
+        host = SimulatedHost(release="12")
+        host.packages_ |= {"postfix": "3.7"}
+        host.units |= {name: Unit(active="active") for name in ("postfix", "postfix@-")}
+        host.said |= {"postfix_setup": HAND_BUILT, "waiting": "0\n"}
+        spec = declare(tmp_path, {"outgoing": outgoing})
+        return [
+            text
+            for text in ends(survey(spec, spec.hosts["mail1"], host.host()).plan)
+            if "login" in text or "leaves" in text
+        ]
+
+    assert said(relay={"host": "smtp.provider.test"}, allow_from=["10.0.0.0/8"]) == [
+        "nobody sends without a login any more but as a declared address: from 10.1.0.0/16 (mynetworks)",
+        "mail for others no longer leaves through [smtp.provider.test]:587 as it was set up here, but as declared: "
+        "smtp.provider.test:587 (starttls)",
+    ]
+    other = {"host": "mx.test", "tls": "tls", "user": "office", "password": {"env": "BOB_INITIAL"}}
+    assert said(relay=other, allow_from=["10.1.0.0/17"]) == [
+        "nobody sends without a login any more: not from 10.1.0.0/16 (mynetworks)",
+        "mail for others no longer leaves through [smtp.provider.test]:587, but through mx.test:465 (tls, as office)",
+    ]

@@ -13,6 +13,7 @@ from mailprov.resources.maps import Map, table
 from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
 from mailprov.roles import Context, Readers, Role, tls
+from mailprov.roles.postfix import sending
 from mailprov.roles.postfix.takeover import TAKEOVER
 
 DAEMON = Daemon(
@@ -56,6 +57,7 @@ def items(
         text_file("/etc/postfix/master.cf", master_cf(host, render), services=("postfix",)),
         text_file(SYSTEM, system_mail(host), services=("postfix",)),
         *maps(domains, users, aliases, own_mail(host, domains)),
+        *sending.items(host),
         Service("postfix", ports=ports),
     )
 
@@ -74,6 +76,7 @@ def main_cf(host: HostSpec, domains: Sequence[Domain], facts: Facts, render: Ren
         "own_name": host.hostname not in {domain.name for domain in domains},
         "submit_users": Encoded(", ".join(map(word, host.system_mail.submit_users))),
         "senders": Encoded(_senders(host)) if int(facts.release) >= _KNOWS_SENDERS else "",
+        **sending.values(host),
     }
     return render("postfix/main.cf", values)
 
@@ -115,7 +118,8 @@ def own_mail(host: HostSpec, domains: Sequence[Domain]) -> Mapping[str, tuple[st
 def master_cf(host: HostSpec, render: Render = render) -> str:
     """master.cf, whole, with a listener for each declared port."""
     submission = host.services.submission
-    values = {"smtp": host.services.smtp, "starttls": submission.starttls, "tls": submission.tls}
+    ports = {"smtp": host.services.smtp, "starttls": submission.starttls, "tls": submission.tls}
+    values = {**ports, "relays": sending.transports(host)}
     return render("postfix/master.cf", values)
 
 
@@ -214,6 +218,8 @@ ROLE = Role(
         "/etc/postfix/main.cf": Readers(("postfix",), RESTART_SETTINGS),
         "/etc/postfix/master.cf": Readers(("postfix",)),
         SYSTEM: Readers(("postfix",)),
+        sending.NETWORKS: Readers(("postfix",)),
+        **dict.fromkeys(sending.FILES, Readers(("postfix",), secret=True)),
     },
     TAKEOVER,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
 
 from mailprov.model import HostSpec, Key, Query, Spec, State, some
 from mailprov.resources import files
@@ -38,7 +40,7 @@ _STOCK_ALIASES_NAMES = (
 _STOCK_ALIASES = frozenset(_STOCK_ALIASES_NAMES.split())
 _LOOPBACK = ("127.", "[::1]", "[::ffff:127.", "::1")
 _WORDS = {
-    "relayhost": "mail for others no longer leaves through {}, but directly",
+    "relayhost": "mail for others no longer leaves through {}",
     "smtpd_milters": "mail no longer passes the milters {}",
     "non_smtpd_milters": "the host's own mail no longer passes the milters {}",
     "content_filter": "mail no longer passes the filter {}",
@@ -63,13 +65,16 @@ def _ends(spec: Spec, host: HostSpec, desired: State, text: str) -> Iterator[str
     ours = dict(_pairs(_lines(desired, "main.cf")))
     yield from _refused(spec, host, settings, {rest.lower() for word, _, rest in lines if word == "local"})
     networks = _list(settings.get("mynetworks", ""))
-    if trusted := [each for each in networks if not each.startswith(_LOOPBACK)]:
-        yield f"nobody sends without a login any more: not from {some(trusted, 5)} (mynetworks)"
+    trusted = [each for each in networks if not each.startswith(_LOOPBACK)]
+    if ending := [each for each in trusted if not _declared(each, host)]:
+        yield f"nobody sends without a login any more: not from {some(ending, 5)} (mynetworks)"
+    if narrowed := [each for each in trusted if _declared(each, host)]:
+        yield f"nobody sends without a login any more but as a declared address: from {some(narrowed, 5)} (mynetworks)"
     told = {"mynetworks", "mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "relay_domains"}
     for name, words in _WORDS.items():
         value = settings.get(name, "")
         if value and value not in _STOCK_VALUES.get(name, ()) and ours.get(name) != value:
-            yield words.format(value)
+            yield words.format(value) + (_instead(host, value) if name == "relayhost" else "")
     further = (name for name, value in settings.items() if value and ours.get(name) != value)
     further = (name for name in further if settings[name] not in _STOCK_VALUES.get(name, ()))
     if names := sorted({*further} - _STOCK - told - {*_WORDS}):
@@ -78,6 +83,28 @@ def _ends(spec: Spec, host: HostSpec, desired: State, text: str) -> Iterator[str
     known = {(words[0], words[1]) for words in map(str.split, _lines(desired, "master.cf")) if len(words) > 7}
     if lost := sorted({words[0] for words in services if len(words) > 7 and not _kept(words, known)}):
         yield f"services of master.cf end: {some(lost, 20)}"
+
+
+def _declared(network: str, host: HostSpec) -> bool:
+    """Whether all of a network of `mynetworks` may send as declared."""
+    try:
+        found = ip_network(re.sub(r"[][]", "", network))
+    except ValueError:
+        return False
+    return any(
+        found.subnet_of(each)  # type: ignore[arg-type] # the versions are compared first
+        for each in host.outgoing.networks
+        if each.version == found.version
+    )
+
+
+def _instead(host: HostSpec, relayhost: str) -> str:
+    """Through what mail leaves then; whoever declares the same server is told so, for its login may be another one."""
+    relay = host.outgoing.relay
+    if relay is None:
+        return ", but directly"
+    same = relayhost.strip("[]").replace("]:", ":").split(":")[0].lower() == relay.host
+    return f" as it was set up here, but as declared: {relay.spelled}" if same else f", but through {relay.spelled}"
 
 
 def _kept(words: Sequence[str], known: set[tuple[str, str]]) -> bool:

@@ -1,0 +1,128 @@
+"""How mail leaves: the `outgoing` of a level, and what it makes of a host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from mailprov.declaration import addresses, relays, values
+from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
+from mailprov.declaration.settings import (
+    MESSAGE_SIZE,
+    NETWORKS,
+    QUEUE_DAYS,
+    RELAY,
+    SENDERS,
+    SENT_TLS,
+    Key,
+    Layer,
+    Path,
+    Source,
+)
+from mailprov.declaration.source_file import SourceFile
+from mailprov.errors import Origin
+from mailprov.model import Network, Outgoing, Purpose, Relay
+
+_DAYS: Final = re.compile("([1-9][0-9]?)d")
+_SMALLEST: Final = 1024**2
+_LARGEST: Final = 2 * 1024**3 - 1
+"""bytes of a message; what Postfix counts in an int (postconf(5), message_size_limit)"""
+
+Sender = tuple[str, Source | None]
+"""An address, or "@domain", and the relay that is said for it; None: none."""
+
+
+def said(
+    source_file: SourceFile, path: Path, node: Mapping[str, Any], diagnostics: Diagnostics
+) -> Iterator[tuple[Key, Any]]:
+    """What the mapping `outgoing` at `path` says; relays as what stands there, for none is read but a host's."""
+    here = (*path, "outgoing")
+    if "relay" in node:
+        yield RELAY, _way(source_file, (*here, "relay"), node["relay"])
+    if "senders" in node:
+        yield SENDERS, tuple(_senders(source_file, (*here, "senders"), node["senders"], diagnostics))
+    if "allow_from" in node:
+        yield NETWORKS, addresses.merged(_networks(source_file, (*here, "allow_from"), node["allow_from"], diagnostics))
+    if "tls" in node:
+        yield SENT_TLS, node["tls"]
+    if "keep_trying" in node and (found := _DAYS.fullmatch(node["keep_trying"])):
+        yield QUEUE_DAYS, int(found[1])
+    if "message_size" in node:
+        try:
+            yield MESSAGE_SIZE, _size(node["message_size"])
+        except InvalidValue as wrong:
+            diagnostics.refuse(source_file.origin(*here, "message_size"), wrong)
+
+
+def _way(source_file: SourceFile, path: Path, node: Any) -> Source | None:
+    # a text that is not `direct` has been complained about
+    return Source(source_file, path, node) if isinstance(node, Mapping) else None
+
+
+def _senders(
+    source_file: SourceFile, path: Path, nodes: Sequence[Mapping[str, Any]], diagnostics: Diagnostics
+) -> Iterator[Sender]:
+    seen: dict[str, Origin] = {}
+    for number, node in enumerate(nodes):
+        way = _way(source_file, (*path, number, "relay"), node["relay"])
+        for index, text in enumerate(node["from"]):
+            place = source_file.origin(*path, number, "from", index)
+            try:
+                name = addresses.mailbox(text) if "@" in text else f"@{addresses.domain(text)}"
+            except InvalidValue as wrong:
+                diagnostics.refuse(place, wrong)
+                continue
+            if name in seen:
+                what = f"{brief(text)} has a relay already, at {seen[name]}"
+                diagnostics.complain(place, what, "keep one of them")
+                continue
+            seen[name] = place
+            yield name, way
+
+
+def _networks(source_file: SourceFile, path: Path, texts: Sequence[str], diagnostics: Diagnostics) -> Iterator[Network]:
+    for number, text in enumerate(texts):
+        try:
+            found = addresses.network(text)
+            if not found.prefixlen:
+                raise InvalidValue(
+                    f"{text} is everybody: an open relay for all who know an address here", "name networks"
+                )
+        except InvalidValue as wrong:
+            diagnostics.refuse(source_file.origin(*path, number), wrong)
+            continue
+        yield found
+
+
+def _size(text: str) -> int:
+    size = values.quota(text)
+    if size is None or not _SMALLEST <= size <= _LARGEST:
+        raise InvalidValue(f"{brief(text)} is no size of a message", "choose from 1MiB to 2047MiB")
+    return size
+
+
+class Outgoings:
+    """What hosts get of it. Each relay is read once, however many hosts share it."""
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self.diagnostics = diagnostics
+        self.known: dict[Origin, Relay | None] = {}
+
+    def of(self, merged: Layer) -> Outgoing:
+        """What the host of a merged layer has."""
+        return Outgoing(
+            self._relay(merged.value(*RELAY)),
+            tuple((name, self._relay(source)) for name, source in merged.value(*SENDERS)),
+            merged.value(*NETWORKS),
+            merged.value(*SENT_TLS),
+            merged.value(*QUEUE_DAYS),
+            merged.value(*MESSAGE_SIZE),
+        )
+
+    def _relay(self, source: Source | None) -> Relay | None:
+        if source is None:
+            return None
+        if source.origin not in self.known:
+            self.known[source.origin] = relays.relay(source, Purpose.OUTGOING, self.diagnostics)
+        return self.known[source.origin]

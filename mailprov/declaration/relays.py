@@ -1,0 +1,82 @@
+"""Relays: servers that take mail and pass it on, for what is handed out, and for what leaves a host."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final
+
+from mailprov.declaration import addresses
+from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
+from mailprov.declaration.files import Absent, Unavailable, Unread, described
+from mailprov.declaration.settings import Source
+from mailprov.declaration.weakness import warn_of_open
+from mailprov.errors import Diagnostic
+from mailprov.model import Purpose, Relay, Secret
+
+_PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
+"""RFC 6409 §3.1, RFC 8314 §3.3"""
+
+
+def relay(source: Source, purpose: Purpose, diagnostics: Diagnostics) -> Relay | None:
+    """The relay that the mapping of `source` says; None where it cannot be told which, which is complained about."""
+    node = source.node
+    tls, host, user = node.get("tls", "starttls"), "", node.get("user", "")
+    try:
+        host = addresses.endpoint(node["host"]) if purpose is Purpose.RELAY else _server(node["host"])
+        if purpose is Purpose.OUTGOING:
+            _check_login(user)
+    except InvalidValue as wrong:
+        diagnostics.refuse(source.at("host" if not host else "user"), wrong)
+    if tls == "none" and host and not _is_here(host) and (user or purpose is Purpose.RELAY):
+        fix = "write starttls or tls; none is for a relay on this machine (127.0.0.1)"
+        diagnostics.complain(source.at("tls"), "passwords are not sent over a network without TLS", fix)
+    if "password" in node and not user:
+        diagnostics.complain(source.at("password"), "a password without a user", "say whose it is: `user`")
+    if user and "password" not in node and purpose is Purpose.OUTGOING:
+        diagnostics.complain(source.at("user"), "a user without a password", "say where it is: password: {env: …}")
+    secret, lacking = _password(source, purpose, diagnostics) if "password" in node else (None, None)
+    said = described(node["password"]) if "password" in node else ""
+    return Relay(host, node.get("port", _PORTS[tls]), tls, user, secret, said, lacking) if host else None
+
+
+def _password(source: Source, purpose: Purpose, diagnostics: Diagnostics) -> tuple[Secret | None, Diagnostic | None]:
+    """The password, or why it is not here."""
+    node, place, near = source.node["password"], source.at("password"), source.source_file.surroundings
+    warn_of_open(node, near, purpose, place, diagnostics)
+    try:
+        text = near.secret(node, purpose)
+        if purpose is Purpose.OUTGOING and text != text.strip():
+            fix = "give the relay's account another one"
+            diagnostics.complain(
+                place, "a password that begins or ends with a space cannot stand in Postfix's table", fix
+            )
+        return Secret(text), None
+    except Unread:
+        return None, None
+    except (Absent, Unavailable) as wrong:
+        return None, Diagnostic(place, wrong.what, wrong.fix)
+    except InvalidValue as wrong:
+        diagnostics.refuse(place, wrong)
+        return None, None
+
+
+def _check_login(user: str) -> None:
+    """Raises InvalidValue for a name that the table `user:password` cannot hold (SASL_README of Postfix)."""
+    if ":" in user or user != user.strip() or not user.isprintable():
+        raise InvalidValue(f"the user {brief(user)} has a colon, or a space at an end", "the name that the relay knows")
+
+
+def _server(text: str) -> str:
+    """An IP address or a full name. Raises InvalidValue."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        return bare if bare == "localhost" else addresses.hostname(bare)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

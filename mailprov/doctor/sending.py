@@ -1,0 +1,98 @@
+"""Causes that keep mail from leaving a host, told by what its queue says of mail that waits (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mailprov.doctor.causes import Cause
+from mailprov.model.mail_queue import MailQueue
+
+_WAITS = "Your message is kept, and sent as soon as it can be: do not send it again. We are looking into it."
+_WAITS_ZH = "您的邮件已保存，恢复后会自动发出，请勿重复发送。我们正在处理。"
+
+SENDING = (
+    Cause(
+        "relay-login",
+        "sending",
+        "the relay refuses the login",
+        "messages wait in the queue, and their reason says that the authentication failed",
+        "give `outgoing.relay` the user and password that the provider has, apply, then `postqueue -f` on the host",
+        _WAITS,
+        _WAITS_ZH,
+        needs_host=True,
+    ),
+    Cause(
+        "relay-certificate",
+        "sending",
+        "the relay shows a certificate that is not trusted, or has another name: it gets neither mail nor password",
+        "messages wait in the queue, and their reason says that the certificate was not verified",
+        "write the relay's `host` as its certificate has it; an authority of your own belongs into the host's "
+        "/usr/local/share/ca-certificates (update-ca-certificates)",
+        _WAITS,
+        _WAITS_ZH,
+        needs_host=True,
+    ),
+    Cause(
+        "outgoing-blocked",
+        "sending",
+        "other mail servers are not reached at port 25",
+        "messages for several of them wait in the queue: no connection was made. Many clouds close port 25 outwards "
+        "(Alibaba Cloud, Google Cloud, Azure), and some firewalls do",
+        "ask the provider to open port 25 outwards, or declare `outgoing: {relay: …}`, which needs 587 or 465 only",
+        _WAITS,
+        _WAITS_ZH,
+        needs_host=True,
+    ),
+    Cause(
+        "relay-unreachable",
+        "sending",
+        "the relay is not reached",
+        "messages wait in the queue: no connection to the relay was made",
+        "see that the relay is up, that its name and port are right, and that nothing between closes the port; mail is "
+        "tried again by itself, at once by `postqueue -f` on the host",
+        _WAITS,
+        _WAITS_ZH,
+        needs_host=True,
+    ),
+    Cause(
+        "mail-waits",
+        "sending",
+        "mail waits to be sent",
+        "the host's queue has messages that could not be delivered yet, with the reason that the other server gave",
+        "the reason says which server put them off, and why; they are tried again by themselves (`postqueue -p` shows "
+        "all)",
+        _WAITS,
+        _WAITS_ZH,
+        needs_host=True,
+        notice=True,
+    ),
+)
+
+_UNREACHED = (
+    r"connect to (\S+)\[[^]\s]*\]:{}: (?:Connection timed out|Connection refused|Network is unreachable|No route)"
+)
+_LOGIN = re.compile("SASL authentication failed|SASL authentication failure|no mechanism available|No worthy mechs")
+_CERTIFICATE = re.compile("Server certificate not (?:verified|trusted)")
+_BLOCKED = re.compile(_UNREACHED.format(25))
+_NO_RELAY = re.compile(_UNREACHED.format("[0-9]+"))
+
+
+def held_back(queue: MailQueue) -> Iterator[tuple[str, str]]:
+    """The names of causes, each with its evidence: what the queue says."""
+    blocked = {found[1] for reason, _ in queue.reasons if (found := _BLOCKED.search(reason))}
+    told: dict[str, str] = {}
+    for reason, count in queue.reasons:
+        told.setdefault(_cause(reason, several=len(blocked) > 1), f"{count} in the queue: {reason}")
+    yield from told.items()
+
+
+def _cause(reason: str, *, several: bool) -> str:
+    if _LOGIN.search(reason):
+        return "relay-login"
+    if _CERTIFICATE.search(reason):
+        return "relay-certificate"
+    if _BLOCKED.search(reason):
+        # One server that is not reached may be down itself.
+        return "outgoing-blocked" if several else "mail-waits"
+    return "relay-unreachable" if _NO_RELAY.search(reason) else "mail-waits"

@@ -1,0 +1,132 @@
+"""Mail leaves through a provider's relay: with a login, over TLS, as declared; and so it goes on while others fail."""
+
+from __future__ import annotations
+
+import smtplib
+from pathlib import Path
+
+import pytest
+from mail_clients import arrives, message, outsider, send, subjects
+from mail_machine import ALICE, CAROL, Converged, Machine, eventually
+from mail_provider import ELSEWHERE, NAME, PASSWORD, USER, provider
+
+pytestmark = pytest.mark.host
+
+RELAY = {"host": NAME, "user": USER, "password": {"env": "RELAY_PASSWORD"}}
+
+
+def queue(mail: Machine) -> str:
+    return mail.sh("postqueue -p")
+
+
+def taken(mail: Machine, since: str) -> str:
+    """What a provider's journal says since a mark, with the names of who says it."""
+    return mail.sh('journalctl -q -o short --after-cursor "$1"', since)
+
+
+def flush(mail: Machine) -> None:
+    mail.sh("postqueue -f")
+
+
+def test_through_a_relay(converged: Converged, clone: Machine, tmp_path: Path) -> None:
+    with provider(converged, clone, tmp_path) as there:
+        clone.environment["RELAY_PASSWORD"] = PASSWORD
+        clone.declared["outgoing"] = {"relay": RELAY}
+        planned = clone.plan()
+        assert planned.status == 2 and PASSWORD not in planned.said, planned.said
+        before = clone.mark()
+        applied = clone.apply()
+        assert applied.status == 0 and PASSWORD not in applied.said, applied.said
+        assert clone.plan().status == 0
+        assert clone.sh("stat -c '%a %U' /etc/postfix/mailprov/relay1") == "600 root\n"
+        since = there.machine.mark()
+        first = send(clone, ALICE, ELSEWHERE)
+        assert arrives(there.machine, USER, first), clone.journal(before)
+        said = taken(there.machine, since)
+        assert f"sasl_username={USER}" in said and "postfix/submission" in said, said
+        assert f"Verified TLS connection established to {NAME}" in clone.journal(before)
+        assert PASSWORD not in clone.journal(before)
+
+        # what is wrong is held back, told, and leaves once it is right
+        clone.environment["RELAY_PASSWORD"] = "a former one"
+        assert clone.apply().status == 0
+        held = send(clone, ALICE, ELSEWHERE)
+        assert eventually(lambda: "authentication failed" in queue(clone)), queue(clone)
+        clone.environment["RELAY_PASSWORD"] = PASSWORD
+        assert clone.apply().status == 0
+        flush(clone)
+        assert arrives(there.machine, USER, held), queue(clone)
+
+        # some go another way: at the port that begins with TLS, or to the receiver's own server
+        other = {**RELAY, "tls": "tls"}
+        clone.declared["outgoing"]["senders"] = [
+            {"from": ["other.test"], "relay": other},
+            {"from": ["sales@example.test"], "relay": "direct"},
+        ]
+        assert clone.apply().status == 0
+        since = there.machine.mark()
+        wrapped = send(clone, CAROL, ELSEWHERE)
+        assert arrives(there.machine, USER, wrapped), queue(clone)
+        assert "postfix/submissions" in taken(there.machine, since)
+        since = there.machine.mark()
+        direct = send(clone, ALICE, ELSEWHERE, sender="sales@example.test")
+        assert arrives(there.machine, USER, direct), queue(clone)
+        assert "sasl_username" not in taken(there.machine, since)
+
+        # as it was before
+        assert clone.mailprov("rollback", "--yes").status == 0
+        since = there.machine.mark()
+        assert arrives(there.machine, USER, send(clone, CAROL, ELSEWHERE))
+        assert "postfix/submissions" not in taken(there.machine, since)
+        del clone.declared["outgoing"]
+        gone = clone.apply("--allow-removals")
+        assert gone.status == 0, gone.said
+        assert clone.sh("ls /etc/postfix/mailprov") == converged.mail.sh("ls /etc/postfix/mailprov")
+        assert "relay" not in clone.sh("postconf -h default_transport")
+
+
+@pytest.mark.one_release
+def test_a_relay_with_another_certificate_gets_no_password(
+    converged: Converged, clone: Machine, tmp_path: Path
+) -> None:
+    with provider(converged, clone, tmp_path) as there:
+        there.machine.sh("postconf -e smtpd_tls_cert_file=/etc/mailprov/tls/default.pem; postfix reload")
+        there.machine.sh("postconf -e smtpd_tls_key_file=/etc/mailprov/tls/default.pem; postfix reload")
+        clone.environment["RELAY_PASSWORD"] = PASSWORD
+        clone.declared["outgoing"] = {"relay": RELAY}
+        assert clone.apply().status == 0
+        since = there.machine.mark()
+        send(clone, ALICE, ELSEWHERE)
+        assert eventually(lambda: "not verified" in queue(clone)), queue(clone)
+        assert "sasl_username" not in taken(there.machine, since)
+
+
+@pytest.mark.one_release
+def test_a_printer_sends_as_a_declared_address(clone: Machine) -> None:
+    def answer(sender: str, recipient: str) -> int:
+        with outsider(clone) as client:
+            client.ehlo()
+            client.mail(sender)
+            return client.rcpt(recipient)[0]
+
+    assert answer(ALICE, ELSEWHERE) == 554
+    clone.declared["outgoing"] = {"allow_from": [f"{clone.host.place.gateway}/32"]}
+    assert clone.apply().status == 0
+    assert answer(ALICE, ELSEWHERE) == 250
+    assert answer("sales@example.test", ELSEWHERE) == 250
+    assert [answer(each, ELSEWHERE) for each in ("nobody@example.test", ELSEWHERE, "")] == [550, 554, 554]
+    assert answer(ELSEWHERE, ALICE) == 250
+    with outsider(clone) as client:
+        client.sendmail(ALICE, [CAROL], message(ALICE, CAROL, "scanned"))
+    assert eventually(lambda: "scanned" in subjects(clone, CAROL))
+    clone.declared["outgoing"]["message_size"] = "1MiB"
+    assert clone.apply().status == 0
+    with outsider(clone) as client, pytest.raises(smtplib.SMTPSenderRefused) as refused:
+        client.sendmail(ELSEWHERE, [ALICE], message(ELSEWHERE, ALICE, "large", 2**20))
+    assert refused.value.smtp_code == 552
+    assert clone.mailprov("rollback", "--yes").status == 0
+    assert clone.sh("postconf -h message_size_limit").strip() == str(50 * 2**20)
+    assert answer(ALICE, ELSEWHERE) == 250
+    del clone.declared["outgoing"]
+    assert clone.apply("--allow-removals").status == 0
+    assert answer(ALICE, ELSEWHERE) == 554
