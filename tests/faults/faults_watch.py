@@ -10,6 +10,8 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
+from cryptography import x509
+
 PORTS = (25, 110, 143, 993, 995)
 """on which Debian's packages serve as they come"""
 
@@ -56,10 +58,20 @@ class Watch:
         with socket.create_connection((self.address, port), timeout=2) as connection:
             if port in (993, 995):
                 with self._context.wrap_socket(connection) as tls:
-                    shown = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
+                    der = tls.getpeercert(binary_form=True) or b""
+                    shown = hashlib.sha256(der).hexdigest()
                 if port not in self.declared or shown not in self.fingerprints:
-                    self.seen.add(f"{port} shows the certificate {shown[:12]}")
+                    self.seen.add(f"{port} shows the certificate {shown[:12]} ({_words(der)})")
                 return
             greeting = connection.recv(200).decode("ascii", "replace").strip()
         if greeting and not (port in self.declared and (port != 25 or self.hostname in greeting)):
             self.seen.add(f"{port} says {greeting!r}")
+
+
+def _words(der: bytes) -> str:
+    """Whose certificate it is, and since when."""
+    try:
+        found = x509.load_der_x509_certificate(der)
+    except ValueError:
+        return "none"
+    return f"{found.subject.rfc4514_string()}, since {found.not_valid_before_utc:%Y-%m-%d %H:%M:%S}"

@@ -76,7 +76,7 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "acme": {"certbot": ("middle",)},
     "lived-in": {},
     "bare": {"transaction": ("apt",)},
-    "protocol": {"unit": ("apt",)},
+    "protocol": {},
     "back-first": {"transaction": ("middle",), "power": ("last",)},
     "back-lived-in": {},
     "back-bare": {},

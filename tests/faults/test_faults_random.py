@@ -20,7 +20,7 @@ from faults_random import RELEASES, Trial, drawn
 from faults_table import keep_trial
 from faults_trial import Ended, Ward, layer, learned, tried
 
-TRIALS = int(os.environ.get("MAILPROV_FAULTS_TRIALS", "10"))
+TRIALS = int(os.environ.get("MAILPROV_FAULTS_TRIALS", "5"))
 SEED, _, ONE = os.environ.get("MAILPROV_FAULTS_SEED", "16").partition("/")
 SIZE = 5
 """trials of a group, which share their hosts"""
