@@ -316,6 +316,13 @@ class Patient:
         last = "cd /var/lib/mailprov/txn && for name in $(ls | tail -n 2); do tail -v -n 60 $name/journal; done"
         return self.sh(last, check=False)
 
+    def services_told(self) -> str:
+        """What systemd, Dovecot and dpkg did lately, for a failure's report."""
+        told = "journalctl -q --no-pager -n 200 -o short-precise -u dovecot.service -u 'mailprov*' -t systemd"
+        return self.sh(
+            f"{told}; tail -n 80 /var/log/dpkg.log; ls -l --full-time /etc/dovecot /etc/systemd/system", check=False
+        )
+
     # --- what it serves
 
     def serves(self, declared: Declared, certificate: Certificate | Literal["any"] | None = None) -> list[str]:

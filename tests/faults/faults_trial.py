@@ -160,7 +160,7 @@ def tried(patient: Patient, scenario: Scenario, known: Known, strikes: Sequence[
             ending = _judged(case, known, status, said, all(fault.well for fault in faults), last)
         if scenario.installs and (watch.seen or not watch.rounds):
             what = f"shown to the world: {sorted(watch.seen)}, in {watch.rounds} looks"
-            ending = Ended(event, ending.state, status, (what, *ending.problems))
+            ending = Ended(event, ending.state, status, (what, *ending.problems, patient.services_told()))
     except Exception as error:
         with suppress(LabError):
             case.problems.append(patient.journals())
