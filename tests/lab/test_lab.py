@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from mailprov.lab import RELEASES, HostSpec, Lab, LabError, LabHost, requirements
+from mailprov.lab import RELEASES, HostSpec, Lab, LabError, LabHost, connect, requirements
 
 pytestmark = pytest.mark.host
 
@@ -169,6 +169,7 @@ def test_everything_offered_can_be_installed(hosts: dict[str, LabHost], codename
     host = hosts[codename]
     host.run(("apt-get", "update"))
     mail = ("dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-managesieved", "dovecot-sieve", "postfix")
+    mail += ("libsasl2-modules", "rspamd")
     tools = ("swaks", "curl", "mpop", "fetchmail", "nftables", "openssl", "ca-certificates", "procps")
     for options in ((), ("--no-install-recommends",)):
         host.run(("apt-get", "install", "--simulate", "--reinstall", *options, *mail, *tools))
@@ -283,6 +284,18 @@ def test_snapshot_boots_clones_with_their_own_identity(lab: Lab, scratch: LabHos
     assert len({host.read("/etc/ssh/ssh_host_ed25519_key.pub") for host in (scratch, *clones)}) == 3
     for clone in clones:
         lab.discard(clone)
+
+
+def test_a_cable_joins_two_hosts_and_no_third_one(hosts: dict[str, LabHost]) -> None:
+    def greeted(here: LabHost, there: LabHost) -> bool:
+        script = f"timeout 3 bash -c 'head -c4 </dev/tcp/{there.address}/22'"
+        return here.run(("sh", "-c", script), check=False).stdout == b"SSH-"
+
+    one, other, third = (hosts[codename] for codename in CODENAMES)
+    assert not greeted(one, other)
+    connect(one, other)
+    assert greeted(one, other) and greeted(other, one)
+    assert not greeted(third, one) and not greeted(one, third)
 
 
 def test_service_restart_ends_its_sessions(hosts: dict[str, LabHost]) -> None:
