@@ -52,10 +52,16 @@ def test_through_a_relay(converged: Converged, clone: Machine, tmp_path: Path) -
         assert clone.apply().status == 0
         held = send(clone, ALICE, ELSEWHERE)
         assert eventually(lambda: "authentication failed" in queue(clone)), queue(clone)
+        told = clone.mailprov("status")
+        assert told.status == 0 and "mail waits to be sent: 1 message, the oldest since" in told.out, told.said
+        assert "1 × SASL authentication failed; server smtp.provider.test" in told.out
+        asked = clone.mailprov("doctor", "--ca", str(clone.roots))
+        assert asked.status == 9 and "the relay refuses the login" in asked.out, asked.said
         clone.environment["RELAY_PASSWORD"] = PASSWORD
         assert clone.apply().status == 0
         flush(clone)
         assert arrives(there.machine, USER, held), queue(clone)
+        assert "mail waits" not in clone.mailprov("status").out
 
         # some go another way: at the port that begins with TLS, or to the receiver's own server
         other = {**RELAY, "tls": "tls"}
