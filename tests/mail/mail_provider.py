@@ -54,6 +54,7 @@ def provider(converged: Converged, customer: Machine, folder: Path) -> Iterator[
         found.serves(customer.host)
         names.zones["test"] = f"smtp.provider 5 IN A {host.address}\nelsewhere 5 IN MX 10 mx.elsewhere\n"
         names.zones["test"] += f"mx.elsewhere 5 IN A {host.address}\n"
+        names.zones["test"] += f"second 5 IN MX 10 mx.second\nmx.second 5 IN A {host.address}\n"
         names.start()
         customer.host.write("/etc/resolv.conf", f"nameserver {customer.host.place.gateway}\n".encode())
         yield found

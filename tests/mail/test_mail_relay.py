@@ -108,6 +108,38 @@ def test_a_relay_with_another_certificate_gets_no_password(
 
 
 @pytest.mark.one_release
+def test_who_is_not_reached_is_named(converged: Converged, clone: Machine, tmp_path: Path) -> None:
+    """A relay that is down; then a network that lets nobody out at port 25, which is another thing to mend."""
+
+    def diagnosed() -> str:
+        asked = clone.mailprov("doctor", "--ca", str(clone.roots))
+        assert asked.status == 9, asked.said
+        return asked.out
+
+    with provider(converged, clone, tmp_path) as there:
+        clone.environment["RELAY_PASSWORD"] = PASSWORD
+        clone.declared["outgoing"] = {"relay": RELAY}
+        assert clone.apply().status == 0
+        there.machine.sh(
+            "nft add table inet closed; nft add chain inet closed in '{ type filter hook input priority 0; }'"
+        )
+        there.machine.sh("nft add rule inet closed in tcp dport { 25, 587 } reject with tcp reset")
+        held = send(clone, ALICE, ELSEWHERE)
+        assert eventually(lambda: ":587: Connection refused" in queue(clone)), queue(clone)
+        assert "the relay is not reached" in diagnosed()
+        del clone.declared["outgoing"]
+        assert clone.apply("--allow-removals").status == 0
+        send(clone, ALICE, "someone@second.test")
+        flush(clone)
+        assert eventually(lambda: queue(clone).count(":25: Connection refused") == 2), queue(clone)
+        said = diagnosed()
+        assert "other mail servers are not reached at port 25" in said and "outgoing: {relay: …}" in said, said
+        there.machine.sh("nft delete table inet closed")
+        flush(clone)
+        assert arrives(there.machine, USER, held), queue(clone)
+
+
+@pytest.mark.one_release
 def test_a_printer_sends_as_a_declared_address(clone: Machine) -> None:
     def answer(sender: str, recipient: str) -> int:
         with outsider(clone) as client:
