@@ -173,7 +173,7 @@ def _watch(case: Case) -> Watch:
     declared = {port for each in both if each for listener in each["services"].values() for port in listener.values()}
     certificates = case.patient.certificates
     shown = (certificates.a.fingerprint, certificates.b.fingerprint)
-    return Watch(case.patient.host.address, HOSTNAME, declared, shown)
+    return Watch(case.patient.host.place, HOSTNAME, declared, shown)
 
 
 def _struck(case: Case, strikes: Sequence[Strike]) -> tuple[int, str]:

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 
 from cryptography import x509
 
+from mailprov.lab.slots import Place
+
 PORTS = (25, 110, 143, 993, 995)
 """on which Debian's packages serve as they come"""
 
@@ -20,11 +22,12 @@ class Watch:
     """Asks each port again and again; `seen` has what answered as nobody has declared it.
 
     What is ours is known by the ports themselves, by the certificate on those with TLS, and by the name in the SMTP
-    greeting.
+    greeting. Only what comes over the host's own link counts: while that is off, the network of this machine may answer
+    for its address.
     """
 
-    def __init__(self, address: str, hostname: str, declared: Collection[int], fingerprints: Collection[str]) -> None:
-        self.address = address
+    def __init__(self, place: Place, hostname: str, declared: Collection[int], fingerprints: Collection[str]) -> None:
+        self.place = place
         self.hostname = hostname
         self.declared = frozenset(declared)
         self.fingerprints = frozenset(fingerprints)
@@ -55,7 +58,10 @@ class Watch:
             time.sleep(0.03)
 
     def _ask(self, port: int) -> None:
-        with socket.create_connection((self.address, port), timeout=2) as connection:
+        with socket.socket() as connection:
+            connection.settimeout(2)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.place.name.encode())
+            connection.connect((self.place.address, port))
             if port in (993, 995):
                 with self._context.wrap_socket(connection) as tls:
                     der = tls.getpeercert(binary_form=True) or b""
