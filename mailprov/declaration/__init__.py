@@ -26,6 +26,7 @@ from mailprov.declaration.hosts import Host, hosts
 from mailprov.declaration.origins import Setting, settings
 from mailprov.declaration.renames import check_renames
 from mailprov.declaration.source_file import Complete, SourceFile, parts
+from mailprov.declaration.weakness import cure, openness
 from mailprov.encrypted.decryption import Decryption
 from mailprov.errors import Diagnostic, Origin, SpecError
 from mailprov.model import Domain, Purpose, Spec
@@ -149,6 +150,7 @@ def _spec(
     specs = {name: host.spec for name, host in machines.items()}
     everybody = (*users, *lists.users)
     check_renames(everybody, domains, diagnostics)
+    _warn_of_identity(files[0].surroundings.decryption, diagnostics)
     spec = Spec(
         specs,
         domains,
@@ -160,6 +162,13 @@ def _spec(
         _by_host(diagnostics.warnings, specs, Belongings(files, found.groups.members, domains, aliases)),
     )
     return spec, machines
+
+
+def _warn_of_identity(decryption: Decryption, diagnostics: Diagnostics) -> None:
+    """Warn where others on this machine can read what opens every secret."""
+    path = decryption.identity_file
+    if path is not None and (found := openness(path)):
+        diagnostics.warn(Origin(str(path), 1, 1), f"this identity opens the secrets, and is {found}", cure(path))
 
 
 def _check_hostless(

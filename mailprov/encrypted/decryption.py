@@ -30,6 +30,12 @@ class Decryption:
             raise self._identity
         return self._identity
 
+    @property
+    def identity_file(self) -> Path | None:
+        """The file that the identity was read from; None where it was not needed, or was in no file."""
+        used = isinstance(self._identity, age.Identity)
+        return identities.file(self._environ, self._named) if used else None
+
     def age(self, data: bytes) -> bytes:
         """What is in an age file (binary). Raises FileError where it cannot be opened here, or is damaged."""
         return age.decrypted(data, self.identity())

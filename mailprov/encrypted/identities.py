@@ -48,6 +48,11 @@ def text(environ: Mapping[str, str], named: Path | None = None) -> tuple[Secret,
         raise _no_text(where) from None
 
 
+def file(environ: Mapping[str, str], named: Path | None = None) -> Path | None:
+    """The file that the identity is in; None where the environment holds it. Raises as `place` does."""
+    return None if named is None and environ.get(TEXT) else place(environ, named)
+
+
 def _no_text(where: str) -> FileError:
     return FileError(f"the age identity in {where} is no text", fix="name another", denied=True)
 
