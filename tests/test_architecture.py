@@ -27,6 +27,7 @@ MAY: dict[str, set[str]] = {
     "encrypted": {"errors", "extras", "local_files", "model"},
     "declaration": {"assets", "encrypted", "errors", "extras", "local_files", "model", "providers"},
     "dns": {"errors", "model", "providers"},
+    "deliverability": {"dns", "model"},
     "resources": {"errors", "model"},
     "platform": {"errors", "model"},
     "standard": {"assets", "engine", "model", "platform", "resources", "roles"},
@@ -40,7 +41,10 @@ MAY: dict[str, set[str]] = {
     "doctor": {"checks", "engine", "errors", "model"},
     "expectations": {"assets", "checks", "declaration", "dns", "engine", "errors", "model", "resources", "roles"},
     "observer": {"errors", "model", "engine", "checks"},
-    "report": {"checks", "doctor", "encode", "engine", "errors", "expectations", "model", "observer", "resources"},
+    "report": {
+        *("checks", "deliverability", "doctor", "encode", "engine", "errors", "expectations", "model"),
+        *("observer", "resources"),
+    },
 }
 ANYTHING = {"commands", "workflows", "__main__", "__init__"}
 """rooms that join the others"""

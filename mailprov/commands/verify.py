@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +21,7 @@ from mailprov.report.logins import LoginReport
 from mailprov.report.text import Line
 from mailprov.workflows.all_users import all_users as log_in_all
 from mailprov.workflows.generated_passwords import folder
-from mailprov.workflows.secrets import SESSION
+from mailprov.workflows.secrets import NOTHING, SESSION
 from mailprov.workflows.selection import hosts, load
 from mailprov.workflows.verify import Login
 from mailprov.workflows.verify import verify as look_at
@@ -47,6 +47,8 @@ from mailprov.workflows.verify import verify as look_at
 @click.option("--details", is_flag=True, help="Show every step and its time, or every account.")
 @click.option("--all-users", is_flag=True, help="Log in every account whose password is known, by all that it may use.")
 @handed
+@click.option("--deliverability", is_flag=True, help="Ask DNS whether mail is accepted by others; asks no host.")
+@click.option("--resolver", default="", metavar="IP[:PORT]", help="Ask this resolver. Default: this machine's own.")
 def command(
     outputs: Outputs,
     file: Path,
@@ -58,6 +60,8 @@ def command(
     details: bool,
     all_users: bool,
     handout: Path | None,
+    deliverability: bool,
+    resolver: str,
 ) -> Exit:
     """Look at each listener as a client would: TLS, certificate, a login, a message sent and fetched.
 
@@ -65,8 +69,17 @@ def command(
 
     --all-users logs in everybody instead: each account whose initial password is declared or still in the hand-out
     folder, once by each protocol, and never again once it was refused. Whoever chose another password is refused.
+
+    --deliverability asks DNS alone whether mail from here is accepted elsewhere: names of addresses, SPF, DMARC, MX,
+    and what Gmail, Microsoft, Yahoo, QQ and NetEase ask for. Exit 9 where something fails for senders that are no bulk
+    senders; 1 (of several hosts, 7) where DNS gives no answer.
     """
     terminal = Terminal(details)
+    if deliverability:
+        _require_alone({"--user": user, "--all-users": all_users, "--no-login": no_login, "--ca": ca})
+        return _deliverability(file, limit, outputs, resolver, terminal)
+    if resolver:
+        raise MailprovError("only --deliverability asks a resolver", where="--resolver", fix="add --deliverability")
     if not all_users:
         return _verify(file, limit, outputs, Login(user, password_env, no_login, ca), terminal)
     if user or no_login:
@@ -136,3 +149,34 @@ def _everybody(
         console.say("nobody was logged in: no password is known here", "bad")
         return Exit.UNVERIFIED
     return Exit.UNVERIFIED if any(roll.failed for roll in rolls) else Exit.DONE
+
+
+def _require_alone(others: Mapping[str, object]) -> None:
+    """Raises MailprovError where an option is given that wants a login, or a host."""
+    given = [name for name, value in others.items() if value]
+    if given:
+        fix = "leave one of them out"
+        raise MailprovError(f"--deliverability asks DNS alone, and goes without {' and '.join(given)}", fix=fix)
+
+
+def _deliverability(file: Path, limit: Sequence[str], outputs: Outputs, resolver: str, terminal: Terminal) -> Exit:
+    from mailprov.dns.resolver import server
+    from mailprov.report import deliverability as report
+    from mailprov.workflows.deliverability import deliverability as ask
+
+    named = server(resolver) if resolver else None
+    spec = load(file, NOTHING, terminal)
+    chosen = hosts(spec, limit)
+    with terminal.during("asking DNS"):
+        found = ask(spec, chosen, named)
+    told = (found.hosts, found.domains)
+    if outputs.text:
+        console.show(report.text(*told, found.silent, details=terminal.details))
+    outputs.give(
+        json=lambda: report.as_json(*told, found.failures, fails=found.fails),
+        markdown=lambda: report.as_markdown(*told, found.failures),
+        junit=lambda: junit.junit(report.suites(*told, found.failures)),
+    )
+    for failure in found.failures:
+        terminal.tell(Failed(failure))
+    return Exit.UNVERIFIED if found.fails else worst(found.failures, len(chosen))

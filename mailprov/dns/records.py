@@ -10,7 +10,7 @@ from typing import Literal
 from mailprov.model import Domain, HostSpec, Services, Spec
 from mailprov.providers import Protocol, Provider, serving
 
-Kind = Literal["MX", "TXT", "SRV", "CNAME", "A", "AAAA"]
+Kind = Literal["MX", "TXT", "SRV", "CNAME", "A", "AAAA", "PTR", "TLSA"]
 
 PREFERENCE = 10
 """of every MX record: each host has mailboxes of its own, none is a backup of another"""
@@ -93,7 +93,7 @@ def _zone(spec: Spec, domain: Domain, web: str) -> Zone:
     owners = {host.name: _owner(host.hostname, spec.domains) for host in spec.hosts.values()}
     here = [host for host in spec.hosts.values() if owners[host.name] == domain.name]
     elsewhere = [spec.hosts[name] for name in domain.hosts if owners[name] is None]
-    unknown = [host.hostname for host in (*here, *elsewhere) if _address(host) is None]
+    unknown = [host.hostname for host in (*here, *elsewhere) if public_address(host) is None]
     notes += [f"{name} needs an A or AAAA record with its public address, which is not declared" for name in unknown]
     return Zone(domain.name, title, (*records, *_addresses(here)), tuple(notes), tuple(_addresses(elsewhere)))
 
@@ -126,13 +126,12 @@ def _spf(domain: Domain, hosts: Sequence[HostSpec]) -> Iterator[Record]:
     groups: list[tuple[str, ...]] = []
     terms: list[str] = []
     for host in hosts:
-        services = host.services
-        if not (services.smtp or services.submission.tls or services.submission.starttls):
+        if not sends(host):
             continue
-        mine = ["mx"] if services.smtp else []
+        mine = ["mx"] if host.services.smtp else []
         mine += [f"a:{host.hostname}", *(["a"] if host.hostname == domain.name else ())]
         terms.append(mine[0])
-        address = _address(host)
+        address = public_address(host)
         groups.append((*mine, *([f"ip{address.version}:{address}"] if address else ())))
     if terms:
         text = f"v=spf1 {' '.join(dict.fromkeys(terms))} ~all"
@@ -209,21 +208,31 @@ def _owner(hostname: str, domains: Iterable[str]) -> str | None:
     return max(found, key=len, default=None)
 
 
-def _address(host: HostSpec) -> IPv4Address | IPv6Address | None:
+def sends(host: HostSpec) -> bool:
+    """Whether mail leaves from this host: somebody hands it mail for others."""
+    services = host.services
+    return bool(services.smtp or services.submission.tls or services.submission.starttls)
+
+
+def public_address(host: HostSpec) -> IPv4Address | IPv6Address | None:
     """The address of a host, where the declaration says one that others can reach."""
     try:
         address = ip_address(host.address)
     except ValueError:
         return None
-    inside = any(address in network for network in _NOT_PUBLIC if network.version == address.version)
-    return None if inside else address
+    return address if is_public(address) else None
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether others can reach it."""
+    return not any(address in network for network in _NOT_PUBLIC if network.version == address.version)
 
 
 def _addresses(hosts: Iterable[HostSpec]) -> Iterator[Record]:
     """The address records of these hosts' names."""
     found: dict[tuple[str, Kind], list[str]] = {}
     for host in hosts:
-        address = _address(host)
+        address = public_address(host)
         known = found.setdefault((host.hostname, "AAAA" if address and address.version == 6 else "A"), [])
         known += [str(address)] if address else []
     for (name, kind), values in found.items():

@@ -1,0 +1,291 @@
+"""How a domain that is sent from stands in DNS: SPF, DMARC, where answers go (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mailprov.deliverability import policies, ways
+from mailprov.deliverability.hosts import silent
+from mailprov.deliverability.words import About, Address, Finding, worst
+from mailprov.dns.records import Kind, Record
+from mailprov.dns.spf import Evaluation, Lookup, evaluate, with_term
+from mailprov.dns.spf_syntax import is_spf
+from mailprov.model import HostSpec, Relay
+
+EXCHANGERS = 10
+"""MX records of one domain that are looked at"""
+Wanted = Mapping[tuple[str, Kind], Record]
+"""the records that the declaration needs, by name and type"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An address that mail of the domain comes from, and the host that sends it: through `relay`, or itself."""
+
+    address: Address
+    hostname: str
+    relay: Relay | None
+
+
+def judge(domain: str, hosts: Sequence[HostSpec], wanted: Wanted, lookup: Lookup) -> list[Finding]:
+    """How the domain stands; `hosts` are those that send for it."""
+    relays = [relay for host in hosts for relay in ways.ways(host.outgoing, domain) if relay is not None]
+    spf = list(_spf(domain, hosts, wanted, lookup))
+    whole = worst(finding.outcome for finding in spf)
+    direct = any(None in ways.ways(host.outgoing, domain) for host in hosts)
+    signed = _dkim(relays, direct)
+    return [
+        *spf,
+        signed,
+        dmarc(domain, wanted, lookup, unsigned=signed.outcome == "fail"),
+        _alignment(domain, whole, relays),
+        *exchangers(domain, wanted, lookup),
+        *_shown(domain, lookup),
+    ]
+
+
+def _text(wanted: Wanted, name: str, otherwise: str) -> str:
+    record = wanted.get((name, "TXT"))
+    return record.values[0] if record is not None else otherwise
+
+
+# --- SPF
+
+
+def sources(domain: str, hosts: Sequence[HostSpec], lookup: Lookup) -> list[Source]:
+    """Every address that mail of the domain is known to come from."""
+    found: dict[Source, None] = {}
+    for host in hosts:
+        for relay in ways.ways(host.outgoing, domain):
+            those = ways.sources(host, lookup) if relay is None else ways.relayed(relay, lookup)
+            found |= dict.fromkeys(Source(address, host.hostname, relay) for address in those)
+    return list(found)
+
+
+def _spf(domain: str, hosts: Sequence[HostSpec], wanted: Wanted, lookup: Lookup) -> Iterator[Finding]:
+    every = sources(domain, hosts, lookup)
+    for relay in dict.fromkeys(each for host in hosts for each in ways.ways(host.outgoing, domain)):
+        if relay is not None and all(source.relay != relay for source in every):
+            what = f"whether SPF of {domain} lets {relay.host} send: it has no address here that others can reach"
+            yield Finding("spf", "untold", what, "ask its provider which `include:` SPF needs")
+    text = lookup(domain, "TXT")
+    records = [each for each in text.values if is_spf(each)]
+    if text.why:
+        yield silent("spf", f"SPF of {domain}", text.why)
+    elif len(records) != 1:
+        yield _not_one(domain, records, every, wanted)
+    elif not every and not any(relay for host in hosts for relay in ways.ways(host.outgoing, domain)):
+        yield Finding("spf", "untold", f"whether SPF of {domain} lets its hosts send: no address of theirs is known")
+    else:
+        yield from (_allowed(domain, source, wanted, lookup) for source in every)
+
+
+def _not_one(domain: str, records: Sequence[str], every: Sequence[Source], wanted: Wanted) -> Finding:
+    if records:
+        what = f"{domain} has {len(records)} SPF records, so that none counts (RFC 7208 §4.5)"
+        return Finding("spf", "fail", what, "make one of them", f'{domain}. TXT "{_merged(records)}"')
+    through = [source for source in every if source.relay is not None]
+    text = _text(wanted, domain, "v=spf1 ~all")
+    for term in dict.fromkeys(f"ip{source.address.version}:{source.address}" for source in through):
+        text = with_term(text, term)
+    fix = "add it, with the `include:` that the relay's provider says" if through else "add it"
+    return Finding("spf", "fail", f"{domain} has no SPF record", fix, f'{domain}. TXT "{text}"')
+
+
+def _merged(records: Sequence[str]) -> str:
+    words = dict.fromkeys(word for record in records for word in record.split()[1:])
+    ends = [word for word in words if word.lower().lstrip("+-~?") == "all" or word.lower().startswith("redirect=")]
+    return " ".join(["v=spf1", *(word for word in words if word not in ends), *(ends[:1] or ["~all"])])
+
+
+def _allowed(domain: str, source: Source, wanted: Wanted, lookup: Lookup) -> Finding:
+    found = evaluate(source.address, domain, lookup, helo=source.hostname)
+    who = f"{source.address} ({source.relay.host if source.relay else source.hostname})"
+    if found.result == "temperror":
+        return silent("spf", f"whether SPF of {domain} lets {who} send", found.why)
+    if found.by_sender:
+        what = f"SPF of {domain} asks for the sender's mailbox: {found.result} for postmaster from {who}"
+        return Finding("spf", "untold", f"{what}; others cannot be told from here", "do without %{s} and %{l}")
+    if found.result == "pass" and found.matched.lower().lstrip("+").startswith("all"):
+        end = f'{domain}. TXT "{_text(wanted, domain, "v=spf1 mx ~all")}"'
+        return Finding("spf", "warning", f"SPF of {domain} lets everybody send ({found.matched})", "replace it", end)
+    if found.result == "pass":
+        more = "; it may send from other addresses, too" if source.relay else ""
+        return Finding("spf", "pass", f"SPF of {domain} lets {who} send ({found.matched}){more}")
+    return _refused(domain, source, found, wanted, who)
+
+
+def _refused(domain: str, source: Source, found: Evaluation, wanted: Wanted, who: str) -> Finding:
+    if found.result == "permerror":
+        fix = "correct the record: an error counts as no SPF at all"
+        record = "" if source.relay else f'{domain}. TXT "{_text(wanted, domain, "v=spf1 mx ~all")}"'
+        return Finding("spf", "fail", f"SPF of {domain} is in error: {found.why}", fix, record)
+    term = f"ip{source.address.version}:{source.address}"
+    record = f'{domain}. TXT "{with_term(found.record, term)}"'
+    says = f"{found.result}{f' by {found.matched}' if found.matched else ''}"
+    if source.relay and any(word in found.record.lower() for word in ("include:", "redirect=")):
+        what = f"SPF of {domain} does not let {who} send ({says}); what it includes may be where that relay sends from"
+        return Finding("spf", "untold", what, "ask its provider which `include:` it is")
+    if source.relay:
+        what = f"SPF of {domain} does not let the relay {who} send ({says})"
+        return Finding("spf", "fail", what, "replace it, better with the `include:` that its provider says", record)
+    return Finding("spf", "fail", f"SPF of {domain} does not let {who} send ({says})", "replace it", record)
+
+
+# --- DKIM, DMARC
+
+
+def _dkim(relays: Sequence[Relay], direct: bool) -> Finding:
+    if relays:
+        names = ", ".join(dict.fromkeys(relay.host for relay in relays))
+        what = f"whether {names} signs with DKIM as this domain{', and hosts that send directly do not' * direct}"
+        fix = "send a message to a mailbox elsewhere, and look at its Authentication-Results"
+        return Finding("dkim", "untold", what, fix, meets="fail" if direct else "untold")
+    what = "mail is not signed with DKIM: mailprov does not sign yet; SPF alone breaks where mail is forwarded"
+    return Finding("dkim", "warning", what, "nothing to add yet; bulk senders need a relay that signs", meets="fail")
+
+
+def dmarc(domain: str, wanted: Wanted, lookup: Lookup, *, unsigned: bool) -> Finding:
+    """The policy that receivers apply to the domain: its own, or that of a domain above it (RFC 9989 §4.10)."""
+    record = f'_dmarc.{domain}. TXT "{_text(wanted, f"_dmarc.{domain}", "v=DMARC1; p=none")}"'
+    found: list[tuple[str, policies.Dmarc]] = []
+    for name in dmarc_places(domain):
+        answer = lookup(f"_dmarc.{name}", "TXT")
+        if answer.why:
+            return silent("dmarc", f"DMARC of {name}", answer.why)
+        texts = [text for text in answer.values if policies.is_dmarc(text)]
+        if len(texts) > 1 and name == domain:
+            what = f"_dmarc.{name} has {len(texts)} DMARC records, so that none counts"
+            return Finding("dmarc", "warning", what, "leave one of them", record, meets="fail")
+        found += [(name, policies.dmarc(texts[0]))] if len(texts) == 1 else []
+        if found and (found[-1][0] == domain or found[-1][1].psd in ("y", "n")):
+            break
+    if not found:
+        return Finding("dmarc", "warning", f"{domain} has no DMARC record", "add it", record, meets="fail")
+    return _policy(domain, *found[-1], record, unsigned)
+
+
+def dmarc_places(domain: str) -> Iterator[str]:
+    """The domains whose record may apply, at most eight: the domain itself, then those above it that have two labels
+    or more (RFC 9989 §4.10)."""
+    labels = domain.split(".")
+    yield domain
+    for count in range(min(len(labels) - 1, 7), 1, -1):
+        yield ".".join(labels[-count:])
+
+
+def _policy(domain: str, name: str, found: policies.Dmarc, record: str, unsigned: bool) -> Finding:
+    own = name == domain
+    policy = (found.policy if own else found.below) or "none"
+    where = "" if own else f" (of {name})"
+    if not found.applies:
+        what = f"DMARC of {name} does not count: {'; '.join(found.wrong)}"
+        return Finding("dmarc", "warning", what, "correct it", record, meets="fail")
+    if found.wrong:
+        what = f"DMARC of {name} is read as p={policy}, and {'; '.join(found.wrong)}"
+        return Finding("dmarc", "warning", what, "correct it", record, meets=None if found.policy else "untold")
+    if policy != "none" and unsigned and not found.testing:
+        what = f"DMARC of {domain} asks for {policy}{where}, and mail is not signed: what is forwarded will be refused"
+        return Finding(
+            "dmarc", "warning", what, "p=none until mail is signed", f'_dmarc.{domain}. TXT "v=DMARC1; p=none"'
+        )
+    tried = ", only tried out (t=y)" if found.testing else ""
+    reports = "" if found.reports else "; without rua= nobody gets reports"
+    return Finding("dmarc", "pass", f"DMARC of {domain} is valid: {policy}{where}{tried}{reports}")
+
+
+def _alignment(domain: str, spf: str, relays: Sequence[Relay]) -> Finding:
+    """The envelope's sender is in the domain of the author's address here, which is enough for both ways to compare
+    (RFC 9989 §4.4.2)."""
+    same = f"SPF is about {domain}, which is the author's domain"
+    if spf == "fail":
+        return Finding("alignment", "warning", f"{same}, and does not pass", "see SPF", meets="fail")
+    if relays:
+        what = f"{same}; whether a relay leaves the envelope's sender as it is"
+        return Finding("alignment", "untold", what, "look at Return-Path of a message that went through it")
+    if spf == "untold":
+        return Finding("alignment", "untold", f"{same}; whether it passes cannot be told")
+    return Finding("alignment", "pass", f"{same}: DMARC passes by it, strict comparison included")
+
+
+# --- MX, and what is shown where it is there
+
+
+def exchangers(domain: str, wanted: Wanted, lookup: Lookup) -> Iterator[Finding]:
+    """Answers and bounces find a way back (RFC 5321 §5.1)."""
+    answer = lookup(domain, "MX")
+    need = wanted.get((domain, "MX"))
+    record = f"{domain}. MX {need.values[0]}" if need is not None and need.values else ""
+    if answer.why:
+        yield silent("mx", f"MX of {domain}", answer.why)
+        return
+    names = exchanger_names(answer.values)
+    if not answer.values:
+        yield _implicit(domain, record, lookup)
+    elif not names:
+        what = f"{domain} says that it takes no mail (null MX), and mail from such a domain is refused (RFC 7505 §4.2)"
+        yield Finding("mx", "fail", what, "replace it", record)
+    else:
+        yield _led(domain, names, record, lookup)
+        yield from _dane(names, lookup)
+
+
+def exchanger_names(values: Sequence[str]) -> list[str]:
+    """The names that MX records lead to; none for a null MX (RFC 7505 §3)."""
+    names = (text.split()[-1].rstrip(".").lower() for text in values[:EXCHANGERS] if text.split())
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _implicit(domain: str, record: str, lookup: Lookup) -> Finding:
+    found, why = ways.addresses(domain, lookup)
+    if found:
+        what = f"{domain} has no MX record: mail for it goes to its own address"
+        return Finding("mx", "warning", what, "add one", record)
+    if why:
+        return silent("mx", domain, why)
+    what = f"{domain} has no MX record and no address: nobody can answer, and many refuse mail from it"
+    return Finding("mx", "fail", what, "add one", record)
+
+
+def _led(domain: str, names: Sequence[str], record: str, lookup: Lookup) -> Finding:
+    found = {name: ways.addresses(name, lookup) for name in names}
+    dead = [name for name, (there, why) in found.items() if not there and not why]
+    silence = next((why for there, why in found.values() if why and not there), "")
+    if len(dead) == len(names):
+        what = f"MX of {domain} leads to {', '.join(dead[:4])}, which has no address"
+        return Finding("mx", "fail", what, "replace it, or add an address to that name", record)
+    if silence:
+        return silent("mx", f"where MX of {domain} leads", silence)
+    if dead:
+        return Finding("mx", "warning", f"MX of {domain} also leads to {dead[0]}, which has no address", "remove it")
+    return Finding("mx", "pass", f"MX of {domain} leads to {', '.join(names[:4])}")
+
+
+def _dane(names: Sequence[str], lookup: Lookup) -> Iterator[Finding]:
+    for name in names:
+        values = lookup(f"_25._tcp.{name}", "TLSA").values
+        wrong = next((wrong for wrong in map(policies.tlsa_wrong, values) if wrong), "")
+        if wrong:
+            yield Finding("tlsa", "warning", f"a TLSA record of {name}: {wrong}", "correct or remove it")
+        elif values:
+            what = f"TLSA records of {name} are well-formed; DNSSEC and the certificate were not looked at"
+            yield Finding("tlsa", "pass", what)
+
+
+_SHOWN: Final[tuple[tuple[About, str, str, Callable[[str], tuple[str, ...]], str], ...]] = (
+    ("mta-sts", "_mta-sts", "v=stsv1", policies.sts_wrong, "; its policy, which a web server has, was not fetched"),
+    ("tls-rpt", "_smtp._tls", "v=tlsrptv1", policies.tls_reports_wrong, ""),
+)
+
+
+def _shown(domain: str, lookup: Lookup) -> Iterator[Finding]:
+    for about, label, version, judged, more in _SHOWN:
+        name = f"{label}.{domain}"
+        found = [text for text in lookup(name, "TXT").values if text.lower().startswith(version)]
+        wrong = judged(found[0]) if len(found) == 1 else (f"there are {len(found)} of them",) if found else ()
+        if wrong:
+            yield Finding(about, "warning", f"{name}: {'; '.join(wrong)}", "correct or remove it")
+        elif found:
+            yield Finding(about, "pass", f"{name} is well-formed{more}")
