@@ -76,7 +76,8 @@ def command(
     """
     terminal = Terminal(details)
     if deliverability:
-        _require_alone({"--user": user, "--all-users": all_users, "--no-login": no_login, "--ca": ca})
+        logins = {"--user": user, "--password-env": password_env, "--all-users": all_users}
+        _require_alone({**logins, "--no-login": no_login, "--ca": ca, "--handout": handout})
         return _deliverability(file, limit, outputs, resolver, terminal)
     if resolver:
         raise MailprovError("only --deliverability asks a resolver", where="--resolver", fix="add --deliverability")

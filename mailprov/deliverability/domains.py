@@ -108,9 +108,12 @@ def _allowed(domain: str, source: Source, wanted: Wanted, lookup: Lookup) -> Fin
     if found.by_sender:
         what = f"SPF of {domain} asks for the sender's mailbox: {found.result} for postmaster from {who}"
         return Finding("spf", "untold", f"{what}; others cannot be told from here", "do without %{s} and %{l}")
-    if found.result == "pass" and found.matched.lower().lstrip("+").startswith("all"):
-        end = f'{domain}. TXT "{_text(wanted, domain, "v=spf1 mx ~all")}"'
-        return Finding("spf", "warning", f"SPF of {domain} lets everybody send ({found.matched})", "replace it", end)
+    if found.result == "pass" and found.matched.lower().removeprefix("+").split()[0] == "all":
+        words = ["~all" if word == found.matched else word for word in found.record.split()]
+        fix, record = "replace it", f'{domain}. TXT "{" ".join(words)}"'
+        if found.matched not in found.record.split():
+            fix, record = "do without what it includes", ""
+        return Finding("spf", "warning", f"SPF of {domain} lets everybody send ({found.matched})", fix, record)
     if found.result == "pass":
         more = "; it may send from other addresses, too" if source.relay else ""
         return Finding("spf", "pass", f"SPF of {domain} lets {who} send ({found.matched}){more}")
@@ -120,6 +123,7 @@ def _allowed(domain: str, source: Source, wanted: Wanted, lookup: Lookup) -> Fin
 def _refused(domain: str, source: Source, found: Evaluation, wanted: Wanted, who: str) -> Finding:
     if found.result == "permerror":
         fix = "correct the record: an error counts as no SPF at all"
+        fix += "" if source.relay else "; for the declared hosts alone it would be"
         record = "" if source.relay else f'{domain}. TXT "{_text(wanted, domain, "v=spf1 mx ~all")}"'
         return Finding("spf", "fail", f"SPF of {domain} is in error: {found.why}", fix, record)
     term = f"ip{source.address.version}:{source.address}"
@@ -188,9 +192,7 @@ def _policy(domain: str, name: str, found: policies.Dmarc, record: str, unsigned
         return Finding("dmarc", "warning", what, "correct it", record, meets=None if found.policy else "untold")
     if policy != "none" and unsigned and not found.testing:
         what = f"DMARC of {domain} asks for {policy}{where}, and mail is not signed: what is forwarded will be refused"
-        return Finding(
-            "dmarc", "warning", what, "p=none until mail is signed", f'_dmarc.{domain}. TXT "v=DMARC1; p=none"'
-        )
+        return Finding("dmarc", "warning", what, "p=none until mail is signed", record)
     tried = ", only tried out (t=y)" if found.testing else ""
     reports = "" if found.reports else "; without rua= nobody gets reports"
     return Finding("dmarc", "pass", f"DMARC of {domain} is valid: {policy}{where}{tried}{reports}")

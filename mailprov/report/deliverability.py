@@ -39,14 +39,30 @@ def _titled(hosts: Hosts, domains: Domains) -> list[tuple[str, Sequence[Finding]
 
 def text(hosts: Hosts, domains: Domains, silent: Sequence[str], *, details: bool = False) -> list[Line]:
     """What fails first, with what to do; then what is doubtful, what is not told and, with `details`, what is well."""
+    titled = _titled(hosts, domains)
     lines: list[Line] = []
     for standing in ORDER if details else ORDER[:-1]:
-        for title, findings in _titled(hosts, domains):
-            here = [finding for finding in findings if finding.standing == standing]
-            lines += [Line(printable(title), "head")] if here else []
-            lines += [line for finding in here for line in _lines(finding)]
+        for title, findings in _shared(titled, standing):
+            lines += [Line(printable(title), "head"), *(line for finding in findings for line in _lines(finding))]
     lines += [Line(f"{some(silent, _NAMED)}: sends no mail, or for no domain", "dim")] if silent else []
     return [*lines, *_receivers(domains, details), *([total(hosts, domains)] if hosts else [])]
+
+
+def _shared(titled: Sequence[tuple[str, Sequence[Finding]]], standing: Standing) -> Iterator[tuple[str, list[Finding]]]:
+    """The findings that stand so, by title; what is said of several is said once, of all of them.
+
+    That alignment fails is left out: SPF, on which it rests here, says it.
+    """
+    found: dict[Finding, list[str]] = {}
+    for title, findings in titled:
+        for finding in findings:
+            if finding.standing == standing and not (finding.about == "alignment" and finding.outcome == "fail"):
+                found.setdefault(finding, []).append(title)
+    together: dict[str, list[Finding]] = {}
+    for finding, titles in found.items():
+        title = titles[0] if len(titles) == 1 else some([each.partition(":")[0] for each in titles], _NAMED)
+        together.setdefault(title, []).append(finding)
+    yield from together.items()
 
 
 def _lines(finding: Finding) -> Iterator[Line]:
