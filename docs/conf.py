@@ -66,6 +66,7 @@ NAVIGATION: Final = {
     "How-to": (
         "docs/daily-tasks",
         "docs/sending",
+        "docs/deliverability",
         "docs/gitops",
         "docs/secrets",
         "docs/testing",

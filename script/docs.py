@@ -20,6 +20,7 @@ from mailprov.commands import cli
 from mailprov.commands.manual import manual
 from mailprov.commands.root import every
 from mailprov.declaration import schema
+from mailprov.deliverability import RECEIVERS, Receiver
 from mailprov.doctor import CAUSES, Cause
 from mailprov.providers import CREDENTIALS, Provider, catalogue
 from mailprov.workflows import new_repository
@@ -253,6 +254,20 @@ def _doubt(each: Provider, field: str) -> str:
     return " (unverified)" if field in each.unverified else ""
 
 
+def receivers() -> str:
+    """What each large receiver asks of senders, and where that is from."""
+    return "\n" + "\n".join("".join(_receiver(each)) for each in RECEIVERS) + "\n"
+
+
+def _receiver(each: Receiver) -> Iterator[str]:
+    yield f"### {each.name}\n\nFor {each.addresses}. Bulk senders: {each.bulk}.\n\n"
+    yield "| rule | of whom | told by | source |\n|---|---|---|---|\n"
+    for rule in each.rules:
+        told = " and ".join(" or ".join(f"`{about}`" for about in group) for group in rule.asks) or "not told by DNS"
+        source = f"{rule.source}, {rule.checked_on}{'' if rule.verified else ' (not verified)'}"
+        yield f"| {_escaped(rule.words)} | {'bulk senders' if rule.bulk else 'everybody'} | {told} | {source} |\n"
+
+
 GENERATORS: Mapping[str, Callable[[], str]] = {
     "help": help_pages,
     "keys": keys,
@@ -260,6 +275,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "causes": causes,
     "providers": providers,
+    "receivers": receivers,
 }
 
 
