@@ -67,12 +67,14 @@ class _Run:
     """One evaluation: what is asked about, and how much of DNS was used."""
 
     def __init__(self, address: IPv4Address | IPv6Address, domain: str, lookup: Lookup, helo: str, local: str) -> None:
-        self.address, self.sender, self.helo, self.local = address, domain, helo, local
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None  # RFC 7208 §5
+        self.address: IPv4Address | IPv6Address = mapped or address
+        self.sender, self.helo, self.local = domain, helo, local
         self.ask = lookup
         self.record = ""
         self.lookups = self.void = 0
         self.by_sender = False
-        self.kind: Kind = "A" if address.version == 4 else "AAAA"
+        self.kind: Kind = "A" if self.address.version == 4 else "AAAA"
 
     def check(self, domain: str) -> tuple[Result, str]:
         """What the record of `domain` comes to, and the term that says so. Raises _End."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from lxml import etree
 from name_server import NSD, NameServer
+from report_schema import require
 
 from mailprov.commands import run
 from mailprov.deliverability import RECEIVERS
@@ -187,6 +190,19 @@ def test_bulk_rules_alone_fail_nobody_else(server: NameServer, mailprov: Run) ->
     assert (rules["Gmail", "DMARC"]["outcome"], rules["Gmail", "DMARC"]["because"]) == ("fail", ["dmarc"])
     (dmarc,) = findings(told)["example.com", "dmarc"]
     assert dmarc["record"] == '_dmarc.example.com. TXT "v=DMARC1; p=none; rua=mailto:postmaster@example.com"'
+
+
+@needs_nsd
+def test_a_process_asks_nobody_but_the_resolver(server: NameServer, mailprov: Run, tmp_path: Path) -> None:
+    """The declared addresses (RFC 2544) lead nowhere, and no SSH is loaded."""
+    words = ["verify", "--deliverability", "--resolver", server.resolver, "--format", "json"]
+    loaded = "import sys; from mailprov.commands import run; status = run(sys.argv[1:]); "
+    ended = "sys.exit(status or ('paramiko' in sys.modules) * 99)"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded + ended, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    require(json.loads(done.stdout))
 
 
 @needs_nsd

@@ -81,6 +81,7 @@ def test_the_examples_of_appendix_a(record: str, allowed: tuple[str, ...], refus
         ("v=spf1 ip6:2001:db8::/32 -all", "2001:db8::1", "pass", "ip6:2001:db8::/32"),
         ("v=spf1 ip4:0.0.0.0/0 -all", "2001:db8::1", "fail", "-all"),
         ("v=spf1 a//64 -all", "192.0.2.10", "pass", "a//64"),
+        ("v=spf1 ip6:::/0 ip4:192.0.2.1 -all", "::ffff:192.0.2.1", "pass", "ip4:192.0.2.1"),
         ("v=spf1 unknown=%{d}/x -all", "192.0.2.1", "fail", "-all"),
         ("v=spf1 exp=explain._spf.%{d} -all", "192.0.2.1", "fail", "-all"),
         ("v=spf10 +all", "192.0.2.1", "none", ""),
