@@ -27,7 +27,7 @@ MAY: dict[str, set[str]] = {
     "encrypted": {"errors", "extras", "local_files", "model"},
     "declaration": {"assets", "encrypted", "errors", "extras", "local_files", "model", "providers"},
     "dns": {"errors", "model", "providers"},
-    "deliverability": {"dns", "model"},
+    "deliverability": {"dns", "model", "providers"},
     "resources": {"errors", "model"},
     "platform": {"errors", "model"},
     "standard": {"assets", "engine", "model", "platform", "resources", "roles"},

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from mailprov.deliverability import policies, ways
+from mailprov.deliverability import authorized, policies, ways
+from mailprov.deliverability.authorized import Wanted, text_of
 from mailprov.deliverability.hosts import silent
-from mailprov.deliverability.words import About, Address, Finding, worst
-from mailprov.dns.records import Kind, Record
-from mailprov.dns.spf import Evaluation, Lookup, evaluate, with_term
-from mailprov.dns.spf_syntax import is_spf
+from mailprov.deliverability.words import About, Finding, worst
+from mailprov.dns.spf import Lookup
 from mailprov.model import HostSpec, Relay
 
 EXCHANGERS = 10
 """MX records of one domain that are looked at"""
-Wanted = Mapping[tuple[str, Kind], Record]
-"""the records that the declaration needs, by name and type"""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An address that mail of the domain comes from, and the host that sends it: through `relay`, or itself."""
-
-    address: Address
-    hostname: str
-    relay: Relay | None
 
 
 def judge(domain: str, hosts: Sequence[HostSpec], wanted: Wanted, lookup: Lookup) -> list[Finding]:
     """How the domain stands; `hosts` are those that send for it."""
     relays = [relay for host in hosts for relay in ways.ways(host.outgoing, domain) if relay is not None]
-    spf = list(_spf(domain, hosts, wanted, lookup))
+    spf = list(authorized.judge(domain, hosts, wanted, lookup))
     whole = worst(finding.outcome for finding in spf)
     direct = any(None in ways.ways(host.outgoing, domain) for host in hosts)
     signed = _dkim(relays, direct)
@@ -44,98 +31,6 @@ def judge(domain: str, hosts: Sequence[HostSpec], wanted: Wanted, lookup: Lookup
         *exchangers(domain, wanted, lookup),
         *_shown(domain, lookup),
     ]
-
-
-def _text(wanted: Wanted, name: str, otherwise: str) -> str:
-    record = wanted.get((name, "TXT"))
-    return record.values[0] if record is not None else otherwise
-
-
-# --- SPF
-
-
-def sources(domain: str, hosts: Sequence[HostSpec], lookup: Lookup) -> list[Source]:
-    """Every address that mail of the domain is known to come from."""
-    found: dict[Source, None] = {}
-    for host in hosts:
-        for relay in ways.ways(host.outgoing, domain):
-            those = ways.sources(host, lookup) if relay is None else ways.relayed(relay, lookup)
-            found |= dict.fromkeys(Source(address, host.hostname, relay) for address in those)
-    return list(found)
-
-
-def _spf(domain: str, hosts: Sequence[HostSpec], wanted: Wanted, lookup: Lookup) -> Iterator[Finding]:
-    every = sources(domain, hosts, lookup)
-    for relay in dict.fromkeys(each for host in hosts for each in ways.ways(host.outgoing, domain)):
-        if relay is not None and all(source.relay != relay for source in every):
-            what = f"whether SPF of {domain} lets {relay.host} send: it has no address here that others can reach"
-            yield Finding("spf", "untold", what, "ask its provider which `include:` SPF needs")
-    text = lookup(domain, "TXT")
-    records = [each for each in text.values if is_spf(each)]
-    if text.why:
-        yield silent("spf", f"SPF of {domain}", text.why)
-    elif len(records) != 1:
-        yield _not_one(domain, records, every, wanted)
-    elif not every and not any(relay for host in hosts for relay in ways.ways(host.outgoing, domain)):
-        yield Finding("spf", "untold", f"whether SPF of {domain} lets its hosts send: no address of theirs is known")
-    else:
-        yield from (_allowed(domain, source, wanted, lookup) for source in every)
-
-
-def _not_one(domain: str, records: Sequence[str], every: Sequence[Source], wanted: Wanted) -> Finding:
-    if records:
-        what = f"{domain} has {len(records)} SPF records, so that none counts (RFC 7208 §4.5)"
-        return Finding("spf", "fail", what, "make one of them", f'{domain}. TXT "{_merged(records)}"')
-    through = [source for source in every if source.relay is not None]
-    text = _text(wanted, domain, "v=spf1 ~all")
-    for term in dict.fromkeys(f"ip{source.address.version}:{source.address}" for source in through):
-        text = with_term(text, term)
-    fix = "add it, with the `include:` that the relay's provider says" if through else "add it"
-    return Finding("spf", "fail", f"{domain} has no SPF record", fix, f'{domain}. TXT "{text}"')
-
-
-def _merged(records: Sequence[str]) -> str:
-    words = dict.fromkeys(word for record in records for word in record.split()[1:])
-    ends = [word for word in words if word.lower().lstrip("+-~?") == "all" or word.lower().startswith("redirect=")]
-    return " ".join(["v=spf1", *(word for word in words if word not in ends), *(ends[:1] or ["~all"])])
-
-
-def _allowed(domain: str, source: Source, wanted: Wanted, lookup: Lookup) -> Finding:
-    found = evaluate(source.address, domain, lookup, helo=source.hostname)
-    who = f"{source.address} ({source.relay.host if source.relay else source.hostname})"
-    if found.result == "temperror":
-        return silent("spf", f"whether SPF of {domain} lets {who} send", found.why)
-    if found.by_sender:
-        what = f"SPF of {domain} asks for the sender's mailbox: {found.result} for postmaster from {who}"
-        return Finding("spf", "untold", f"{what}; others cannot be told from here", "do without %{s} and %{l}")
-    if found.result == "pass" and found.matched.lower().removeprefix("+").split()[0] == "all":
-        words = ["~all" if word == found.matched else word for word in found.record.split()]
-        fix, record = "replace it", f'{domain}. TXT "{" ".join(words)}"'
-        if found.matched not in found.record.split():
-            fix, record = "do without what it includes", ""
-        return Finding("spf", "warning", f"SPF of {domain} lets everybody send ({found.matched})", fix, record)
-    if found.result == "pass":
-        more = "; it may send from other addresses, too" if source.relay else ""
-        return Finding("spf", "pass", f"SPF of {domain} lets {who} send ({found.matched}){more}")
-    return _refused(domain, source, found, wanted, who)
-
-
-def _refused(domain: str, source: Source, found: Evaluation, wanted: Wanted, who: str) -> Finding:
-    if found.result == "permerror":
-        fix = "correct the record: an error counts as no SPF at all"
-        fix += "" if source.relay else "; for the declared hosts alone it would be"
-        record = "" if source.relay else f'{domain}. TXT "{_text(wanted, domain, "v=spf1 mx ~all")}"'
-        return Finding("spf", "fail", f"SPF of {domain} is in error: {found.why}", fix, record)
-    term = f"ip{source.address.version}:{source.address}"
-    record = f'{domain}. TXT "{with_term(found.record, term)}"'
-    says = f"{found.result}{f' by {found.matched}' if found.matched else ''}"
-    if source.relay and any(word in found.record.lower() for word in ("include:", "redirect=")):
-        what = f"SPF of {domain} does not let {who} send ({says}); what it includes may be where that relay sends from"
-        return Finding("spf", "untold", what, "ask its provider which `include:` it is")
-    if source.relay:
-        what = f"SPF of {domain} does not let the relay {who} send ({says})"
-        return Finding("spf", "fail", what, "replace it, better with the `include:` that its provider says", record)
-    return Finding("spf", "fail", f"SPF of {domain} does not let {who} send ({says})", "replace it", record)
 
 
 # --- DKIM, DMARC
@@ -153,7 +48,7 @@ def _dkim(relays: Sequence[Relay], direct: bool) -> Finding:
 
 def dmarc(domain: str, wanted: Wanted, lookup: Lookup, *, unsigned: bool) -> Finding:
     """The policy that receivers apply to the domain: its own, or that of a domain above it (RFC 9989 §4.10)."""
-    record = f'_dmarc.{domain}. TXT "{_text(wanted, f"_dmarc.{domain}", "v=DMARC1; p=none")}"'
+    record = f'_dmarc.{domain}. TXT "{text_of(wanted, f"_dmarc.{domain}", "v=DMARC1; p=none")}"'
     found: list[tuple[str, policies.Dmarc]] = []
     for name in dmarc_places(domain):
         answer = lookup(f"_dmarc.{name}", "TXT")

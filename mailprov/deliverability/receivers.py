@@ -1,6 +1,7 @@
 """What large receivers ask of senders, as data with its sources, and how a domain stands by it (pure).
 
-`checked_on` is the day as of which the page said so. A rule that no page of the receiver was found for is not verified.
+`checked_on` is the day on which a copy of the page was made, or was read where it says no day. A rule is not verified where the receiver's own page could not be
+read, and others quote it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _OUTLOOK_POLICIES: Final = (
 )
 _YAHOO: Final = ("https://senders.yahooinc.com/best-practices/", date(2026, 6, 18))
 _NETEASE: Final = ("http://help.163.com/09/1224/17/5RAJ4LMH00753VB8.html", date(2026, 12, 1))
+_NETEASE_SPF: Final = ("http://mail.163.com/hd/all/chengxin/3.htm", date(2026, 12, 1))
 _NETEASE_FEEDBACK: Final = ("http://money.mail.yeah.net/", date(2026, 12, 1))
 _QQ: Final = ("https://open.mail.qq.com/", date(2026, 12, 1))
 _QQ_SPF: Final = ("https://service.mail.qq.com/cgi-bin/help?subtype=1&no=417&id=48", date(2026, 12, 1))
@@ -89,13 +91,14 @@ RECEIVERS: Final = (
         "163.com, 126.com, yeah.net",
         "3,000 messages an hour, 100,000 a day",
         (
-            Rule("SPF", "SPF does not refuse the address (550 MI:SPF)", _SPF, False, *_NETEASE),
+            Rule("SPF", "SPF does not refuse the address (550 MI:SPF)", _SPF, False, *_NETEASE_SPF),
             Rule(
                 "DMARC",
                 "the domain's DMARC policy does not refuse it (550 MI:DMA)",
                 (("alignment", "dkim"),),
                 False,
                 *_NETEASE,
+                False,
             ),
             Rule("reputation", "the address and the sender are on no block list", (), False, *_NETEASE_FEEDBACK),
         ),

@@ -186,6 +186,21 @@ def test_through_a_relay_the_hosts_own_address_does_not_count() -> None:
     assert [each.standing for each in nowhere] == ["untold"] and "include:" in nowhere[0].fix
 
 
+def test_what_a_known_provider_wants_included_is_told() -> None:
+    known = replace(HOST, outgoing=Outgoing(relay=Relay("smtp.gmail.com", 587, user="me")))
+    (found,) = judged(Dns(), known)["spf"]
+    assert (found.standing, found.record) == ("fail", 'example.com. TXT "v=spf1 mx include:_spf.google.com -all"')
+    (found,) = judged(Dns({("example.com", "TXT"): ()}), known)["spf"]
+    assert (found.fix, found.record) == ("add it", 'example.com. TXT "v=spf1 mx include:_spf.google.com ~all"')
+    theirs: Zone = {("_spf.google.com", "TXT"): ("v=spf1 ip4:203.0.113.0/24 ~all",)}
+    theirs = {**theirs, ("_SPF.google.com", "TXT"): theirs["_spf.google.com", "TXT"]}
+    for record in ("v=spf1 include:_spf.google.com -all", "v=spf1 redirect=_SPF.google.com"):
+        (found,) = judged(Dns({**theirs, ("example.com", "TXT"): (record,)}), known)["spf"]
+        assert found.standing == "pass"
+    wrong = Dns({("example.com", "TXT"): ("v=spf1 include:_spf.google.com -all",)})
+    assert "leads to no SPF record" in judged(wrong, known)["spf"][0].what
+
+
 def test_some_senders_go_another_way() -> None:
     ways = (("@example.com", None), ("alerts@example.com", RELAY))
     both = replace(HOST, outgoing=Outgoing(relay=Relay("other.example", 25), senders=ways))
@@ -303,7 +318,7 @@ def test_each_rule_has_its_source() -> None:
         for rule in receiver.rules:
             assert rule.source.startswith(("https://", "http://")) and date(2025, 1, 1) < rule.checked_on
     unverified = {(receiver.name, rule.name) for receiver in RECEIVERS for rule in receiver.rules if not rule.verified}
-    assert {name for name, _ in unverified} == {"QQ"}
+    assert unverified == {("QQ", rule.name) for rule in RECEIVERS[3].rules} | {("NetEase", "DMARC")}
 
 
 def outcomes(**found: str) -> dict[tuple[str, str], str]:
