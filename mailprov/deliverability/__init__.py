@@ -43,14 +43,18 @@ def judge(
     seen = [_host(host, served, patient() if patient else lookup) for host, served in senders]
     findings = {judged.host: judged.findings for judged in seen}
     wanted = {(record.name, record.kind): record for zone in zones(spec) for record in zone.records}
+    serving: dict[str, list[HostSpec]] = {}
+    for host, served in senders:
+        for domain in served:
+            serving.setdefault(domain.name, []).append(host)
 
     def one(name: str) -> DomainJudged:
-        by = [host for host, served in senders if any(domain.name == name for domain in served)]
+        by = serving[name]
         found = domains.judge(name, by, wanted, patient() if patient else lookup)
         around = [finding for host in by for finding in _meant(host, name, findings[host.name])]
         return DomainJudged(name, tuple(host.name for host in by), tuple(found), tuple(rulings([*found, *around])))
 
-    return seen, list(each(one, _names(senders)))
+    return seen, list(each(one, sorted(serving)))
 
 
 def _names(senders: Sequence[tuple[HostSpec, tuple[Domain, ...]]]) -> list[str]:

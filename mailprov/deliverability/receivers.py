@@ -1,7 +1,7 @@
 """What large receivers ask of senders, as data with its sources, and how a domain stands by it (pure).
 
-`checked_on` is the day on which a copy of the page was made, or was read where it says no day. A rule is not verified where the receiver's own page could not be
-read, and others quote it.
+`checked_on` is the day on which a copy of the page was made, or was read where it says no day. A rule is not verified
+where the receiver's own page could not be read, and others quote it.
 """
 
 from __future__ import annotations

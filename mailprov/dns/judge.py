@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
-from mailprov.dns.records import Kind, Record, Spf
+from mailprov.dns.records import AskedKind, Kind, Record, Spf
 
 Status = Literal["ok", "missing", "different", "extra", "unknown"]
-Query = tuple[str, Kind]
+Query = tuple[str, AskedKind]
 """a name and a type"""
 
 

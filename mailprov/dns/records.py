@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Literal
@@ -10,7 +10,9 @@ from typing import Literal
 from mailprov.model import Domain, HostSpec, Services, Spec
 from mailprov.providers import Protocol, Provider, serving
 
-Kind = Literal["MX", "TXT", "SRV", "CNAME", "A", "AAAA", "PTR", "TLSA"]
+Kind = Literal["MX", "TXT", "SRV", "CNAME", "A", "AAAA"]
+AskedKind = Kind | Literal["PTR", "TLSA"]
+"""types that a resolver is asked for, of which some are nothing that a declaration needs"""
 
 PREFERENCE = 10
 """of every MX record: each host has mailboxes of its own, none is a backup of another"""
@@ -85,12 +87,12 @@ def zones(spec: Spec, web: str = "") -> tuple[Zone, ...]:
     `web` is the name of a web server that serves the files for setting up clients (autoconfig, autodiscover); without
     one, no record leads there.
     """
-    return tuple(_zone(spec, domain, web) for _, domain in sorted(spec.domains.items()))
-
-
-def _zone(spec: Spec, domain: Domain, web: str) -> Zone:
-    title, records, notes = _hosted(domain) if domain.hosted_by else _served(spec, domain, web)
     owners = {host.name: _owner(host.hostname, spec.domains) for host in spec.hosts.values()}
+    return tuple(_zone(spec, domain, web, owners) for _, domain in sorted(spec.domains.items()))
+
+
+def _zone(spec: Spec, domain: Domain, web: str, owners: Mapping[str, str | None]) -> Zone:
+    title, records, notes = _hosted(domain) if domain.hosted_by else _served(spec, domain, web)
     here = [host for host in spec.hosts.values() if owners[host.name] == domain.name]
     elsewhere = [spec.hosts[name] for name in domain.hosts if owners[name] is None]
     unknown = [host.hostname for host in (*here, *elsewhere) if public_address(host) is None]
@@ -202,10 +204,11 @@ def _hosted(domain: Domain) -> tuple[str, list[Record], list[str]]:
     return f"hosted by {provider.name.en}", records, notes
 
 
-def _owner(hostname: str, domains: Iterable[str]) -> str | None:
+def _owner(hostname: str, domains: Mapping[str, Domain]) -> str | None:
     """The declared domain that a host name is in, the longest one; None where it is in none."""
-    found = [name for name in domains if hostname == name or hostname.endswith(f".{name}")]
-    return max(found, key=len, default=None)
+    labels = hostname.split(".")
+    above = (".".join(labels[at:]) for at in range(len(labels)))
+    return next((name for name in above if name in domains), None)
 
 
 def sends(host: HostSpec) -> bool:

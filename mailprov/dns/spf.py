@@ -9,12 +9,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, Literal
 
 from mailprov.dns.judge import Answer
-from mailprov.dns.records import Kind
+from mailprov.dns.records import AskedKind
 from mailprov.dns.spf_syntax import Directive, Syntax, expanded, is_spf, parsed
 
 Result = Literal["pass", "fail", "softfail", "neutral", "none", "permerror", "temperror"]
 """RFC 7208 §2.6"""
-Lookup = Callable[[str, Kind], Answer]
+Lookup = Callable[[str, AskedKind], Answer]
 """What DNS says of a name: within a time that it bounds itself."""
 
 LOOKUPS: Final = 10
@@ -74,7 +74,7 @@ class _Run:
         self.record = ""
         self.lookups = self.void = 0
         self.by_sender = False
-        self.kind: Kind = "A" if self.address.version == 4 else "AAAA"
+        self.kind: AskedKind = "A" if self.address.version == 4 else "AAAA"
 
     def check(self, domain: str) -> tuple[Result, str]:
         """What the record of `domain` comes to, and the term that says so. Raises _End."""
@@ -108,13 +108,13 @@ class _Run:
 
     # --- DNS
 
-    def _asked(self, name: str, kind: Kind) -> tuple[str, ...]:
+    def _asked(self, name: str, kind: AskedKind) -> tuple[str, ...]:
         answer = self.ask(name, kind)
         if answer.why:
             raise _End("temperror", f"{name} {kind}: {answer.why}")
         return answer.values
 
-    def _needed(self, name: str, kind: Kind) -> tuple[str, ...]:
+    def _needed(self, name: str, kind: AskedKind) -> tuple[str, ...]:
         """As `_asked`, for a term: it may ask in vain seldom."""
         found = self._asked(name, kind) if _is_name(name) else ()
         if not found:

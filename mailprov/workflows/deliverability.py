@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mailprov.deliverability import DomainJudged, HostJudged, judge, questions
-from mailprov.dns import Answer, Kind
+from mailprov.dns import Answer
 from mailprov.dns.judge import Query
+from mailprov.dns.records import AskedKind
 from mailprov.dns.resolver import SECONDS as PATIENCE
 from mailprov.dns.resolver import ask
 from mailprov.errors import MailprovError
@@ -46,7 +47,7 @@ class Dns:
                 self._dead = answers[part[0]].why
             self._known |= answers
 
-    def __call__(self, name: str, kind: Kind) -> Answer:
+    def __call__(self, name: str, kind: AskedKind) -> Answer:
         """What DNS says of a name."""
         self.learn([(name, kind)])
         return self._known[name, kind]
@@ -59,7 +60,7 @@ class _Patient:
     dns: Dns
     until: float
 
-    def __call__(self, name: str, kind: Kind) -> Answer:
+    def __call__(self, name: str, kind: AskedKind) -> Answer:
         if time.monotonic() > self.until:
             return Answer(why=f"all of it takes more than {SECONDS:g} seconds")
         return self.dns(name, kind)

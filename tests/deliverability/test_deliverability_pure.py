@@ -17,7 +17,7 @@ from mailprov.deliverability import RECEIVERS, Finding, domains, hosts, policies
 from mailprov.deliverability.receivers import rulings
 from mailprov.deliverability.words import About, best, worst
 from mailprov.dns.judge import Answer
-from mailprov.dns.records import Kind, Record
+from mailprov.dns.records import AskedKind, Record
 from mailprov.model import Domain, Firewall, HostSpec, Listener, Outgoing, Relay, Services, Spec, Ssh, Tls
 from mailprov.report import deliverability as report
 from mailprov.workflows import deliverability as workflow
@@ -47,7 +47,7 @@ class Dns:
     def __init__(self, more: Zone = {}, silent: tuple[str, ...] = ()) -> None:  # noqa: B006
         self.zone, self.silent = {**ZONE, **more}, silent
 
-    def __call__(self, name: str, kind: Kind) -> Answer:
+    def __call__(self, name: str, kind: AskedKind) -> Answer:
         if name in self.silent:
             return Answer(why="SERVFAIL")
         return Answer(self.zone.get((name, kind), ()))

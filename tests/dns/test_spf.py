@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailprov.dns.judge import Answer
-from mailprov.dns.records import Kind
+from mailprov.dns.records import AskedKind
 from mailprov.dns.spf import LOOKUPS, Evaluation, evaluate, with_term
 from mailprov.dns.spf_syntax import Syntax, expanded, parsed
 
@@ -37,9 +37,9 @@ class Dns:
 
     def __init__(self, zone: Zone, fails: tuple[str, ...] = ()) -> None:
         self.zone, self.fails = zone, fails
-        self.asked: list[tuple[str, Kind]] = []
+        self.asked: list[tuple[str, AskedKind]] = []
 
-    def __call__(self, name: str, kind: Kind) -> Answer:
+    def __call__(self, name: str, kind: AskedKind) -> Answer:
         assert len(name) <= 253 and all(0 < len(label) < 64 for label in name.split("."))
         self.asked.append((name, kind))
         if name in self.fails:
@@ -190,7 +190,7 @@ def test_loops_end(record: str) -> None:
 def test_a_tree_of_includes_ends() -> None:
     wide = "v=spf1 " + " ".join(f"include:{n}.net" for n in range(300))
 
-    def everywhere(name: str, kind: Kind) -> Answer:
+    def everywhere(name: str, kind: AskedKind) -> Answer:
         asked.append(name)
         return Answer((wide,))
 
@@ -290,7 +290,7 @@ _PIECES = st.sampled_from([*_WORDS.split(), " ", "192.0.2.1", "2001:db8::", "v=s
 @settings(deadline=None)
 @given(st.lists(_PIECES, max_size=30), st.lists(st.text(max_size=20), max_size=12), st.booleans())
 def test_whatever_dns_says_an_evaluation_ends(pieces: list[str], lies: list[str], six: bool) -> None:
-    def liar(name: str, kind: Kind) -> Answer:
+    def liar(name: str, kind: AskedKind) -> Answer:
         asked.append(name)
         return Answer((f"v=spf1 {''.join(pieces)}",) if kind == "TXT" else tuple(lies))
 
