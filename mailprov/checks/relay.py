@@ -36,7 +36,7 @@ def check_relay(
         replies = [session.recipient(sender, FOREIGN) for sender in ("", _STRANGER)]
         local = session.recipient(f"postmaster@{endpoint.server_name}", FOREIGN)
         if local.code // 100 == 2 and endpoint.networks:
-            _allowed(note, local, inside=_within(session.wire.local_address, endpoint.networks))
+            _allowed(note, local, session.wire.local_address, endpoint.networks)
         else:
             replies.append(local)
         _judge(note, replies, same_host)
@@ -57,17 +57,17 @@ def _session(endpoint: Endpoint, trust: Trust, timeout: float) -> Iterator[Smtp]
         leave(session)
 
 
-def _within(address: str, networks: tuple[Network, ...]) -> bool:
+def _allowed(note: Note, local: Reply, address: str, networks: tuple[Network, ...]) -> None:
+    """A local sender is taken where networks may send: right for who is in them, as one behind NAT may be, too."""
     found = ip_address(address)
     found = getattr(found, "ipv4_mapped", None) or found
-    return any(found in network for network in networks)
-
-
-def _allowed(note: Note, local: Reply, *, inside: bool) -> None:
-    """A local sender is taken where networks may send: right for who is in them, as one behind NAT may be, too."""
-    if not inside:
-        what = f"a declared sender is taken, as from `outgoing.allow_from`: judge from outside of it; {local}"
-        note.fail(Cause.NOT_TESTED, what, "warning")
+    if any(found in network for network in networks):
+        return
+    what = f"a declared sender is taken from outside of `outgoing.allow_from`: {local}"
+    if found.is_global:
+        note.fail(Cause.OPEN_RELAY, f"an open relay: {what}")
+    else:
+        note.fail(Cause.NOT_TESTED, f"{what}; this machine may be in it by another address", "warning")
 
 
 def _judge(note: Note, replies: list[Reply], same_host: bool) -> None:

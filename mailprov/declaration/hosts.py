@@ -89,6 +89,7 @@ def hosts(parts: Sequence[SourceFile], now: datetime, diagnostics: Diagnostics, 
                 found[name] = host
     for each in (defaults, *grouped.layers.values()):
         reader.certificates.tls(each, ())  # what no host uses is looked at, too
+        reader.outgoings.of(each)
     reader.tell_unused_passwords(grouped)
     return Hosts(found, frozenset(nodes), grouped)
 

@@ -29,6 +29,11 @@ _SMALLEST: Final = 1024**2
 _LARGEST: Final = 2 * 1024**3 - 1
 """bytes of a message; what Postfix counts in an int (postconf(5), message_size_limit)"""
 
+MOST: Final = 100
+"""relays of a host, each a transport and a file of its own"""
+_WIDEST: Final = {4: 12, 6: 20}
+"""the shortest prefix of a network that somebody may have of their own (10.0.0.0/8 is nobody's on the Internet)"""
+
 Sender = tuple[str, Source | None]
 """An address, or "@domain", and the relay that is said for it; None: none."""
 
@@ -43,7 +48,13 @@ def said(
     if "senders" in node:
         yield SENDERS, tuple(_senders(source_file, (*here, "senders"), node["senders"], diagnostics))
     if "allow_from" in node:
-        yield NETWORKS, addresses.merged(_networks(source_file, (*here, "allow_from"), node["allow_from"], diagnostics))
+        found_networks = addresses.merged(
+            _networks(source_file, (*here, "allow_from"), node["allow_from"], diagnostics)
+        )
+        for wide in (each for each in found_networks if each.prefixlen < _WIDEST[each.version] and each.is_global):
+            what = f"{wide} is a part of the Internet: an open relay for all there who know an address here"
+            diagnostics.complain(source_file.origin(*here, "allow_from"), what, "name networks of your own")
+        yield NETWORKS, found_networks
     if "tls" in node:
         yield SENT_TLS, node["tls"]
     if "keep_trying" in node and (found := _DAYS.fullmatch(node["keep_trying"])):
@@ -85,10 +96,6 @@ def _networks(source_file: SourceFile, path: Path, texts: Sequence[str], diagnos
     for number, text in enumerate(texts):
         try:
             found = addresses.network(text)
-            if not found.prefixlen:
-                raise InvalidValue(
-                    f"{text} is everybody: an open relay for all who know an address here", "name networks"
-                )
         except InvalidValue as wrong:
             diagnostics.refuse(source_file.origin(*path, number), wrong)
             continue
@@ -111,7 +118,7 @@ class Outgoings:
 
     def of(self, merged: Layer) -> Outgoing:
         """What the host of a merged layer has."""
-        return Outgoing(
+        found = Outgoing(
             self._relay(merged.value(*RELAY)),
             tuple((name, self._relay(source)) for name, source in merged.value(*SENDERS)),
             merged.value(*NETWORKS),
@@ -119,6 +126,13 @@ class Outgoings:
             merged.value(*QUEUE_DAYS),
             merged.value(*MESSAGE_SIZE),
         )
+        self._complain_of_many(merged, found)
+        return found
+
+    def _complain_of_many(self, merged: Layer, found: Outgoing) -> None:
+        if len(found.relays) > MOST:
+            origin = merged.settings[SENDERS][-1].origin or Origin("", 1, 1)
+            self.diagnostics.complain(origin, f"more than {MOST} relays for one host", "name fewer")
 
     def _relay(self, source: Source | None) -> Relay | None:
         if source is None:

@@ -27,6 +27,9 @@ def relay(source: Source, purpose: Purpose, diagnostics: Diagnostics) -> Relay |
             _check_login(user)
     except InvalidValue as wrong:
         diagnostics.refuse(source.at("host" if not host else "user"), wrong)
+    if purpose is Purpose.OUTGOING and tls != "none" and host and _is_address(host):
+        what = "Postfix knows servers by the names in their certificates, and never by an address"
+        diagnostics.complain(source.at("host"), what, "write the relay's name; an address goes with `tls: none` only")
     if tls == "none" and host and not _is_here(host) and (user or purpose is Purpose.RELAY):
         fix = "write starttls or tls; none is for a relay on this machine (127.0.0.1)"
         diagnostics.complain(source.at("tls"), "passwords are not sent over a network without TLS", fix)
@@ -45,11 +48,9 @@ def _password(source: Source, purpose: Purpose, diagnostics: Diagnostics) -> tup
     warn_of_open(node, near, purpose, place, diagnostics)
     try:
         text = near.secret(node, purpose)
-        if purpose is Purpose.OUTGOING and text != text.strip():
-            fix = "give the relay's account another one"
-            diagnostics.complain(
-                place, "a password that begins or ends with a space cannot stand in Postfix's table", fix
-            )
+        if purpose is Purpose.OUTGOING and not (text == text.strip() and text.isprintable()):
+            what = "a password with a space at an end, or with a character that nobody sees, cannot stand in a table"
+            diagnostics.complain(place, what, "give the relay's account another one")
         return Secret(text), None
     except Unread:
         return None, None
@@ -70,9 +71,19 @@ def _server(text: str) -> str:
     """An IP address or a full name. Raises InvalidValue."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        return str(ip_address(bare))
+        found = ip_address(bare)
     except ValueError:
         return bare if bare == "localhost" else addresses.hostname(bare)
+    if found.is_unspecified or found.is_multicast or "%" in bare:
+        raise InvalidValue(f"{brief(bare)} is the address of no server that others reach", "for example 192.0.2.25")
+    return str(found)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_here(host: str) -> bool:

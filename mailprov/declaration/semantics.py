@@ -11,7 +11,7 @@ from mailprov.declaration import addresses, expansion
 from mailprov.declaration.accounts import CatchAll, Claim
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, abridged, brief, meant
 from mailprov.declaration.hosts import Host
-from mailprov.declaration.settings import MAIL_PORTS, NETWORKS, STANDARD, SYSTEM_MAIL_TO
+from mailprov.declaration.settings import MAIL_PORTS, NETWORKS, RELAY, STANDARD, SYSTEM_MAIL_TO
 from mailprov.errors import Origin
 from mailprov.model import Alias, Domain, User, domain_of
 
@@ -252,6 +252,20 @@ def check_hosts(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
             diagnostics.warn(host.spec.origin, f"the host `{host.spec.name}` has no services", "declare `services`")
     _check_rules(hosts, diagnostics)
     _check_networks(hosts, diagnostics)
+    _check_relays(hosts, diagnostics)
+
+
+def _check_relays(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
+    """Complain about a relay that is the host itself: its mail would go round in a circle."""
+    for host in hosts:
+        spec, relay = host.spec, host.spec.outgoing.relay
+        origin = host.layer.settings[RELAY][-1].origin
+        if relay is None or origin is None:
+            continue
+        own = relay.port == 25 or relay.port in {port for _, _, port in spec.services.ports()}
+        if relay.host in {spec.hostname, spec.address} or (own and relay.host in ("localhost", "127.0.0.1", "::1")):
+            fix = f"for this host: hosts: {{{spec.name}: {{outgoing: {{relay: direct}}}}}}"
+            diagnostics.complain(origin, f"`{spec.name}` would be its own relay, and mail would go in a circle", fix)
 
 
 def _check_networks(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:

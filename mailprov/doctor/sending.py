@@ -37,8 +37,8 @@ SENDING = (
         "outgoing-blocked",
         "sending",
         "other mail servers are not reached at port 25",
-        "messages for several of them wait in the queue: no connection was made. Many clouds close port 25 outwards "
-        "(Alibaba Cloud, Google Cloud, Azure), and some firewalls do",
+        "messages for several of them wait in the queue: no connection was made in time. Many clouds close port 25 "
+        "outwards (Alibaba Cloud, Google Cloud, Azure), and some firewalls do",
         "ask the provider to open port 25 outwards, or declare `outgoing: {relay: …}`, which needs 587 or 465 only",
         _WAITS,
         _WAITS_ZH,
@@ -49,8 +49,8 @@ SENDING = (
         "sending",
         "the relay is not reached",
         "messages wait in the queue: no connection to the relay was made",
-        "see that the relay is up, that its name and port are right, and that nothing between closes the port; mail is "
-        "tried again by itself, at once by `postqueue -f` on the host",
+        "see that the relay is up, that its name (which DNS must know) and port are right, and that nothing between "
+        "closes the port; mail is tried again by itself, at once by `postqueue -f` on the host",
         _WAITS,
         _WAITS_ZH,
         needs_host=True,
@@ -69,30 +69,35 @@ SENDING = (
     ),
 )
 
-_UNREACHED = (
-    r"connect to (\S+)\[[^]\s]*\]:{}: (?:Connection timed out|Connection refused|Network is unreachable|No route)"
-)
-_LOGIN = re.compile("SASL authentication failed|SASL authentication failure|no mechanism available|No worthy mechs")
-_CERTIFICATE = re.compile("Server certificate not (?:verified|trusted)")
-_BLOCKED = re.compile(_UNREACHED.format(25))
-_NO_RELAY = re.compile(_UNREACHED.format("[0-9]+"))
+_BEFORE = r"(?:delivery temporarily suspended: )?"
+_UNREACHED = _BEFORE + r"connect to ([^\s\[]+)\[[^]\s]*\]:{}: (?:{})"
+_LOGIN = re.compile(_BEFORE + "(?:SASL authentication fail|no mechanism available|No worthy mechs)")
+_CERTIFICATE = re.compile(_BEFORE + "Server certificate not (?:verified|trusted)")
+_BLOCKED = re.compile(_UNREACHED.format(25, "Connection timed out|Network is unreachable|No route to host"))
+_NO_RELAY = re.compile(_UNREACHED.format("(?!25:)[0-9]+", "Connection|Network|No route"))
+_UNKNOWN = re.compile(_BEFORE + "relayhost configuration problem")
 
 
 def held_back(queue: MailQueue) -> Iterator[tuple[str, str]]:
-    """The names of causes, each with its evidence: what the queue says."""
-    blocked = {found[1] for reason, _ in queue.reasons if (found := _BLOCKED.search(reason))}
+    """The names of causes, each with its evidence: what the queue says.
+
+    Only what Postfix itself has put first is looked at: behind that stands what the other server wrote.
+    """
+    blocked = {found[1] for reason, _ in queue.reasons if (found := _BLOCKED.match(reason))}
     told: dict[str, str] = {}
     for reason, count in queue.reasons:
         told.setdefault(_cause(reason, several=len(blocked) > 1), f"{count} in the queue: {reason}")
+    if queue.count and not told:
+        told["mail-waits"] = f"{queue.count} in the queue; why is not told"
     yield from told.items()
 
 
 def _cause(reason: str, *, several: bool) -> str:
-    if _LOGIN.search(reason):
+    if _LOGIN.match(reason):
         return "relay-login"
-    if _CERTIFICATE.search(reason):
+    if _CERTIFICATE.match(reason):
         return "relay-certificate"
-    if _BLOCKED.search(reason):
+    if _BLOCKED.match(reason):
         # One server that is not reached may be down itself.
         return "outgoing-blocked" if several else "mail-waits"
-    return "relay-unreachable" if _NO_RELAY.search(reason) else "mail-waits"
+    return "relay-unreachable" if _NO_RELAY.match(reason) or _UNKNOWN.match(reason) else "mail-waits"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mailprov import assets, shell
 from mailprov.engine.registry import Registry
 from mailprov.errors import HostError
-from mailprov.model import Facts, Query
+from mailprov.model import Facts, Query, Secret
 from mailprov.model.listeners import open_ports
 
 BEGIN = "mailprov-answer 2"
@@ -124,6 +124,7 @@ def facts(registry: Registry, sections: Mapping[str, str]) -> Facts:
         free_kib=_number(one.get("free")),
         pending_reloads=tuple(sorted(value for label, value in pairs if label == "owed")),
         ipv6="ipv6 none" not in sections.get("listeners", "").splitlines(),
+        salt=Secret(found if re.fullmatch("[0-9a-f]{64}", found := one.get("salt", "")) else ""),
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import NamedTuple, Protocol
 
+from mailprov.model.secret import Secret
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -183,6 +185,9 @@ class Facts:
     """what an earlier apply owed and could not give: "dovecot reload\""""
     ipv6: bool = True
     """whether a program there can have IPv6 sockets"""
+    salt: Secret = field(default_factory=lambda: Secret(""), repr=False, compare=False)
+    """what only root there can know, and what stays: a secret of few letters, mixed with it, has a digest that tells
+    nothing"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 _LONGEST = 300
 """characters of a reason"""
+_MOST = 100
+"""different reasons"""
 _DIGITS = re.compile("[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
 class MailQueue:
     """How many messages wait, since when the oldest one does (seconds since the epoch, 0: unknown), and why those that
-    were looked at do, the most frequent reason first, each with how often it was met."""
+    were looked at do, the most frequent reason first, each with how many recipients wait for it."""
 
     count: int = 0
     oldest: int = 0
@@ -29,27 +29,19 @@ def mail_queue(text: str) -> MailQueue:
     count = oldest = 0
     found: Counter[str] = Counter()
     for line in text.splitlines():
-        words = line.split()
-        if words[:1] == ["total"] and all(map(_DIGITS.fullmatch, words[1:])) and len(words) == 3:
-            count, oldest = int(words[1]), int(words[2])
-        elif line.startswith("{"):
-            found.update(_reasons(line))
-    return MailQueue(count, oldest, tuple(found.most_common(5)))
+        word, _, rest = line.partition(" ")
+        numbers = rest.split()
+        if word == "total" and all(map(_DIGITS.fullmatch, numbers)) and len(numbers) == 2:
+            count, oldest = map(int, numbers)
+        elif word == "reason" and (reason := _reason(rest)):
+            found[reason] += 1
+    return MailQueue(count, oldest, tuple(found.most_common(_MOST)))
 
 
-def _reasons(line: str) -> Iterator[str]:
-    """Why each recipient of a message waits (postqueue(1), -j), without what differs from try to try."""
+def _reason(text: str) -> str:
+    """A text as JSON has it; "" for what is none."""
     try:
-        told = json.loads(line)
+        said = json.loads(text)
     except (ValueError, RecursionError):
-        return
-    recipients = told.get("recipients") if isinstance(told, Mapping) else None
-    for each in recipients if isinstance(recipients, list) else ():
-        reason = _reason(each)
-        if reason:
-            yield reason
-
-
-def _reason(recipient: Any) -> str:
-    said = recipient.get("delay_reason") if isinstance(recipient, Mapping) else None
+        return ""
     return said[:_LONGEST] if isinstance(said, str) else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
@@ -31,6 +31,12 @@ class Relay:
     lacking: Diagnostic | None = field(default=None, compare=False)
 
     @property
+    def name(self) -> str:
+        """What a host calls it: the same for as long as server, port, TLS and user are the same."""
+        said = "\0".join((self.host, str(self.port), self.tls, self.user))
+        return f"relay-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+    @property
     def spelled(self) -> str:
         """In words: who, at which port, how; never the password."""
         login = f", as {self.user}" if self.user else ""
@@ -56,15 +62,15 @@ class Outgoing:
 
     @property
     def relays(self) -> tuple[Relay, ...]:
-        """Each server once, that of all mail first."""
-        return tuple(dict.fromkeys(each for each in self._ways() if each is not None))
+        """Each server once for each user, that of all mail first."""
+        return tuple({each.name: each for each in reversed(self._ways()) if each is not None}.values())[::-1]
 
     def with_password(self, guess: Secret) -> Outgoing:
         """The same, with `guess` in place of each password that is not here."""
         senders = tuple((name, _with(relay, guess)) for name, relay in self.senders)
         return replace(self, relay=_with(self.relay, guess), senders=senders)
 
-    def _ways(self) -> Iterable[Relay | None]:
+    def _ways(self) -> tuple[Relay | None, ...]:
         return (self.relay, *(relay for _, relay in self.senders))
 
 

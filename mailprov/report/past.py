@@ -14,6 +14,9 @@ from mailprov.report import printable
 from mailprov.report.json import document, errors
 from mailprov.report.text import Line
 
+_REASONS = 5
+"""why mail waits: how many reasons are shown"""
+
 
 def status(found: Status) -> list[Line]:
     """What one host is in, what matters most first."""
@@ -52,8 +55,8 @@ def _waiting(found: MailQueue) -> Iterator[Line]:
             f", the oldest since {datetime.fromtimestamp(found.oldest, UTC):%Y-%m-%d %H:%M}Z" if found.oldest else ""
         )
         yield Line(f"  mail waits to be sent: {found.count:,} message{'' if found.count == 1 else 's'}{since}", "warn")
-    for reason, count in found.reasons:
-        yield Line(f"    {count:,} × {printable(reason)}", "dim")
+    for reason, count in found.reasons[:_REASONS]:
+        yield Line(f"    {count:,} recipient{'' if count == 1 else 's'}: {printable(reason)}", "dim")
 
 
 def history(host: str, found: History) -> list[Line]:

@@ -43,7 +43,7 @@ class Takeover:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A part of a mail server: its items on a host, its daemon if it has one, and who reads its files, by path.
+    """A part of a mail server: its items on a host, its daemon if it has one, and who reads its files, by pattern.
 
     `takeover` is there where others may have set that daemon up before.
     """

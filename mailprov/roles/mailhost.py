@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from mailprov.model import Command, Facts, HostSpec, Key, Risk, Secret, Spec, State, User
 from mailprov.render import Render, render
@@ -64,7 +65,8 @@ def again(live: State) -> Iterator[Risk]:
 def reads(path: str) -> File:
     """A bare file at this path, with what is known of who reads it: for one that is put back as a host has kept it."""
     known = Readers(("systemd",)) if path.startswith("/etc/systemd/") else Readers()
-    known = next((role.files[path] for role in ROLES if path in role.files), known)
+    fits = (readers for role in ROLES for pattern, readers in role.files.items() if fnmatchcase(path, pattern))
+    known = next(fits, known)
     bare = File(path, "", "", "", services=known.services, restart_settings=known.restart_settings)
     return replace(bare, secret=known.secret)
 

@@ -16,7 +16,7 @@ from mailprov.model import HostSpec, Outgoing, Purpose, Secret, Spec
 from mailprov.workflows.secrets import PLAN, require
 
 RELAY: dict[str, Any] = {"host": "smtp.example.net", "user": "office", "password": {"env": "RELAY"}}
-ENVIRON = {"RELAY": "a b:c", "SPACED": " x", "HOME": "/home/tester"}
+ENVIRON = {"RELAY": "a b:c", "SPACED": " x", "HARD": "a\u00a0b", "HOME": "/home/tester"}
 
 
 def declared(folder: Path, outgoing: object, environ: dict[str, str] | None = None, **more: Any) -> Spec:
@@ -85,7 +85,7 @@ WRONG: tuple[tuple[object, str], ...] = (
     ({"relay": {**RELAY, "tls": "none"}}, "passwords are not sent over a network without TLS"),
     ({"relay": {**RELAY, "user": "a:b"}}, "the user a:b has a colon"),
     ({"relay": {**RELAY, "user": "a "}}, "has a colon, or a space at an end"),
-    ({"relay": {**RELAY, "password": {"env": "SPACED"}}}, "begins or ends with a space"),
+    ({"relay": {**RELAY, "password": {"env": "SPACED"}}}, "a space at an end"),
     ({"relay": {**RELAY, "password": "secret"}}, "password"),
     ({"relay": {"host": "smtp.example.net", "user": "x"}}, "a user without a password"),
     ({"relay": {"host": "smtp.example.net", "password": {"env": "RELAY"}}}, "a password without a user"),
@@ -94,6 +94,18 @@ WRONG: tuple[tuple[object, str], ...] = (
     ({"senders": [{"from": [], "relay": "direct"}]}, "this list is empty"),
     ({"allow_from": ["10.0.0.1/8"]}, "10.0.0.1/8"),
     ({"allow_from": ["0.0.0.0/0"]}, "an open relay"),
+    ({"allow_from": ["0.0.0.0/1", "128.0.0.0/1"]}, "an open relay"),
+    ({"allow_from": ["8.0.0.0/8"]}, "an open relay"),
+    ({"relay": {**RELAY, "host": "192.0.2.1"}}, "never by an address"),
+    ({"relay": {"host": "::", "tls": "none"}}, "the address of no server"),
+    ({"relay": {"host": "fe80::1%x]:25, permit", "tls": "none"}}, "the address of no server"),
+    ({"relay": {**RELAY, "host": "mail2.example.com"}}, "`mail2` would be its own relay"),
+    ({"relay": {"host": "127.0.0.1", "tls": "none"}}, "would be its own relay"),
+    ({"relay": {**RELAY, "password": {"env": "HARD"}}}, "a character that nobody sees"),
+    (
+        {"senders": [{"from": [f"d{n}.example"], "relay": {"host": f"r{n}.example"}} for n in range(101)]},
+        "more than 100",
+    ),
     ({"allow_from": ["::/0"]}, "an open relay"),
     ({"keep_trying": "0d"}, "time in the queue"),
     ({"keep_trying": "5"}, "time in the queue"),

@@ -228,6 +228,16 @@ TABLE = [
     ),
     (look(), waiting("connect to mx.test[192.0.2.1]:587: Connection refused"), ["relay-unreachable"]),
     (look(), waiting("host mx.test[192.0.2.1] said: 450 later", "450 busy"), ["mail-waits"]),
+    (look(), waiting("host mx.test[192.0.2.1] said: 451 SASL authentication failed"), ["mail-waits"]),
+    (
+        look(),
+        waiting(*(f"host mx said: 451 connect to {n}.test[192.0.2.1]:25: Connection timed out" for n in "ab")),
+        ["mail-waits"],
+    ),
+    (look(), waiting(*(f"connect to {n}.test[192.0.2.1]:25: Connection refused" for n in "ab")), ["mail-waits"]),
+    (look(), waiting("relayhost configuration problem"), ["relay-unreachable"]),
+    (look(), waiting(), []),
+    (look(), HostReport(states=UP, queue=MailQueue(1, 1000)), ["mail-waits"]),
     (look(resolved=("203.0.113.1",), address="192.0.2.10"), HostReport(states=UP), ["dns-elsewhere"]),
     (look(resolved=("192.0.2.10",), address="mail1"), HostReport(states=UP, addresses=("192.0.2.10",)), []),
 ]

@@ -57,7 +57,7 @@ def items(
         text_file("/etc/postfix/master.cf", master_cf(host, render), services=("postfix",)),
         text_file(SYSTEM, system_mail(host), services=("postfix",)),
         *maps(domains, users, aliases, own_mail(host, domains)),
-        *sending.items(host),
+        *sending.items(host, facts),
         Service("postfix", ports=ports),
     )
 
@@ -219,7 +219,7 @@ ROLE = Role(
         "/etc/postfix/master.cf": Readers(("postfix",)),
         SYSTEM: Readers(("postfix",)),
         sending.NETWORKS: Readers(("postfix",)),
-        **dict.fromkeys(sending.FILES, Readers(("postfix",), secret=True)),
+        sending.LOGINS: Readers(("postfix",), secret=True),
     },
     TAKEOVER,
 )

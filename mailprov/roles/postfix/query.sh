@@ -13,16 +13,22 @@ postfix_setup() {
     getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 { print "local " $1 }'
 }
 
-# What could not be sent yet: of the first messages all, as JSON (postqueue(1)); then how many there are, and since when
-# the first of them waits. Queue and arrival stand before all that strangers have written.
+# What could not be sent yet: of the first messages why, for some of their recipients, as JSON has it (postqueue(1)); then
+# how many there are, and since when the first of them waits. Queue and arrival stand before all that strangers have
+# written, and within what they have written no quote stands bare.
 mail_queue() {
     command -v postqueue >/dev/null || return
     postqueue -j 2>/dev/null | awk '
         !/^{"queue_name": "(deferred|hold)"/ { next }
-        ++count <= 200 && length($0) < 4000 { print }
         match($0, /"arrival_time": [0-9]+/) {
             at = substr($0, RSTART + 16, RLENGTH - 16)
             if (!first || at + 0 < first) first = at + 0
+        }
+        ++count <= 200 {
+            for (n = 0; n < 5 && (at = index($0, "\"delay_reason\": \"")); n++) {
+                $0 = substr($0, at + 16)
+                if (match($0, /^"([^"\\]|\\.)*"/)) print "reason " substr($0, 1, RLENGTH)
+            }
         }
         END { printf "total %d %d\n", count, first }'
 }

@@ -103,7 +103,8 @@ def _instead(host: HostSpec, relayhost: str) -> str:
     relay = host.outgoing.relay
     if relay is None:
         return ", but directly"
-    same = relayhost.strip("[]").replace("]:", ":").split(":")[0].lower() == relay.host
+    found = re.fullmatch(r"\[?([^]]*?)\.?\]?(?::[0-9a-z]+)?", relayhost.lower())
+    same = found is not None and found[1] == relay.host
     return f" as it was set up here, but as declared: {relay.spelled}" if same else f", but through {relay.spelled}"
 
 
