@@ -1,0 +1,198 @@
+"""Users' own Sieve scripts, ManageSieve, and a script of the operator's that runs first."""
+
+from __future__ import annotations
+
+import secrets
+from email.message import EmailMessage
+
+import pytest
+from mail_clients import arrives, deliver, imap, outsider, subjects
+from mail_machine import ALICE, BOB, CAROL, DAVE, LI, PASSWORDS, Machine, eventually
+from sieve_client import Refused, managesieve
+
+pytestmark = [pytest.mark.host, pytest.mark.two_releases]
+
+JUNK = 'require ["fileinto", "mailbox"];\nif header :is "X-Spam" "Yes" {\n  fileinto :create "Junk";\n  stop;\n}\n'
+FILED = 'require ["fileinto", "mailbox"];\nif header :contains "subject" "list" { fileinto :create "Lists"; }\n'
+AWAY = 'require "vacation";\nvacation :days 1 "Away until Monday.";\n'
+FORWARD = f'redirect "{DAVE}";\n'
+
+
+def bring(mail: Machine, sender: str, recipient: str, subject: str, **headers: str) -> str:
+    """A message from another server."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = sender, recipient, subject
+    message["Message-ID"] = f"<{secrets.token_hex(8)}@elsewhere.test>"
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    message.set_content("A message.\n")
+    with outsider(mail) as client:
+        client.sendmail(sender, [recipient], message.as_bytes())
+    return subject
+
+
+def filed(mail: Machine, user: str, folder: str) -> list[str]:
+    """The subjects in a folder."""
+    with imap(mail, user) as client:
+        if client.select(folder, readonly=True)[0] != "OK":
+            return []
+        count = int(client.search(None, "ALL")[1][0].split()[-1] if client.search(None, "ALL")[1][0] else 0)
+        found = client.fetch(f"1:{count}", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1] if count else []
+    parts = [part[1].decode() for part in found if isinstance(part, tuple)]
+    return [part.partition(": ")[2].strip() for part in parts]
+
+
+def comes_to(mail: Machine, user: str, folder: str, subject: str) -> bool:
+    return eventually(lambda: subject in filed(mail, user, folder), 15)
+
+
+def with_sieve(mail: Machine, script: str = JUNK) -> None:
+    (mail.folder / "junk.sieve").write_text(script)
+    mail.declared["services"]["sieve"] = True
+    mail.declared["sieve"] = {"before": {"file": "junk.sieve"}}
+
+
+def test_users_have_scripts_of_their_own(clone: Machine) -> None:
+    before = clone.sh("ls -A /etc/dovecot/mailprov /var/vmail/example.test 2>/dev/null || :")
+    with_sieve(clone)
+    planned = clone.plan()
+    assert planned.status == 2 and "restart" in planned.said, planned.said
+    # Dovecot runs, and takes up a new protocol at its start only
+    refused = clone.apply()
+    assert refused.status == 5 and "--allow-restart" in refused.said, refused.said
+    applied = clone.apply("--allow-restart")
+    assert applied.status == 0, applied.said
+    clean = clone.plan()
+    assert clean.status == 0, clean.said
+    assert clone.mailprov("verify").status == 0, clone.mailprov("verify").said
+    status = clone.mailprov("status").said
+    assert "sieve 4190" in status or "4190" in status, status
+
+    # a message is filed, and the folder is subscribed to
+    with managesieve(clone, ALICE) as session:
+        assert '"SASL" ""' in session.before_tls and '"STARTTLS"' in session.before_tls
+        assert "PLAIN" in session.offered and "STARTTLS" not in session.offered
+        session.put("mine", FILED)
+        assert '"mine" ACTIVE' in session.command("LISTSCRIPTS")
+        with pytest.raises(Refused, match=r"(?s)line 2.*unknown"):
+            session.put("broken", 'require "fileinto";\nfilinto "x";\n')
+        with pytest.raises(Refused, match="vnd.dovecot.pipe"):
+            session.put("piped", 'require "vnd.dovecot.pipe";\npipe "x";\n')
+        assert '"mine" ACTIVE' in session.command("LISTSCRIPTS")
+    mark = clone.mark()
+    assert comes_to(clone, ALICE, "Lists", bring(clone, "a@elsewhere.test", ALICE, f"list {secrets.token_hex(4)}"))
+    with imap(clone, ALICE) as client:
+        assert any(b"Lists" in (line or b"") for line in client.lsub()[1] if isinstance(line, bytes))
+    other = deliver(clone, ALICE)
+    assert arrives(clone, ALICE, other)
+
+    # the operator's runs first, for everybody; what it keeps, the user's does not see
+    assert comes_to(clone, ALICE, "Junk", bring(clone, "a@elsewhere.test", ALICE, "list of junk", X_Spam="Yes"))
+    assert comes_to(clone, LI, "Junk", bring(clone, "a@elsewhere.test", LI, "junk", X_Spam="Yes"))
+    assert "list of junk" not in filed(clone, ALICE, "Lists")
+    said = clone.journal(mark)
+    assert "failed to create temporary file" not in said and "Permission denied" not in said, said
+
+    # who is away says so once to each, and to no list
+    with managesieve(clone, CAROL) as session:
+        session.put("away", AWAY)
+    for number in range(2):
+        assert arrives(clone, CAROL, bring(clone, DAVE, CAROL, f"hello {number}"))
+    assert eventually(lambda: any("hello 0" in each for each in subjects(clone, DAVE) if each.startswith("Auto")), 15)
+    assert arrives(clone, CAROL, bring(clone, ALICE, CAROL, "from a list", List_Id="<l.elsewhere.test>"))
+    assert arrives(clone, ALICE, deliver(clone, ALICE))
+    replies = [each for each in subjects(clone, DAVE) if each.startswith("Auto")]
+    assert len(replies) == 1 and not [each for each in subjects(clone, ALICE) if each.startswith("Auto")], replies
+
+    # what is passed on has its owner as the sender
+    with managesieve(clone, LI) as session:
+        session.put("on", FORWARD)
+    mark = clone.mark()
+    assert arrives(clone, DAVE, bring(clone, "a@elsewhere.test", LI, "passed on"))
+    assert f"from=<{LI}>" in clone.journal(mark)
+
+    # whoever reads mail has scripts: Bob, by POP3; a wrong password has none
+    with managesieve(clone, BOB) as session:
+        assert session.command("LISTSCRIPTS").startswith("OK")
+    with pytest.raises(Refused), managesieve(clone, BOB, "another"):
+        pass
+    clone.user(BOB)["protocols"] = ["submission"]
+    narrowed = clone.apply("--allow-closing")
+    assert narrowed.status == 0, narrowed.said
+    with pytest.raises(Refused), managesieve(clone, BOB):
+        pass
+    clone.user(BOB)["protocols"] = ["pop3"]
+    assert clone.apply().status == 0
+
+    # one that does not compile changes nothing
+    now, history = clone.sh("sha256sum /etc/dovecot/mailprov/sieve/*"), clone.mailprov("history").out
+    with_sieve(clone, 'require "fileinto";\n\nif heder :is "X-Spam" "Yes" { stop; }\n')
+    wrong = clone.apply()
+    assert wrong.status not in (0, 2) and "line 3" in wrong.said and "heder" in wrong.said, wrong.said
+    assert clone.sh("sha256sum /etc/dovecot/mailprov/sieve/*") == now
+    assert clone.daemons() == clone.daemons()
+    with_sieve(clone)
+    assert clone.plan().status == 0, clone.plan().said
+    assert history
+
+    # another one needs no reload; what somebody changes is drift
+    with_sieve(clone, JUNK.replace("X-Spam", "X-Junk"))
+    daemons = clone.daemons()
+    changed = clone.apply()
+    assert changed.status == 0, changed.said
+    assert clone.daemons() == daemons
+    assert comes_to(clone, LI, "Junk", bring(clone, "a@elsewhere.test", LI, "other junk", X_Junk="Yes"))
+    clone.sh("echo '# mine' >>/etc/dovecot/mailprov/sieve/before.sieve")
+    drift = clone.mailprov("drift")
+    assert drift.status == 2 and "before.sieve" in drift.said, drift.said
+    assert clone.apply().status == 0
+    assert clone.mailprov("drift").status == 0
+    clone.sh("rm /etc/dovecot/mailprov/sieve/before.svbin")
+    assert clone.plan().status == 2
+    assert clone.apply().status == 0 and clone.plan().status == 0
+    assert before
+
+
+def test_the_way_back(clone: Machine) -> None:
+    was = clone.sh("ls -A /etc/dovecot/mailprov; doveconf -n | sha256sum; postconf -h authorized_submit_users")
+    with_sieve(clone)
+    assert clone.apply("--allow-restart").status == 0
+    with managesieve(clone, ALICE) as session:
+        session.put("mine", FILED)
+    with_sieve(clone, JUNK.replace("X-Spam", "X-Junk"))
+    assert clone.apply().status == 0
+    back = clone.mailprov("rollback", "--yes")
+    assert back.status == 0, back.said
+    assert comes_to(clone, LI, "Junk", bring(clone, "a@elsewhere.test", LI, "junk", X_Spam="Yes"))
+    first = clone.mailprov("history").out.split()
+    assert first
+    back = clone.mailprov("rollback", "--yes", "--allow-closing", "--to", _first_with_sieve(clone))
+    assert back.status == 0, back.said
+    assert clone.sh("ls -A /etc/dovecot/mailprov; doveconf -n | sha256sum; postconf -h authorized_submit_users") == was
+    assert "4190" not in clone.sh("ss -Hltn")
+    # scripts stay, and do not run
+    assert clone.sh("ls /var/vmail/example.test/alice/sieve") == "mine.sieve\n"
+    assert arrives(clone, ALICE, bring(clone, "a@elsewhere.test", ALICE, f"list {secrets.token_hex(4)}"))
+    # they come back with it, and move with their mailbox
+    clone.user(ALICE)["was"] = ALICE
+    clone.user(ALICE)["address"] = "alicia@example.test"
+    PASSWORDS["alicia@example.test"] = PASSWORDS[ALICE]
+    again = clone.apply("--allow-restart", "--allow-renames", "--allow-takeover")
+    assert again.status == 0, again.said
+    subject = bring(clone, "a@elsewhere.test", "alicia@example.test", f"list {secrets.token_hex(4)}")
+    assert comes_to(clone, "alicia@example.test", "Lists", subject)
+    del clone.declared["sieve"], clone.declared["services"]["sieve"]
+    gone = clone.apply("--allow-closing", "--allow-removals")
+    assert gone.status == 0, gone.said
+    assert "sieve" not in clone.sh("ls /etc/dovecot/mailprov")
+    assert clone.plan().status == 0
+
+
+def _first_with_sieve(mail: Machine) -> str:
+    """The apply that brought it."""
+    lines = mail.sh("grep -l '^protocols.*sieve' /var/lib/mailprov/txn/*/new/* 2>/dev/null || :")
+    del lines
+    names = mail.sh(
+        "for each in /var/lib/mailprov/txn/*/; do ! grep -q dovecot-managesieved $each/steps || basename $each; done"
+    )
+    return names.split()[0]
