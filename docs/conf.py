@@ -66,6 +66,7 @@ NAVIGATION: Final = {
     "How-to": (
         "docs/daily-tasks",
         "docs/sending",
+        "docs/sieve",
         "docs/gitops",
         "docs/secrets",
         "docs/testing",

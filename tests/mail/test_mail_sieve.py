@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 from mail_clients import arrives, deliver, imap, outsider, subjects
-from mail_machine import ALICE, BOB, CAROL, DAVE, LI, PASSWORDS, Machine, eventually
+from mail_machine import ALICE, BOB, CAROL, DAVE, FRANK, LI, PASSWORDS, Machine, eventually
 from sieve_client import Refused, managesieve
 
 pytestmark = [pytest.mark.host, pytest.mark.two_releases]
@@ -15,7 +15,11 @@ pytestmark = [pytest.mark.host, pytest.mark.two_releases]
 JUNK = 'require ["fileinto", "mailbox"];\nif header :is "X-Spam" "Yes" {\n  fileinto :create "Junk";\n  stop;\n}\n'
 FILED = 'require ["fileinto", "mailbox"];\nif header :contains "subject" "list" { fileinto :create "Lists"; }\n'
 AWAY = 'require "vacation";\nvacation :days 1 "Away until Monday.";\n'
+FRANCIS = "francis@example.test"
 FORWARD = f'redirect "{DAVE}";\n'
+
+
+STATE = "ls -A /etc/dovecot/mailprov; sha256sum /etc/dovecot/dovecot.conf; postconf -h authorized_submit_users"
 
 
 def bring(mail: Machine, sender: str, recipient: str, subject: str, **headers: str) -> str:
@@ -53,7 +57,6 @@ def with_sieve(mail: Machine, script: str = JUNK) -> None:
 
 
 def test_users_have_scripts_of_their_own(clone: Machine) -> None:
-    before = clone.sh("ls -A /etc/dovecot/mailprov /var/vmail/example.test 2>/dev/null || :")
     with_sieve(clone)
     planned = clone.plan()
     assert planned.status == 2 and "restart" in planned.said, planned.said
@@ -64,9 +67,9 @@ def test_users_have_scripts_of_their_own(clone: Machine) -> None:
     assert applied.status == 0, applied.said
     clean = clone.plan()
     assert clean.status == 0, clean.said
-    assert clone.mailprov("verify").status == 0, clone.mailprov("verify").said
-    status = clone.mailprov("status").said
-    assert "sieve 4190" in status or "4190" in status, status
+    seen = clone.mailprov("verify")
+    assert seen.status == 0 and "sieve" in seen.said, seen.said
+    assert clone.mailprov("status").status == 0
 
     # a message is filed, and the folder is subscribed to
     with managesieve(clone, ALICE) as session:
@@ -76,7 +79,7 @@ def test_users_have_scripts_of_their_own(clone: Machine) -> None:
         assert '"mine" ACTIVE' in session.command("LISTSCRIPTS")
         with pytest.raises(Refused, match=r"(?s)line 2.*unknown"):
             session.put("broken", 'require "fileinto";\nfilinto "x";\n')
-        with pytest.raises(Refused, match="vnd.dovecot.pipe"):
+        with pytest.raises(Refused, match=r"vnd\.dovecot\.pipe"):
             session.put("piped", 'require "vnd.dovecot.pipe";\npipe "x";\n')
         assert '"mine" ACTIVE' in session.command("LISTSCRIPTS")
     mark = clone.mark()
@@ -122,18 +125,16 @@ def test_users_have_scripts_of_their_own(clone: Machine) -> None:
     with pytest.raises(Refused), managesieve(clone, BOB):
         pass
     clone.user(BOB)["protocols"] = ["pop3"]
-    assert clone.apply().status == 0
+    assert clone.apply("--allow-closing").status == 0
 
     # one that does not compile changes nothing
-    now, history = clone.sh("sha256sum /etc/dovecot/mailprov/sieve/*"), clone.mailprov("history").out
+    now = clone.sh("sha256sum /etc/dovecot/mailprov/sieve/*"), clone.daemons()
     with_sieve(clone, 'require "fileinto";\n\nif heder :is "X-Spam" "Yes" { stop; }\n')
     wrong = clone.apply()
     assert wrong.status not in (0, 2) and "line 3" in wrong.said and "heder" in wrong.said, wrong.said
-    assert clone.sh("sha256sum /etc/dovecot/mailprov/sieve/*") == now
-    assert clone.daemons() == clone.daemons()
+    assert (clone.sh("sha256sum /etc/dovecot/mailprov/sieve/*"), clone.daemons()) == now
     with_sieve(clone)
     assert clone.plan().status == 0, clone.plan().said
-    assert history
 
     # another one needs no reload; what somebody changes is drift
     with_sieve(clone, JUNK.replace("X-Spam", "X-Junk"))
@@ -150,37 +151,33 @@ def test_users_have_scripts_of_their_own(clone: Machine) -> None:
     clone.sh("rm /etc/dovecot/mailprov/sieve/before.svbin")
     assert clone.plan().status == 2
     assert clone.apply().status == 0 and clone.plan().status == 0
-    assert before
 
 
-def test_the_way_back(clone: Machine) -> None:
-    was = clone.sh("ls -A /etc/dovecot/mailprov; doveconf -n | sha256sum; postconf -h authorized_submit_users")
+def test_the_way_back(clone: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    was = clone.sh(STATE)
     with_sieve(clone)
     assert clone.apply("--allow-restart").status == 0
-    with managesieve(clone, ALICE) as session:
+    with managesieve(clone, FRANK) as session:
         session.put("mine", FILED)
     with_sieve(clone, JUNK.replace("X-Spam", "X-Junk"))
     assert clone.apply().status == 0
     back = clone.mailprov("rollback", "--yes")
     assert back.status == 0, back.said
     assert comes_to(clone, LI, "Junk", bring(clone, "a@elsewhere.test", LI, "junk", X_Spam="Yes"))
-    first = clone.mailprov("history").out.split()
-    assert first
     back = clone.mailprov("rollback", "--yes", "--allow-closing", "--to", _first_with_sieve(clone))
     assert back.status == 0, back.said
-    assert clone.sh("ls -A /etc/dovecot/mailprov; doveconf -n | sha256sum; postconf -h authorized_submit_users") == was
+    assert clone.sh(STATE) == was
     assert "4190" not in clone.sh("ss -Hltn")
     # scripts stay, and do not run
-    assert clone.sh("ls /var/vmail/example.test/alice/sieve") == "mine.sieve\n"
-    assert arrives(clone, ALICE, bring(clone, "a@elsewhere.test", ALICE, f"list {secrets.token_hex(4)}"))
+    assert clone.sh("ls /var/vmail/example.test/frank/sieve") == "mine.sieve\n"
+    assert arrives(clone, FRANK, bring(clone, "a@elsewhere.test", FRANK, f"list {secrets.token_hex(4)}"))
     # they come back with it, and move with their mailbox
-    clone.user(ALICE)["was"] = ALICE
-    clone.user(ALICE)["address"] = "alicia@example.test"
-    PASSWORDS["alicia@example.test"] = PASSWORDS[ALICE]
-    again = clone.apply("--allow-restart", "--allow-renames", "--allow-takeover")
+    clone.user(FRANK).update(address=FRANCIS, was=FRANK)
+    monkeypatch.setitem(PASSWORDS, FRANCIS, PASSWORDS[FRANK])
+    again = clone.apply("--allow-restart", "--allow-renames")
     assert again.status == 0, again.said
-    subject = bring(clone, "a@elsewhere.test", "alicia@example.test", f"list {secrets.token_hex(4)}")
-    assert comes_to(clone, "alicia@example.test", "Lists", subject)
+    subject = bring(clone, "a@elsewhere.test", FRANCIS, f"list {secrets.token_hex(4)}")
+    assert comes_to(clone, FRANCIS, "Lists", subject)
     del clone.declared["sieve"], clone.declared["services"]["sieve"]
     gone = clone.apply("--allow-closing", "--allow-removals")
     assert gone.status == 0, gone.said
@@ -190,9 +187,4 @@ def test_the_way_back(clone: Machine) -> None:
 
 def _first_with_sieve(mail: Machine) -> str:
     """The apply that brought it."""
-    lines = mail.sh("grep -l '^protocols.*sieve' /var/lib/mailprov/txn/*/new/* 2>/dev/null || :")
-    del lines
-    names = mail.sh(
-        "for each in /var/lib/mailprov/txn/*/; do ! grep -q dovecot-managesieved $each/steps || basename $each; done"
-    )
-    return names.split()[0]
+    return mail.sh("cd /var/lib/mailprov/txn && grep -l dovecot-managesieved */steps").split("/")[0]
