@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from mail_clients import arrives, deliver, imap, outsider, subjects
-from mail_machine import ALICE, BOB, CAROL, DAVE, FRANK, LI, PASSWORDS, Machine, eventually
+from mail_machine import ALICE, BOB, CAROL, DAVE, FRANK, LI, PASSWORDS, Converged, Machine, eventually
 from sieve_client import Refused, managesieve
 
 pytestmark = [pytest.mark.host, pytest.mark.two_releases]
@@ -169,7 +170,7 @@ def test_the_way_back(clone: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert clone.sh(STATE) == was
     assert "4190" not in clone.sh("ss -Hltn")
     # scripts stay, and do not run
-    assert clone.sh("ls /var/vmail/example.test/frank/sieve") == "mine.sieve\n"
+    assert clone.sh("cat /var/vmail/example.test/frank/sieve/mine.sieve") == FILED
     assert arrives(clone, FRANK, bring(clone, "a@elsewhere.test", FRANK, f"list {secrets.token_hex(4)}"))
     # they come back with it, and move with their mailbox
     clone.user(FRANK).update(address=FRANCIS, was=FRANK)
@@ -183,6 +184,38 @@ def test_the_way_back(clone: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gone.status == 0, gone.said
     assert "sieve" not in clone.sh("ls /etc/dovecot/mailprov")
     assert clone.plan().status == 0
+
+
+def test_scripts_without_the_listener_need_a_reload_only(clone: Machine) -> None:
+    clone.declared["sieve"] = True
+    daemons = clone.daemons()
+    applied = clone.apply()
+    assert applied.status == 0, applied.said
+    assert clone.daemons() == daemons
+    home = "/var/vmail/example.test/alice"
+    link = f"ln -s sieve/mine.sieve {home}/.dovecot.sieve; chown -hR vmail:vmail {home}"
+    clone.sh(f'mkdir -p {home}/sieve; printf %s "$1" >{home}/sieve/mine.sieve; {link}', FILED)
+    assert comes_to(clone, ALICE, "Lists", bring(clone, "a@elsewhere.test", ALICE, f"list {secrets.token_hex(4)}"))
+    assert clone.plan().status == 0
+
+
+@pytest.mark.one_release
+def test_a_host_that_is_new(converged: Converged, tmp_path: Path) -> None:
+    host = converged.lab.boot("fresh", converged.mail.host.release)
+    try:
+        fresh = Machine(host, tmp_path / "fresh", converged.mail.ca, converged.mail.shown)
+        with_sieve(fresh, JUNK.replace("header", "heder"))
+        wrong = fresh.apply()
+        assert wrong.status != 0 and "line 2" in wrong.said, wrong.said
+        assert "4190" not in fresh.sh("ss -Hltn") and not fresh.sh("ls /etc/dovecot/mailprov 2>/dev/null || :")
+        with_sieve(fresh)
+        applied = fresh.apply()
+        assert applied.status == 0, applied.said
+        assert fresh.plan().status == 0
+        assert fresh.mailprov("verify").status == 0
+        assert comes_to(fresh, LI, "Junk", bring(fresh, "a@elsewhere.test", LI, "junk", X_Spam="Yes"))
+    finally:
+        converged.lab.discard(host)
 
 
 def _first_with_sieve(mail: Machine) -> str:
