@@ -67,6 +67,7 @@ NAVIGATION: Final = {
         "docs/daily-tasks",
         "docs/sending",
         "docs/deliverability",
+        "docs/sieve",
         "docs/gitops",
         "docs/secrets",
         "docs/testing",

@@ -9,7 +9,7 @@ from mailprov.assets import script
 from mailprov.engine.registry import Registry, Shell
 from mailprov.model import Kind
 from mailprov.platform import debian
-from mailprov.resources import accounts, certificates, files, firewall, mailboxes, maps, queue, system_users
+from mailprov.resources import accounts, certificates, files, firewall, mailboxes, maps, queue, scripts, system_users
 from mailprov.resources.packages import Packages
 from mailprov.resources.services import Services
 from mailprov.roles import dovecot, postfix, recovery
@@ -25,6 +25,7 @@ _KINDS: Mapping[str, Kind[Any]] = {
     "certificates": certificates,
     "accounts": accounts,
     "maps": maps,
+    "scripts": scripts,
     "firewall": firewall,
     "queue": queue,
     "mailboxes": mailboxes,

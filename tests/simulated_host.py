@@ -31,6 +31,7 @@ from mailprov.resources.files import File
 from mailprov.resources.firewall import Table
 from mailprov.resources.maps import Map
 from mailprov.resources.packages import Package
+from mailprov.resources.scripts import Script, binary_of
 from mailprov.resources.services import Service
 from mailprov.resources.system_users import SystemUser
 from mailprov.standard import REGISTRY
@@ -156,6 +157,7 @@ class SimulatedHost:
             "files": self._files,
             "accounts": self._accounts,
             "maps": self._maps,
+            "scripts": self._scripts,
             "certificates": self._certificates,
             "services": self._services,
             "firewall": lambda: f"{sha256(self.table)}  -\n",
@@ -211,6 +213,12 @@ class SimulatedHost:
         databases = "".join(f"{sha256(self.databases[path])}  {path}.db\n" for path in there if path in self.databases)
         plain = "".join(f"{sha256(self.entries[path].content)}  {path}\n" for path in there)
         return "".join(self.entries[path].stat(path) for path in there) + kept + plain + databases
+
+    def _scripts(self, *paths: str) -> str:
+        told = [path for path in (*paths, *self.managed) if path.endswith(".sieve") and path in self.entries]
+        there = [name for path in told for name in (path, binary_of(path)) if name in self.entries]
+        stats = "".join(self.entries[path].stat(path) for path in there)
+        return stats + "".join(f"{sha256(self.entries[path].content)}  {path}\n" for path in there)
 
     def _rows(self, reader: str, path: str, separator: str, *parts: str) -> str:
         text = self.entries[path].content
@@ -317,6 +325,10 @@ class SimulatedHost:
             content = "".join(f"{row}\n" for row in sorted(item.rows.reveal().values() if item.rows else ()))
             self.entries[item.path] = Entry("regular file", *item.attributes, content)
             self.databases[item.path] = f"database of {content}"
+        elif isinstance(item, Script):
+            content = (item.content or b"").decode()
+            self.entries[item.path] = Entry("regular file", *item.attributes, content)
+            self.entries[binary_of(item.path)] = Entry("regular file", *item.attributes, f"binary of {content}")
         elif isinstance(item, Certificate) and item.source == "self_signed" and item.path not in self.pems:
             self._certify(item.path, item.names, self.clock + timedelta(days=397))
         elif isinstance(item, Service):

@@ -50,7 +50,7 @@ def everybody(
 
     def one(account: Account) -> tuple[Login, ...]:
         made: list[Login] = []
-        for end in (chosen[name] for name in chosen if name in account.protocols):
+        for end in (chosen[name] for name in chosen if account.may(name)):
             mine = any(login.check.cause is Cause.LOGIN_REFUSED for login in made)
             why = "its password was refused" if mine else ""
             if len(refused) >= REFUSALS and not why:

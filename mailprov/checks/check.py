@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from mailprov.checks.cause import CAUGHT, Cause, ServerError, cause_of, clean, explanation
-from mailprov.model import PROTOCOLS, Network, Secret, Services
+from mailprov.model import PROTOCOLS, Network, Secret, Services, may_use
 
-Protocol = Literal["pop3", "imap", "submission", "smtp"]
+Protocol = Literal["pop3", "imap", "submission", "smtp", "sieve"]
 Mode = Literal["tls", "starttls"]
 Severity = Literal["error", "warning"]
 Step = Literal[
@@ -83,6 +83,10 @@ class Account:
     password: Secret
     protocols: frozenset[str] = frozenset(PROTOCOLS)
 
+    def may(self, protocol: str) -> bool:
+        """Whether it may log in by that one."""
+        return may_use(self.protocols, protocol)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -123,7 +127,7 @@ def endpoints(
     """Every declared listener of `services` at `address`, in the order of `Services.ports()`."""
     found: list[Endpoint] = []
     for listener, mode, port in services.ports():
-        protocol: Protocol = "smtp"
+        protocol: Protocol = "sieve" if listener == "sieve" else "smtp"
         for known in PROTOCOLS:
             protocol = known if listener == known else protocol
         trusted = networks if protocol == "smtp" else ()

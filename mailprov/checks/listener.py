@@ -121,7 +121,7 @@ def _speaks_tls(endpoint: Endpoint, timeout: float) -> bool:
 
 
 def _judge_cleartext(note: Note, endpoint: Endpoint, accepted: str, same_host: bool) -> None:
-    if same_host and endpoint.protocol in ("pop3", "imap"):
+    if same_host and endpoint.protocol in ("pop3", "imap", "sieve"):
         # Dovecot counts a connection from its own machine as secured, whatever `ssl = required` says.
         note.fail(Cause.NOT_TESTED, f"{accepted}, on the mail host itself: judge from another host", "warning")
     else:

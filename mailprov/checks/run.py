@@ -55,7 +55,7 @@ def verify(
     checks = tuple(check for part in looked.values() for check in part)
     if account is None:
         return checks
-    mine = [endpoint for endpoint in endpoints if endpoint.protocol in account.protocols]
+    mine = [endpoint for endpoint in endpoints if account.may(endpoint.protocol)]
     own = {endpoint: untrusted(looked[endpoint], trust) for endpoint in mine}
     logins = _logins(own, trust, account, timeout, report)
     usable = [check.endpoint for check in logins if check.ok]

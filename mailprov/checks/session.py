@@ -1,4 +1,4 @@
-"""What the three protocols have in common: approach, TLS, capabilities, login, farewell."""
+"""What the protocols have in common: approach, TLS, capabilities, login, farewell."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mailprov.checks import tls
 from mailprov.checks.cause import CAUGHT, Cause, ServerError
 from mailprov.checks.check import Account, Endpoint, Trust
 from mailprov.checks.imap import Imap
+from mailprov.checks.managesieve import ManageSieve
 from mailprov.checks.pop3 import Pop3
 from mailprov.checks.smtp import Smtp
 from mailprov.checks.wire import Wire, dial
@@ -56,6 +57,8 @@ def begin(wire: Wire, endpoint: Endpoint) -> Session:
             return Pop3(wire)
         case "imap":
             return Imap(wire)
+        case "sieve":
+            return ManageSieve(wire)
         case "submission" | "smtp":
             return Smtp(wire)
 

@@ -50,7 +50,9 @@ from mailprov.workflows.selection import hosts_if_any, load
     help="Whose mail does not work.",
 )
 @click.option("--password-env", default="", metavar="NAME", help="The variable with the password, to try one login.")
-@click.option("--protocol", type=click.Choice(["pop3", "imap", "submission", "smtp"]), help="Look at this one only.")
+@click.option(
+    "--protocol", type=click.Choice(["pop3", "imap", "submission", "smtp", "sieve"]), help="Look at this one only."
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="The port that the mail program is set to.")
 @click.option("--security", type=click.Choice(["tls", "starttls", "none"]), help="How the mail program encrypts.")
 @click.option("--client", default="", metavar="IP", help="The address that the user calls from.")

@@ -19,6 +19,7 @@ from mailprov.report.json import document
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.files import File
 from mailprov.resources.maps import Map
+from mailprov.resources.scripts import Script
 from mailprov.roles import mailhost
 from mailprov.workflows.secrets import NOTHING, with_guess
 from mailprov.workflows.selection import hosts, load
@@ -67,6 +68,8 @@ def _write(folder: Path, host: str, item: Item) -> bool:
     """Whether there was something to write."""
     if isinstance(item, File) and item.content is not None:
         text = "<secret>\n" if item.secret else item.content.decode()
+    elif isinstance(item, Script) and item.content is not None:
+        text = item.content.decode()
     elif isinstance(item, Map) and item.rows is not None:
         text = "".join(f"{row}\n" for row in sorted(item.rows.reveal().values()))
     elif isinstance(item, Accounts) and item.rows is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mailprov.declaration import addresses, layers, values
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
 from mailprov.declaration.files import MAX_PEM, Unavailable, Unread
+from mailprov.declaration.filtering import Scripts
 from mailprov.declaration.groups import Groups, groups
 from mailprov.declaration.origins import HIDDEN
 from mailprov.declaration.outgoing import Outgoings
@@ -17,6 +18,7 @@ from mailprov.declaration.settings import (
     ALLOW,
     BECOME,
     BECOME_PASSWORD,
+    BEFORE,
     DEFAULT,
     DEFAULTS,
     HOST,
@@ -24,6 +26,7 @@ from mailprov.declaration.settings import (
     MAIL_PORTS,
     MANAGE,
     MIN_VERSION,
+    SIEVE,
     SUBMIT_USERS,
     SYSTEM_MAIL_TO,
     TOP,
@@ -120,6 +123,7 @@ class _HostReader:
         self.diagnostics = diagnostics
         self.references = references
         self.outgoings = Outgoings(diagnostics)
+        self.scripts = Scripts(diagnostics)
         self.passwords: dict[Origin, Secret | Diagnostic | None] = {}
         """place of each source that was asked → what it held, or why it could not be had; None: it was not read"""
 
@@ -151,6 +155,8 @@ class _HostReader:
             Layer(settings={_ADDRESS: (address,), _HOSTNAME: (hostname,)}),
             merged.settled(BECOME_PASSWORD, shown, note).settled(ALLOW, rules, _left_out(merged, rules)),
         )
+        if settled.value(*BEFORE) is not None and not settled.value(*SIEVE):
+            settled = settled.settled(BEFORE, None, "not used, since `sieve` is false")
         spec = HostSpec(
             name,
             address.value,
@@ -166,6 +172,7 @@ class _HostReader:
             password if isinstance(password, Diagnostic) else None,
             settled.value(*IGNORE),
             self.outgoings.of(merged),
+            self.scripts.of(merged),
         )
         return Host(spec, merged, settled)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from mailprov.declaration import addresses, outgoing, values
+from mailprov.declaration import addresses, filtering, outgoing, values
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
 from mailprov.declaration.files import described
 from mailprov.declaration.positions import Map, Seq
@@ -36,7 +36,7 @@ from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
 from mailprov.model import ASPECTS, GONE, Allow, Ignore, Listener, Network, Services, Ssh
 
-_SERVED: Final = ("tls", "services", "firewall", "system_mail", "outgoing", "drift")
+_SERVED: Final = ("tls", "services", "firewall", "system_mail", "outgoing", "sieve", "drift")
 _REACHED: Final = ("ssh", "become", "become_password")
 
 
@@ -51,6 +51,8 @@ def layer(source_file: SourceFile, path: Path, node: Mapping[str, Any], level: s
     reader.firewall(firewall if isinstance(firewall, Map) else Map())
     reader.system_mail(known.get("system_mail", {}))
     for key, value in outgoing.said(source_file, path, known.get("outgoing", {}), diagnostics):
+        reader.say(key, value)
+    for key, value in filtering.said(source_file, path, known.get("sieve"), diagnostics):
         reader.say(key, value)
     drift = node.get("drift")
     reader.drift(drift if isinstance(drift, Map) else Map())
@@ -181,9 +183,8 @@ def services(merged: Layer) -> Services:
     def listener(protocol: str) -> Listener:
         return Listener(merged.value("services", protocol, "starttls"), merged.value("services", protocol, "tls"))
 
-    return Services(
-        listener("pop3"), listener("imap"), listener("submission"), merged.value("services", "smtp", "port")
-    )
+    smtp, sieve = merged.value("services", "smtp", "port"), merged.value("services", "sieve", "starttls")
+    return Services(listener("pop3"), listener("imap"), listener("submission"), smtp, sieve)
 
 
 def ssh(merged: Layer) -> Ssh:

@@ -10,6 +10,7 @@ from mailprov.declaration.files import described
 from mailprov.declaration.settings import (
     ALLOW,
     BECOME_PASSWORD,
+    BEFORE,
     CERTIFICATE,
     RELAY,
     SENDERS,
@@ -85,6 +86,8 @@ def _of_level(key: Key, level_value: LevelValue) -> list[Setting]:
         value = HIDDEN
     if key == RELAY:
         value = _relay(value)
+    if key == BEFORE and isinstance(value, Source):
+        value = dict(value.node)
     if key == SENDERS:
         value = tuple({"from": name, "relay": _relay(source)} for name, source in value)
     return [Setting(".".join(key), value, level_value.level, level_value.origin, level_value.note)]

@@ -253,6 +253,7 @@ def check_hosts(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
     _check_rules(hosts, diagnostics)
     _check_networks(hosts, diagnostics)
     _check_relays(hosts, diagnostics)
+    _check_scripts(hosts, diagnostics)
 
 
 def _check_relays(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
@@ -275,6 +276,15 @@ def _check_networks(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
     for origin in dict.fromkeys(origin for origin, _ in said if origin is not None and origin not in heard):
         what = "nobody can send from these networks: no host that this is for has `smtp`"
         diagnostics.warn(origin, what, "declare services: {smtp: true}")
+
+
+def _check_scripts(hosts: Sequence[Host], diagnostics: Diagnostics) -> None:
+    """Complain about a listener for scripts that would never run; about each declaration once."""
+    pairs = ((host.layer.ports.get(("sieve", "starttls"), (None, None)), host) for host in hosts)
+    told = {origin: host for (port, origin), host in pairs if port and origin and not host.spec.sieve.on}
+    for origin, host in told.items():
+        what = f"users can put Sieve scripts on `{host.spec.name}`, and none would run"
+        diagnostics.complain(origin, what, "declare `sieve: true`, or leave the listener out")
 
 
 def check_system_mail(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
-from mailprov.model import Allow, Outgoing, Ssh, SystemMail
+from mailprov.model import Allow, Outgoing, Sieve, Ssh, SystemMail
 
 Path = tuple[str | int, ...]
 Key = tuple[str, ...]
@@ -36,6 +36,9 @@ NETWORKS: Final[Key] = ("outgoing", "allow_from")
 SENT_TLS: Final[Key] = ("outgoing", "tls")
 QUEUE_DAYS: Final[Key] = ("outgoing", "keep_trying")
 MESSAGE_SIZE: Final[Key] = ("outgoing", "message_size")
+SIEVE: Final[Key] = ("sieve",)
+BEFORE: Final[Key] = ("sieve", "before")
+"""a Source, or None: there is none"""
 BECOME: Final[Key] = ("become",)
 BECOME_PASSWORD: Final[Key] = ("become_password",)
 SOURCES: Final = ("certificate", "key", "self_signed", "on_host")
@@ -48,8 +51,9 @@ STANDARD: Final[dict[tuple[str, str], int]] = {
     ("submission", "starttls"): 587,
     ("submission", "tls"): 465,
     ("smtp", "port"): 25,
+    ("sieve", "starttls"): 4190,
 }
-"""RFC 8314 §3 and §7, RFC 6409 §3.1, RFC 5321 §4.5.4.2"""
+"""RFC 8314 §3 and §7, RFC 6409 §3.1, RFC 5321 §4.5.4.2, RFC 5804 §1.8"""
 
 MAIL_PORTS: Final = {port: protocol for (protocol, _), port in STANDARD.items()}
 """standard port → protocol"""
@@ -142,6 +146,7 @@ def _defaults() -> Layer:
     sent = Outgoing()
     values |= {RELAY: sent.relay, SENDERS: sent.senders, NETWORKS: sent.networks, SENT_TLS: sent.tls}
     values |= {QUEUE_DAYS: sent.days, MESSAGE_SIZE: sent.message_size}
+    values |= {SIEVE: Sieve().on, BEFORE: None}
     return Layer(settings={key: (LevelValue(value, DEFAULT),) for key, value in values.items()})
 
 

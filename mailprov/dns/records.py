@@ -105,6 +105,7 @@ def _served(spec: Spec, domain: Domain, web: str) -> tuple[str, list[Record], li
     hosts = [spec.hosts[name] for name in domain.hosts]
     records = [*_mx(domain, hosts), *_spf(domain, hosts), _dmarc(spec, domain)]
     records += [record for label in _LABELS for record in _srv(domain, hosts, *label)]
+    records += _sieve(domain, hosts)
     records += _web(domain.name, web) if web else ()
     notes = []
     taking = [host.name for host in hosts if host.services.smtp]
@@ -115,6 +116,13 @@ def _served(spec: Spec, domain: Domain, web: str) -> tuple[str, list[Record], li
     if not web:
         notes.append("autoconfig and autodiscover: --web NAME adds the records, once a web server has the files")
     return f"served by {', '.join(host.name for host in hosts)}", records, notes
+
+
+def _sieve(domain: Domain, hosts: Sequence[HostSpec]) -> Iterator[Record]:
+    values = tuple(sorted(f"0 1 {host.services.sieve} {host.hostname}." for host in hosts if host.services.sieve))
+    if values:
+        why = "how clients find ManageSieve (RFC 5804 §1.8)"
+        yield Record(f"_sieve._tcp.{domain.name}", "SRV", values, why, optional=True)
 
 
 def _mx(domain: Domain, hosts: Sequence[HostSpec]) -> Iterator[Record]:

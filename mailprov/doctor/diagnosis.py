@@ -15,7 +15,7 @@ from mailprov.doctor.log import Event
 from mailprov.doctor.own import own
 from mailprov.doctor.sending import held_back
 from mailprov.doctor.table import CAUSES, RANK
-from mailprov.model import Allow
+from mailprov.model import Allow, may_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ _DIRECT: Mapping[Why, str] = {
 """what a client knows by itself"""
 
 _NO_ANSWER = (Why.CONNECT_TIMEOUT, Why.REFUSED, Why.UNREACHABLE)
-_SERVICE = {"pop3": "dovecot", "imap": "dovecot", "submission": "postfix", "smtp": "postfix"}
+_SERVICE = {"pop3": "dovecot", "imap": "dovecot", "submission": "postfix", "smtp": "postfix", "sieve": "dovecot"}
 _AUTH_WORD = {"submission": "smtp"}
 """what Dovecot's auth calls a protocol that it is not asked for by its own name"""
 
@@ -152,7 +152,7 @@ def _given(found: _Found, look: Look) -> None:
     if not look.given:
         found.add("protocol-not-allowed", words)
     for check in look.checks:
-        if check.endpoint.protocol not in {*look.given, "smtp"}:
+        if check.endpoint.protocol != "smtp" and not may_use(look.given, check.endpoint.protocol):
             found.add("protocol-not-allowed", words, check)
 
 
@@ -214,7 +214,7 @@ def _within(sources: Iterable[str], rule: Allow) -> bool:
 def _refused(found: _Found, check: Check, look: Look, host_report: HostReport | None) -> None:
     """A login refused as a wrong password is; the client is not told more, and the host's log is."""
     protocol = check.endpoint.protocol
-    if look.given is not None and protocol not in look.given:
+    if look.given is not None and not may_use(look.given, protocol):
         found.add("protocol-not-allowed", check.detail, check)
         return
     if host_report is None or host_report.mailbox is None:

@@ -77,7 +77,8 @@ def rendered(host: HostSpec, desired: State, ssh: frozenset[int]) -> Rendered:
     denied: dict[str, frozenset[str]] = {}
     for line in _text(desired, dovecot.DENIED).splitlines():
         address, _, service = line.rpartition("/")
-        denied[address] = denied.get(address, frozenset()) | {by_service[service]}
+        if service in by_service:
+            denied[address] = denied.get(address, frozenset()) | {by_service[service]}
     managed = Key(files.KIND, firewall.PATH) in desired
     return Rendered(
         host.name,

@@ -121,6 +121,7 @@ _PROTOCOLS: Final[Mapping[str, Protocol]] = {
     "imap": "imap",
     "submission": "submission",
     "smtp": "smtp",
+    "sieve": "sieve",
 }
 
 

@@ -51,8 +51,10 @@ from mailprov.model.declared import (
     Tls,
     User,
     domain_of,
+    may_use,
 )
 from mailprov.model.deltas import FieldChange, RowsChange, some
+from mailprov.model.filtering import Sieve
 from mailprov.model.managed import Backup, Daemon, Kind, Platform, ServiceKind
 from mailprov.model.secret import Secret
 from mailprov.model.sending import DIRECT, Outgoing, Relay
@@ -104,6 +106,7 @@ __all__ = [
     "Secret",
     "ServiceKind",
     "Services",
+    "Sieve",
     "Spec",
     "Ssh",
     "State",
@@ -114,5 +117,6 @@ __all__ = [
     "Words",
     "domain_of",
     "fingerprint",
+    "may_use",
     "some",
 ]

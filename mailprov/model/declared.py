@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mailprov.errors import Diagnostic, Origin
+from mailprov.model.filtering import Sieve
 from mailprov.model.secret import Secret
 from mailprov.model.sending import Outgoing, Relay
 
@@ -22,6 +23,11 @@ HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 
 Protocol_ = Literal["pop3", "imap", "submission"]
 PROTOCOLS: tuple[Protocol_, ...] = ("pop3", "imap", "submission")
+
+
+def may_use(given: Collection[str], protocol: str) -> bool:
+    """Whether who was given these protocols may log in by that one: ManageSieve is for whoever reads mail."""
+    return protocol in given or (protocol == "sieve" and not {"pop3", "imap"}.isdisjoint(given))
 
 
 class Purpose(StrEnum):
@@ -79,12 +85,14 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The declared listeners; one left out is closed. `smtp` is the port for mail from other servers."""
+    """The declared listeners; one left out is closed. `smtp` is the port for mail from other servers, `sieve` that of
+    ManageSieve (RFC 5804), which begins with STARTTLS."""
 
     pop3: Listener = Listener()
     imap: Listener = Listener()
     submission: Listener = Listener()
     smtp: int | None = None
+    sieve: int | None = None
 
     def ports(self) -> tuple[tuple[str, str, int], ...]:
         """Every open port as (protocol, "tls" | "starttls" | "smtp", port), in protocol order."""
@@ -96,6 +104,8 @@ class Services:
                 found.append((name, "tls", listener.tls))
         if self.smtp is not None:
             found.append(("smtp", "smtp", self.smtp))
+        if self.sieve is not None:
+            found.append(("sieve", "starttls", self.sieve))
         return tuple(found)
 
 
@@ -135,6 +145,7 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
     "certificate": ("renewed",),
     "accounts": ("rows", "mode", "owner"),
     "map": ("rows", "mode", "owner", "database"),
+    "script": ("content", "mode", "owner", "compiled"),
     "rename": (),
     "firewall": (),
     "service": ("running", "enabled", "configuration"),
@@ -181,6 +192,7 @@ class HostSpec:
     lacking: Diagnostic | None = field(default=None, compare=False)
     ignored: tuple[Ignore, ...] = ()
     outgoing: Outgoing = field(default_factory=Outgoing)
+    sieve: Sieve = field(default_factory=Sieve)
 
 
 @dataclass(frozen=True, slots=True)

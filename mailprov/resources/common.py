@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from mailprov.errors import HostError
 from mailprov.model import Backup, Change, Command, Effect, Item, Key, Query, Risk, State, Step
 
 T = TypeVar("T", bound=Item)
@@ -78,6 +80,14 @@ def no_risk_queries(change: Change) -> tuple[Query, ...]:
 def no_risks(change: Change, sections: Mapping[str, str]) -> tuple[Risk, ...]:
     """For `risks`: nobody would miss anything."""
     return ()
+
+
+def content(text: str, path: str) -> bytes:
+    """The bytes of a file in an answer to the question `content`. Raises HostError where that is not base64."""
+    try:
+        return base64.b64decode(text.strip(), validate=True)
+    except ValueError as error:  # not base64, or not even ASCII
+        raise HostError("the host's answer is garbled", where=path, why=str(error)) from error
 
 
 def no_kept_query(item: Item) -> Query | None:

@@ -87,7 +87,7 @@ def validators(host: HostSpec, daemons: Sequence[str]) -> tuple[Command, ...]:
 def health(spec: Spec, host: HostSpec) -> tuple[Command, ...]:
     """What must hold of the canary and then of the live host: each port serves the certificate, mail is accepted."""
     where = str(tls.paths(host).certificate)
-    starttls = {"pop3": "pop3", "imap": "imap", "submission": "smtp", "smtp": "smtp"}
+    starttls = {"pop3": "pop3", "imap": "imap", "submission": "smtp", "smtp": "smtp", "sieve": "sieve"}
     served: list[Command] = [
         ("serves", str(port), "tls" if mode == "tls" else starttls[name], where)
         for name, mode, port in host.services.ports()

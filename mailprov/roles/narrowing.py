@@ -10,6 +10,7 @@ from mailprov.resources.accounts import Accounts, consents
 from mailprov.resources.accounts.row import networks
 from mailprov.resources.files import File
 from mailprov.roles.dovecot import DENIED
+from mailprov.roles.dovecot.filtering import AUTH_SERVICE
 
 
 def narrowing(changes: Sequence[Change]) -> tuple[Risk, ...]:
@@ -46,7 +47,9 @@ def _protocols(changes: Sequence[Change]) -> Iterator[str]:
         old, now = (frozenset(text.decode("utf-8", "replace").splitlines()) for text in (before.content, after.content))
         lines = (line.rpartition("/") for line in old)
         known = old | {f"{called.get(name, name)}/{service}" for name, _, service in lines}
-        names = sorted({line.rpartition("/")[0] for line in now - known} - new - called.keys())
+        # who may not use ManageSieve reads no mail, and never could
+        lines = (line.rpartition("/") for line in now - known)
+        names = sorted({name for name, _, service in lines if service != AUTH_SERVICE} - new - called.keys())
         if names:
             yield f"takes protocols from {len(names):,} account{'' if len(names) == 1 else 's'}: {some(names)}"
 

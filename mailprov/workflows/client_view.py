@@ -80,7 +80,7 @@ def glance(declared: HostSpec, trusted: Trust, accounts: Sequence[Account]) -> t
 
 def _logins(here: Sequence[Endpoint], trusted: Trust, account: Account, most: int = 3) -> tuple[Check, ...]:
     """A login through one listener of each protocol that the account may use, `most` in all; none after a failure."""
-    usable = {endpoint.protocol: endpoint for endpoint in here if endpoint.protocol in account.protocols}
+    usable = {endpoint.protocol: endpoint for endpoint in here if account.may(endpoint.protocol)}
     found: list[Check] = []
     for endpoint in list(usable.values())[:most]:
         if not any(check.failed for check in found):

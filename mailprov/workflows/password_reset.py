@@ -215,7 +215,7 @@ class _Trial:
         here = [each for each in client_view.open_here(self.declared) if each.port in self.planned.ports]
         for name in sorted(self.planned.anywhere)[:LOGINS]:
             account = Account(name, self.passwords[name], self.users[name].protocols)
-            by_protocol = {each.protocol: each for each in here if each.protocol in account.protocols}
+            by_protocol = {each.protocol: each for each in here if account.may(each.protocol)}
             failed = ""
             for endpoint in by_protocol.values():
                 wrong = [check for check in check_login(endpoint, trusted, account) if check.failed]

@@ -15,6 +15,7 @@ from mailprov.checks import Account, Cause, fingerprint, pin
 from mailprov.checks.cause import CAUGHT, EXPLANATIONS, ServerError, cause_of, clean, explanation, login_cause
 from mailprov.checks.certificate import dates, name, sent_alone, summary
 from mailprov.checks.imap import Imap
+from mailprov.checks.managesieve import ManageSieve
 from mailprov.checks.pop3 import Pop3
 from mailprov.checks.sasl import refusal
 from mailprov.checks.smtp import Smtp
@@ -165,7 +166,7 @@ class Tape:
 
 WORDS = (
     b"+OK|+OK 1 2|+OK x y|-ERR|+|.|* OK|* BYE|V1 OK|V2 OK|V1 NO|* SEARCH 1 x|* CAPABILITY X \xff|* 1 FETCH {3}|"
-    b"* 1 FETCH {999999999}|220 x|250-x|250 AUTH|334 |SASL|554|999 x|"
+    b'* 1 FETCH {999999999}|OK|NO (A "b") {3}|BYE|"SASL" "PLAIN"|{2+}|220 x|250-x|250 AUTH|334 |SASL|554|999 x|'
 )
 LINES = st.sampled_from(WORDS.split(b"|")) | st.binary(max_size=20)
 
@@ -173,11 +174,11 @@ LINES = st.sampled_from(WORDS.split(b"|")) | st.binary(max_size=20)
 @given(st.lists(LINES, max_size=12))
 def test_no_server_text_breaks_a_session(lines: list[bytes]) -> None:
     said = b"\r\n".join(lines)
-    for make in (Pop3, Imap, Smtp):
+    for make in (Pop3, Imap, Smtp, ManageSieve):
         session = make(Wire(Tape(said), 1.0))  # type: ignore[arg-type]
         session.wire.send_raw(b"")
         calls = [session.greet, session.capabilities, session.cleartext_login, session.ask_tls]
-        if not isinstance(session, Smtp):
+        if isinstance(session, Pop3 | Imap):
             calls += [partial(session.find, "token"), partial(session.read, "1"), partial(session.delete, ("1",))]
         for call in calls:
             try:

@@ -135,6 +135,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def with_certificates(certificates: Path, tmp_path: Path) -> Path:
-    """tmp_path, with those certificates in its subfolder certs/."""
+    """tmp_path, with those certificates in its subfolder certs/, and a Sieve script."""
     copytree(certificates, tmp_path / "certs")
+    (tmp_path / "before.sieve").write_text("stop;\n")
     return tmp_path

@@ -169,6 +169,7 @@ LEVEL = {
             "tls": st.sampled_from(["required", "opportunistic"]),
         },
     ),
+    "sieve": st.sampled_from([True, False, {}, {"before": False}, {"before": {"file": "before.sieve"}}]),
     "drift": st.sampled_from([{}, {"ignore": []}, {"ignore": [{"kind": "file", "name": "/etc/*", "only": ["mode"]}]}]),
 }
 REACHED = {
@@ -232,6 +233,8 @@ def agree(spec: HostSpec, told: dict[str, Setting], folder: Path) -> None:
     sent = spec.outgoing
     want |= {"outgoing.relay": _said(sent.relay), "outgoing.allow_from": sent.networks, "outgoing.tls": sent.tls}
     want |= {"outgoing.senders": tuple({"from": name, "relay": _said(relay)} for name, relay in sent.senders)}
+    want |= {"services.sieve.starttls": spec.services.sieve, "sieve": spec.sieve.on}
+    want |= {"sieve.before": {"file": "before.sieve"} if spec.sieve.before else None}
     want |= {"outgoing.keep_trying": sent.days, "outgoing.message_size": sent.message_size}
     want |= {"drift.ignore": spec.ignored, "tls.min_version": spec.tls.min_version}
     if spec.tls.source == "self_signed":

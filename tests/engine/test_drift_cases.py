@@ -23,7 +23,7 @@ from mailprov.declaration import schema
 from mailprov.engine.drift import Drift
 from mailprov.errors import HostError, LockedError, MailprovError
 from mailprov.model import ASPECTS, GONE, Reason, Spec
-from mailprov.resources import accounts, files, maps, system_users
+from mailprov.resources import accounts, files, maps, scripts, system_users
 from mailprov.resources.services import Service
 from mailprov.standard import REGISTRY
 from mailprov.workflows.drift import look
@@ -262,6 +262,9 @@ def test_each_aspect_is_one_of_a_delta(tmp_path: Path) -> None:
     made = maps.Map("/x", "1")
     seen["map"] = maps.delta(maps.Map("/x", "2", ("600", "a", "b"), type="symlink"), made).aspects
     seen["map"] |= maps.delta(made, made).aspects
+    text = scripts.script("/x.sieve", "stop;\n")
+    other_text = scripts.Script("/x.sieve", "2", ("600", "a", "b"))
+    seen["script"] = scripts.delta(other_text, text).aspects | scripts.delta(text, text).aspects
     user = system_users.SystemUser("u", "/a", "/b", "c")
     seen["user"] = system_users.delta(user, system_users.SystemUser("u", "/d", "/e", "f")).aspects
     service = REGISTRY.services.delta(Service("s", False, False, "reload"), Service("s"))

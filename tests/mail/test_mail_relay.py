@@ -123,9 +123,8 @@ def test_who_is_not_reached_is_named(converged: Converged, clone: Machine, tmp_p
         there.machine.sh(
             "nft add table inet closed; nft add chain inet closed in '{ type filter hook input priority 0; }'"
         )
-        there.machine.sh(
-            "nft add rule inet closed in tcp dport 587 reject with tcp reset; nft add rule inet closed in tcp dport 25 drop"
-        )
+        for rule in ("587 reject with tcp reset", "25 drop"):
+            there.machine.sh(f"nft add rule inet closed in tcp dport {rule}")
         held = send(clone, ALICE, ELSEWHERE)
         assert eventually(lambda: ":587: Connection refused" in queue(clone)), queue(clone)
         assert "the relay is not reached" in diagnosed()

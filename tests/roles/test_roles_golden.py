@@ -17,12 +17,14 @@ from simulated_host import declare
 
 from mailprov.encode import map_row
 from mailprov.errors import HostError
-from mailprov.model import Alias, Domain, Facts, HostSpec, Password, Secret, Spec, Tls, User
+from mailprov.model import Alias, Domain, Effect, Facts, HostSpec, Password, Protocol_, Secret, Spec, Tls, User
+from mailprov.resources import files
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.certificates import Certificate
 from mailprov.resources.files import File
 from mailprov.resources.maps import Map
 from mailprov.resources.packages import Package
+from mailprov.resources.scripts import Script
 from mailprov.roles import dovecot, firewall, mailhost, postfix, tls
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -81,6 +83,11 @@ DECLARATIONS: dict[str, dict[str, Any]] = {
             "message_size": "25MiB",
         },
     },
+    "sieve": {
+        "services": {"imap": True, "sieve": True, "smtp": True},
+        "sieve": {"before": {"file": "junk.sieve"}},
+        "firewall": {"manage": True},
+    },
     "on-host": {
         "tls": {"on_host": {"certificate": "/etc/le/live/x/fullchain.pem", "key": "/etc/le/live/x/privkey.pem"}}
     },
@@ -100,6 +107,7 @@ TEXTS: dict[str, Any] = {
 
 @pytest.fixture
 def spec(request: pytest.FixtureRequest, tmp_path: Path) -> Spec:
+    (tmp_path / "junk.sieve").write_text("stop;\n")
     return declare(tmp_path, DECLARATIONS[request.param])
 
 
@@ -223,6 +231,57 @@ def test_a_host_without_ipv6_gets_none(tmp_path: Path, facts: Facts) -> None:
         found = replace(facts, ipv6=ipv6)
         assert settings(dovecot.configuration(declared, found))["listen"] == listen
         assert settings(postfix.main_cf(declared, (), found))["inet_protocols"] == protocols
+
+
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+def test_scripts_run_where_they_are_declared(tmp_path: Path, facts: Facts) -> None:
+    (tmp_path / "junk.sieve").write_text("stop;")
+    plain = host(tmp_path, services={"imap": True})
+    assert "sieve" not in dovecot.configuration(plain, facts)
+    assert {each.name for each in dovecot.packages(plain)}.isdisjoint({"dovecot-sieve", "dovecot-managesieved"})
+    quiet = host(tmp_path, services={"imap": True}, sieve=True)
+    made = dovecot.configuration(quiet, facts)
+    assert "managesieve" not in made and "before" not in made and settings(made)["protocols"] == "imap lmtp"
+    assert [each.name for each in dovecot.packages(quiet) if "sieve" in each.name] == ["dovecot-sieve"]
+    both = host(
+        tmp_path, services={"imap": True, "sieve": {"starttls": 4191}}, sieve={"before": {"file": "junk.sieve"}}
+    )
+    made = dovecot.configuration(both, facts)
+    assert inet_listeners(made)["sieve"] == 4191 and settings(made)["protocols"] == "imap sieve lmtp"
+    (script,) = (each for each in dovecot.filtering.items(both, facts) if isinstance(each, Script))
+    assert script.content == f"stop;\n# compiled for Dovecot {dovecot.syntax(facts)}\n".encode()
+    assert set(files.effects(_conf(quiet, facts), _conf(both, facts)).values()) == {Effect.RESTART}
+    assert set(files.effects(_conf(both, facts), _conf(quiet, facts)).values()) == {Effect.RELOAD}
+    assert set(files.effects(_conf(plain, facts), _conf(quiet, facts)).values()) == {Effect.RELOAD}
+
+
+def _conf(declared: HostSpec, facts: Facts) -> File:
+    found = dovecot.items(declared, (), facts, _none)
+    return next(each for each in found if isinstance(each, File) and each.path == dovecot.CONFIGURATION)
+
+
+def test_scripts_send_as_their_owners_and_as_nobody(tmp_path: Path) -> None:
+    domains = (Domain("example.com", ()), Domain("example.org", ()))
+    made = settings(postfix.main_cf(host(tmp_path, sieve=True), domains, FACTS["2.3"]))
+    assert made["authorized_submit_users"] == "root, vmail"
+    assert "{ vmail = <> @example.com @example.org }" in made["local_login_sender_maps"]
+
+
+def test_managesieve_is_for_those_who_read_mail() -> None:
+    password = Password("initial", "env X")
+    users = [User(f"{name}@example.com", password, protocols=frozenset(given)) for name, given in _GIVEN.items()]
+    assert not any(line.endswith("/sieve") for line in dovecot.denied(users))
+    found = {line.partition("@")[0] for line in dovecot.denied(users, managesieve=True) if line.endswith("/sieve")}
+    assert found == {"sends", "nothing"}
+
+
+_GIVEN: dict[str, tuple[Protocol_, ...]] = {
+    "all": ("pop3", "imap", "submission"),
+    "pop": ("pop3",),
+    "reads": ("imap",),
+    "sends": ("submission",),
+    "nothing": (),
+}
 
 
 def test_relaying_needs_a_login(tmp_path: Path) -> None:

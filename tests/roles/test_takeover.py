@@ -16,7 +16,14 @@ RELEASES = {"bullseye": "11", "bookworm": "12", "trixie": "13"}
 
 
 def lived_in(
-    tmp_path: Path, postfix: str, dovecot: str, release: str = "bookworm", *, runs: bool = True, waiting: int = 0
+    tmp_path: Path,
+    postfix: str,
+    dovecot: str,
+    release: str = "bookworm",
+    *,
+    runs: bool = True,
+    waiting: int = 0,
+    sieve: bool = False,
 ) -> Plan:
     """The plan for a host on which both daemons are, with these answers."""
     host = SimulatedHost(release=RELEASES[release])
@@ -25,7 +32,7 @@ def lived_in(
     state = "active" if runs else "inactive"
     host.units |= {"dovecot": Unit(active=state), "postfix": Unit(active=state), "postfix@-": Unit(active=state)}
     host.said |= {"postfix_setup": postfix, "dovecot_setup": dovecot, "waiting": f"{waiting}\n"}
-    spec = declare(tmp_path)
+    spec = declare(tmp_path, {"sieve": sieve})
     return survey(spec, spec.hosts["mail1"], host.host()).plan
 
 
@@ -53,6 +60,23 @@ def test_who_has_a_password_can_log_in_as_debian_has_it(tmp_path: Path, release:
         f"mail that lies at {where} is not looked for: each mailbox begins empty, in /var/vmail",
     ]
     assert ends(lived_in(tmp_path, postfix, dovecot + "down\n", release, runs=False)) == []
+
+
+SIEVE = """
+set managesieve_sieve_capability = fileinto
+set plugin {
+set   sieve = file:~/sieve;active=~/.dovecot.sieve
+set }
+"""
+
+
+def test_scripts_are_found_again_where_debian_has_them(tmp_path: Path) -> None:
+    assert ends(lived_in(tmp_path, "", SIEVE)) == [
+        "further settings of Dovecot end: managesieve_sieve_capability, plugin"
+    ]
+    assert ends(lived_in(tmp_path, "", SIEVE, sieve=True)) == []
+    other = SIEVE.replace("~/sieve;", "/srv/sieve;")
+    assert ends(lived_in(tmp_path, "", other, sieve=True)) == ["further settings of Dovecot end: plugin"]
 
 
 HAND_BUILT = """

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mailprov.errors import HostError
 from mailprov.model import Backup, Change, Effect, Key, Phase, Query, State, Step, fingerprint, listing
 from mailprov.resources import common
 
@@ -23,8 +21,9 @@ class File:
     """A file or folder: `mode` in octal text ("644"), `sha256` of its content in hex ("" for a folder).
 
     `content` is there when known. `secret` keeps it out of every text. `services` read the file: a change wants them
-    reloaded, or restarted where the value of one of `restart_settings` changes. What is `lasting` is made before
-    anything that is served changes. `kept` is where the host has kept the copy from which it is put back.
+    reloaded, or restarted where the value of one of `restart_settings` changes ("NAME WORD": where that word comes into
+    its value). What is `lasting` is made before anything that is served changes. `kept` is where the host has kept the
+    copy from which it is put back.
     """
 
     path: str
@@ -99,10 +98,7 @@ def detail_query(live: File, desired: File | None) -> Query | None:
 
 def with_details(live: File, desired: File | None, text: str) -> File:
     """With its content. Raises HostError when that is not base64."""
-    try:
-        return replace(live, content=base64.b64decode(text.strip(), validate=True))
-    except ValueError as error:  # not base64, or not even ASCII
-        raise HostError("the host's answer is garbled", where=live.path, why=str(error)) from error
+    return replace(live, content=common.content(text, live.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +175,18 @@ def effects(before: File | None, after: File | None) -> Mapping[str, Effect]:
     """A reload of every service that reads it, or a restart where a setting changes that no reload takes up."""
     if after is None:
         return {"systemd": Effect.RELOAD} if before and before.path.startswith("/etc/systemd/") else {}
-    restart = before is not None and any(
-        _setting(before.content, name) != _setting(after.content, name) for name in after.restart_settings
-    )
+    restart = before is not None and any(_restarts(before, after, name) for name in after.restart_settings)
     return dict.fromkeys(after.services, Effect.RESTART if restart else Effect.RELOAD)
 
 
+def _restarts(before: File, after: File, name: str) -> bool:
+    name, _, word = name.partition(" ")
+    was, will = (_setting(side.content, name) for side in (before, after))
+    return word not in (was or "").split() and word in (will or "").split() if word else was != will
+
+
 def _setting(content: bytes | None, name: str) -> str | None:
-    """The value of a main.cf-like `name = value` line; the last one counts (postconf(5))."""
+    """The value of a `name = value` line that is within no section; the last one counts (postconf(5))."""
     values = re.findall(rf"^{re.escape(name)}\s*=\s*(.*?)\s*$", (content or b"").decode("utf-8", "replace"), re.M)
     return values[-1] if values else None
 

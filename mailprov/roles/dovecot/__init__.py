@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from mailprov.encode import Addresses, Encoded, PasswdTail, passwd_rows, passwd_tail, word
 from mailprov.errors import HostError, MailprovError
-from mailprov.model import PROTOCOLS, Daemon, Facts, HostSpec, Item, Password, Protocol_, Secret, User
+from mailprov.model import PROTOCOLS, Daemon, Facts, HostSpec, Item, Password, Protocol_, Secret, User, may_use
 from mailprov.render import Render, render
 from mailprov.resources.accounts import MODE, accounts
 from mailprov.resources.files import File, folder, text_file
@@ -17,6 +17,7 @@ from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
 from mailprov.resources.system_users import SystemUser
 from mailprov.roles import Readers, Role, tls
+from mailprov.roles.dovecot import filtering
 from mailprov.roles.dovecot.takeover import TAKEOVER
 
 CONFIGURATION = "/etc/dovecot/dovecot.conf"
@@ -60,16 +61,22 @@ def items(
         return {user.address: user for user in users}
 
     before = formerly(users)
-    ports = frozenset(port for name, _, port in host.services.ports() if name in ("imap", "pop3"))
+    ports = frozenset(port for name, _, port in host.services.ports() if name in ("imap", "pop3", "sieve"))
     return (
         *packages(host),
         SystemUser("vmail", MAIL, group="vmail"),
         folder(MAIL, "750", "vmail", "vmail", lasting=True),
         folder("/etc/dovecot/mailprov", "750", "root", "dovecot"),
-        text_file(CONFIGURATION, configuration(host, facts, render), services=("dovecot",)),
+        text_file(
+            CONFIGURATION,
+            configuration(host, facts, render),
+            services=("dovecot",),
+            restart_settings=(filtering.RESTART,),
+        ),
+        *filtering.items(host, facts),
         accounts(ACCOUNTS, rows(users, facts), lambda name: initial(by_address()[name]), before),
         *(Rename(was, name) for name, was in before.items()),
-        _private(DENIED, "".join(f"{line}\n" for line in denied(users))),
+        _private(DENIED, "".join(f"{line}\n" for line in denied(users, host.services.sieve is not None))),
         _private(f"{FOLDER}/verify", ""),
         Service("dovecot", ports=ports, sockets=frozenset(f"{QUEUE}/{name}" for name in SOCKETS)),
     )
@@ -85,7 +92,7 @@ def packages(host: HostSpec) -> tuple[Package, ...]:
     wanted = ["dovecot-core", "dovecot-lmtpd", "openssl"]
     wanted += ["dovecot-pop3d"] if _open(host, "pop3") else []
     wanted += ["dovecot-imapd"] if _open(host, "imap") else []
-    return tuple(Package(name) for name in wanted)
+    return tuple(Package(name) for name in (*wanted, *filtering.packages(host)))
 
 
 def configuration(host: HostSpec, facts: Facts, render: Render = render) -> str:
@@ -108,6 +115,7 @@ def configuration(host: HostSpec, facts: Facts, render: Render = render) -> str:
         "min_version": word(host.tls.min_version),
         "ciphers": tls.CIPHERS,
         "listen": Encoded("*, ::" if facts.ipv6 else "*"),
+        **filtering.values(host),
     }
     return render(f"dovecot/{syntax(facts)}/dovecot.conf", values)
 
@@ -154,8 +162,11 @@ def _tail(user: User, new_syntax: bool) -> PasswdTail:
     return passwd_tail(user.password.ownership, extra)
 
 
-def denied(users: Sequence[User]) -> tuple[str, ...]:
-    """user/service pairs that may not log in, in order: each protocol that a user was not given."""
+def denied(users: Sequence[User], managesieve: bool = False) -> tuple[str, ...]:
+    """user/service pairs that may not log in, in order: each protocol that a user was not given.
+
+    Where there is `managesieve`, that is for those who read mail here by POP3 or IMAP.
+    """
     narrowed = [(user.address, user) for user in users if len(user.protocols) < len(PROTOCOLS)]
     # By the address of before nobody gets more, as long as it is known.
     narrowed = sorted([*narrowed, *((user.was, user) for _, user in narrowed if user.was)], key=itemgetter(0))
@@ -163,13 +174,14 @@ def denied(users: Sequence[User]) -> tuple[str, ...]:
     return tuple(
         f"{name}/{service}"
         for name, (_, user) in zip(names.texts, narrowed, strict=True)
-        for service in _denied_services(user.protocols)
+        for service in _denied_services(user.protocols, managesieve)
     )
 
 
 @cache
-def _denied_services(given: frozenset[Protocol_]) -> tuple[Encoded, ...]:
-    return tuple(sorted(word(AUTH_SERVICE[name]) for name in PROTOCOLS if name not in given))
+def _denied_services(given: frozenset[Protocol_], managesieve: bool) -> tuple[Encoded, ...]:
+    sieve = [filtering.AUTH_SERVICE] if managesieve and not may_use(given, "sieve") else []
+    return tuple(sorted(map(word, [*(AUTH_SERVICE[name] for name in PROTOCOLS if name not in given), *sieve])))
 
 
 def _private(path: str, text: str) -> File:
@@ -185,6 +197,6 @@ def _open(host: HostSpec, protocol: str) -> bool:
 ROLE = Role(
     lambda asked: items(asked.host, asked.spec.users_of(asked.host.name), asked.facts, asked.initial, asked.render),
     DAEMON,
-    {CONFIGURATION: Readers(("dovecot",))},
+    {CONFIGURATION: Readers(("dovecot",), (filtering.RESTART,))},
     TAKEOVER,
 )

@@ -12,7 +12,7 @@ dovecot_reload() {
     tries=0 quiet=0
     while [ $quiet -lt 3 ] && [ $tries -lt 60 ]; do
         tries=$((tries + 1)) quiet=$((quiet + 1))
-        [ -z "$(dovecot_processes '(imap|pop3)-login( \[.*pre-login.*\])? *|(imap|pop3) *')" ] || quiet=0
+        [ -z "$(dovecot_processes '(imap|pop3|managesieve)-login( \[.*pre-login.*\])? *|(imap|pop3|managesieve) *')" ] || quiet=0
         sleep 0.02
     done
     service_folders
@@ -36,6 +36,7 @@ dovecot_reload() {
 service_folders() {
     [ -d /run/dovecot/srv.indexer-worker ] || return 0
     for protocol in $(doveconf -h protocols 2>/dev/null); do
+        [ "$protocol" != sieve ] || protocol=managesieve
         for name in "$protocol" "$protocol-login"; do
             [ -d "/run/dovecot/srv.$name" ] || install -d -m 700 "/run/dovecot/srv.$name"
         done

@@ -44,10 +44,22 @@ def _ends(spec: Spec, host: HostSpec, _desired: State, text: str) -> Iterator[st
     where = _mail(settings)
     if where and not _OURS.fullmatch(where) and (logins or where not in _STOCK_MAIL):
         yield f"mail that lies at {where} is not looked for: each mailbox begins empty, in /var/vmail"
+    if host.sieve.on:
+        settings = list(_without_stock_sieve(settings))
     names = (path[1:] if path[0].startswith("protocol ") else path for path, _ in settings)
     further = {path[0].partition(" ")[0] for path in names if path} - _STOCK
     if further:
         yield f"further settings of Dovecot end: {some(sorted(further), 20)}"
+
+
+def _without_stock_sieve(
+    settings: Sequence[tuple[tuple[str, ...], str]],
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is set beside Debian's own files of Sieve, where scripts are found again: in the same places of a home."""
+    plugins = [(path[1:], value) for path, value in settings if path[0] == "plugin" and len(path) > 1]
+    gone = {"managesieve_notify_capability", "managesieve_sieve_capability"}
+    gone |= {"plugin"} if plugins == [(("sieve",), "file:~/sieve;active=~/.dovecot.sieve")] else set()
+    return ((path, value) for path, value in settings if path[0] not in gone)
 
 
 def _settings(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:

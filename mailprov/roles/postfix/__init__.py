@@ -74,17 +74,27 @@ def main_cf(host: HostSpec, domains: Sequence[Domain], facts: Facts, render: Ren
         "ciphers": tls.CIPHERS,
         "protocols": word("all" if facts.ipv6 else "ipv4"),
         "own_name": host.hostname not in {domain.name for domain in domains},
-        "submit_users": Encoded(", ".join(map(word, host.system_mail.submit_users))),
-        "senders": Encoded(_senders(host)) if int(facts.release) >= _KNOWS_SENDERS else "",
+        "submit_users": Encoded(", ".join(map(word, (*host.system_mail.submit_users, *_scripts(host))))),
+        "senders": Encoded(_senders(host, domains)) if int(facts.release) >= _KNOWS_SENDERS else "",
         **sending.values(host),
     }
     return render("postfix/main.cf", values)
 
 
-def _senders(host: HostSpec) -> str:
-    """As whom each local user may send (local_login_sender_maps): root as anybody, which nothing could keep it from."""
+def _scripts(host: HostSpec) -> tuple[str, ...]:
+    """Who sends what users' Sieve scripts do: Dovecot's deliveries."""
+    return ("vmail",) if host.sieve.on else ()
+
+
+def _senders(host: HostSpec, domains: Sequence[Domain]) -> str:
+    """As whom each local user may send (local_login_sender_maps): root as anybody, which nothing could keep it from.
+
+    Scripts send as nobody (RFC 3834 §5.1) or as their owners.
+    """
     own = ((word(name), word(host.hostname)) for name in host.system_mail.submit_users if name != "root")
-    return ", ".join(["{ root = * }", *(f"{{ {name} = {name} @{hostname} <> }}" for name, hostname in own)])
+    owners = " ".join(["<>", *(f"@{word(domain.name)}" for domain in domains)])
+    scripts = (f"{{ {name} = {owners} }}" for name in _scripts(host))
+    return ", ".join(["{ root = * }", *(f"{{ {name} = {name} @{hostname} <> }}" for name, hostname in own), *scripts])
 
 
 def system_mail(host: HostSpec) -> str:
