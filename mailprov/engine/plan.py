@@ -194,7 +194,7 @@ def plan(
     known = made(registry, observation.manifest)
     return Plan(
         host,
-        observation.facts,
+        replace(observation.facts, salt=None),
         {key: item for key, item in desired.items() if registry.kind(key).SECTIONS},
         tuple(changes),
         _effects(registry, changes, desired, observation.live),

@@ -185,9 +185,9 @@ class Facts:
     """what an earlier apply owed and could not give: "dovecot reload\""""
     ipv6: bool = True
     """whether a program there can have IPv6 sockets"""
-    salt: Secret = field(default_factory=lambda: Secret(""), repr=False, compare=False)
+    salt: Secret | None = field(default=None, repr=False, compare=False)
     """what only root there can know, and what stays: a secret of few letters, mixed with it, has a digest that tells
-    nothing"""
+    nothing; no plan has it"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,8 @@ def items(host: HostSpec, facts: Facts) -> Iterator[Item]:
                 what = f"the password for the relay {relay.host} was not read"
                 raise MailprovError(what, where=host.name, fix=f"provide it: {relay.source}")
             row = login_row(_nexthop(relay), relay.user, relay.password.reveal())
-            yield text_file(
-                _file(relay), f"# {facts.salt.reveal()}\n{row}\n", mode="600", secret=True, services=("postfix",)
-            )
+            salt = facts.salt.reveal() if facts.salt else ""
+            yield text_file(_file(relay), f"# {salt}\n{row}\n", mode="600", secret=True, services=("postfix",))
     if sent.networks:
         rows = "".join(f"{network} from_networks\n" for network in sent.networks)
         yield text_file(NETWORKS, rows, services=("postfix",))
