@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,7 +70,14 @@ class Fleet:
 
     def look(self, chosen: Sequence[HostSpec]) -> list[HostPlan | MailprovError]:
         """The plan for each host, or why there is none, in the order of `chosen`. Raises MailprovError for `where`."""
-        return self._looked(chosen, _look_there, partial(host_run.plan_host, keep=self.opened), _machine)
+        found = self._looked(chosen, _look_there, partial(host_run.plan_host, keep=self.opened), _machine)
+        return [self._as_here(each) if isinstance(each, HostPlan) and self._elsewhere else each for each in found]
+
+    def _as_here(self, found: HostPlan) -> HostPlan:
+        """What a worker elsewhere has found: it knows the declaration by its whole path."""
+        there, here = f"{self.file.resolve().parent}/", str(self.file).removesuffix(self.file.name)
+        warnings = tuple(each.replace(there, here) for each in found.plan.warnings)
+        return replace(found, plan=replace(found.plan, warnings=warnings))
 
     def drift(self, chosen: Sequence[HostSpec]) -> list[Drift | MailprovError]:
         """What each host changed, or why that cannot be told, in the order of `chosen`. Raises as `look` does."""
