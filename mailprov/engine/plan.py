@@ -194,7 +194,7 @@ def plan(
     known = made(registry, observation.manifest)
     return Plan(
         host,
-        replace(observation.facts, salt=None),
+        observation.facts,
         {key: item for key, item in desired.items() if registry.kind(key).SECTIONS},
         tuple(changes),
         _effects(registry, changes, desired, observation.live),
@@ -256,7 +256,8 @@ def supplied(plan: Plan, desired: State) -> Plan:
 
 def told(plan: Plan) -> Plan:
     """The plan as it is shown and counted, without what the declaration and the host hold: to tell it elsewhere."""
-    return replace(plan, changes=tuple(map(told_change, plan.changes)), desired={})
+    facts = replace(plan.facts, salt=None)
+    return replace(plan, facts=facts, changes=tuple(map(told_change, plan.changes)), desired={})
 
 
 def told_change(change: Change) -> Change:

@@ -124,7 +124,7 @@ def facts(registry: Registry, sections: Mapping[str, str]) -> Facts:
         free_kib=_number(one.get("free")),
         pending_reloads=tuple(sorted(value for label, value in pairs if label == "owed")),
         ipv6="ipv6 none" not in sections.get("listeners", "").splitlines(),
-        salt=Secret(one["salt"]) if re.fullmatch("[0-9a-f]{64}", one.get("salt", "")) else None,
+        salt=Secret(salt[0]) if (salt := re.match("[0-9a-f]{64}", sections.get("salt", ""))) else None,
     )
 
 

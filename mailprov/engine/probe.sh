@@ -46,10 +46,6 @@ facts() {
         esac
     done </etc/os-release
     [ -d /run/systemd/system ] && echo 'init systemd'
-    # Only root can tell, and it stays: what is mixed with it cannot be guessed from a digest.
-    # shellcheck disable=SC2046 # a digest, and a name
-    set -- $(cat /etc/ssh/ssh_host_*_key | sha256sum)
-    echo "salt $1"
     command -v dovecot >/dev/null || apt-cache policy dovecot-core | sed -n 's/^ *Candidate: /candidate /p'
     [ ! -f "$STATE/owed" ] || while read -r debt; do echo "owed $debt"; done <"$STATE/owed"
 }

@@ -187,7 +187,7 @@ class Facts:
     """whether a program there can have IPv6 sockets"""
     salt: Secret | None = field(default=None, repr=False, compare=False)
     """what only root there can know, and what stays: a secret of few letters, mixed with it, has a digest that tells
-    nothing; no plan has it"""
+    nothing. It is asked for where something wants it, and told nowhere else"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from mailprov.commands.terminal import Terminal
 from mailprov.credentials.folder import Folder
 from mailprov.engine import plan_file, saved_plan
 from mailprov.engine.plan import steps
+from mailprov.engine.plan import told as plan_told
 from mailprov.engine.risks import FLAGS
 from mailprov.engine.rollout import HostStatus, Result, RolloutPolicy
 from mailprov.errors import MailprovError, RevertedError, StalePlanError
@@ -23,6 +24,7 @@ from mailprov.observer import Unobserved
 from mailprov.report import json as as_json
 from mailprov.report import text
 from mailprov.resources import accounts, rows
+from mailprov.resources.files import File
 from mailprov.standard import REGISTRY
 from mailprov.workflows import apply as applying
 from mailprov.workflows import fleet, host_run
@@ -364,3 +366,19 @@ def test_a_fleet_gets_one_password_for_a_person(tmp_path: Path, monkeypatch: pyt
     assert (entry.address, entry.hosts, entry.pending) == (ANN, ("mail1", "mail2"), ())
     stored = {given[name].split(":")[1].removeprefix("{SHA512-CRYPT}") for name in ("mail1", "mail2")}
     assert all(sha512_crypt.verify(entry.password.reveal(), one) for one in stored)
+
+
+def test_a_relay_is_no_reason_to_plan_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password of a new account comes into what was found, where a relay's login is mixed with the host's salt."""
+    monkeypatch.setenv("BOB_INITIAL", "correct horse")
+    relay = {"host": "smtp.example.net", "user": "office", "password": {"env": "BOB_INITIAL"}}
+    spec = declare(tmp_path, {"users": [{"address": ANN}], "outgoing": {"relay": relay}})
+    host = SimulatedHost()
+    host.said["salt"] = f"{'5a' * 32}  -\n"
+    found = survey(spec, spec.hosts["mail1"], host.host())
+    (login,) = [item for key, item in found.plan.desired.items() if key.name.startswith("/etc/postfix/mailprov/relay-")]
+    assert isinstance(login, File) and login.content is not None and b"5a5a" in login.content
+    supplied = GeneratedPasswords(Folder(tmp_path / "handout"), Unobserved()).supply(spec, [found.plan])
+    assert supplied is not spec
+    assert host_run.with_passwords(found, supplied, supplied.hosts["mail1"]).plan.desired[login.key] == login
+    assert b"5a5a" not in pickle.dumps(plan_told(found.plan))

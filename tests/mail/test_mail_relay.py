@@ -32,6 +32,8 @@ def test_through_a_relay(converged: Converged, clone: Machine, tmp_path: Path) -
     with provider(converged, clone, tmp_path) as there:
         clone.environment["RELAY_PASSWORD"] = PASSWORD
         clone.declared["outgoing"] = {"relay": RELAY}
+        # a generated password comes into the plan after the host has been looked at
+        clone.declared["users"].append({"address": "new@example.test"})
         planned = clone.plan()
         assert planned.status == 2 and PASSWORD not in planned.said, planned.said
         before = clone.mark()

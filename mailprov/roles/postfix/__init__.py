@@ -25,7 +25,7 @@ DAEMON = Daemon(
     at_start=True,
 )
 """on Debian 11 and 12 its service is a oneshot around the unit that runs; inet_interfaces is read at its start only"""
-FOLDER = "/etc/postfix/mailprov"
+FOLDER = sending.FOLDER
 ROOT = "root_alias"
 SYSTEM = f"{FOLDER}/system"
 RESTART_SETTINGS = ("inet_interfaces", "inet_protocols")
@@ -106,8 +106,9 @@ def system_mail(host: HostSpec) -> str:
 
 
 def queries(host: HostSpec) -> tuple[Query, ...]:
-    """Who gets the system's own mail, where that is not declared."""
-    return () if host.system_mail.to else (Query(ROOT, "root_alias"),)
+    """Who gets the system's own mail, where that is not declared; and what is mixed with the logins at relays."""
+    root = () if host.system_mail.to else (Query(ROOT, "root_alias"),)
+    return (*root, *sending.queries(host))
 
 
 def warnings(host: HostSpec, sections: Mapping[str, str]) -> tuple[str, ...]:

@@ -4,6 +4,11 @@ root_alias() { # who gets root's mail: the entry in aliases(5)
     grep -i '^root[[:space:]]*:' /etc/aliases
 }
 
+# Only root can tell, and it stays: what is mixed with it cannot be guessed from a digest.
+salt() {
+    cat /etc/ssh/ssh_host_*_key | sha256sum
+}
+
 # A Postfix that somebody else has set up: its settings, its services, whom it delivers to.
 postfix_setup() {
     command -v postconf >/dev/null || return

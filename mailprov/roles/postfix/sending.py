@@ -8,7 +8,7 @@ from typing import Final
 
 from mailprov.encode import Encoded, EncodeError, address, login_row, word
 from mailprov.errors import MailprovError
-from mailprov.model import Facts, HostSpec, Item, Outgoing, Relay
+from mailprov.model import Facts, HostSpec, Item, Outgoing, Query, Relay
 from mailprov.resources.files import text_file
 from mailprov.resources.packages import Package
 
@@ -46,6 +46,11 @@ def transports(host: HostSpec) -> list[Mapping[str, object]]:
         }
         for relay in host.outgoing.relays
     ]
+
+
+def queries(host: HostSpec) -> tuple[Query, ...]:
+    """The host's salt, where a login wants it."""
+    return (Query("salt", "salt"),) if any(relay.user for relay in host.outgoing.relays) else ()
 
 
 def items(host: HostSpec, facts: Facts) -> Iterator[Item]:
