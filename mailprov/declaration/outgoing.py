@@ -115,6 +115,7 @@ class Outgoings:
     def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
         self.known: dict[Origin, Relay | None] = {}
+        self.told: set[Origin] = set()
 
     def of(self, merged: Layer) -> Outgoing:
         """What the host of a merged layer has."""
@@ -130,8 +131,9 @@ class Outgoings:
         return found
 
     def _complain_of_many(self, merged: Layer, found: Outgoing) -> None:
-        if len(found.relays) > MOST:
-            origin = merged.settings[SENDERS][-1].origin or Origin("", 1, 1)
+        origin = merged.settings[SENDERS][-1].origin
+        if origin is not None and origin not in self.told and len(found.relays) > MOST:
+            self.told.add(origin)
             self.diagnostics.complain(origin, f"more than {MOST} relays for one host", "name fewer")
 
     def _relay(self, source: Source | None) -> Relay | None:

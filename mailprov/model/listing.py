@@ -45,6 +45,11 @@ class Listed:
     sha256: str = ""
 
 
+def beside(found: Listed | None) -> tuple[Type, str, str, str] | None:
+    """What is beside a file, as its kind compares it; None where nothing is."""
+    return (found.type, found.mode, found.owner, found.group) if found else None
+
+
 def read(text: str) -> tuple[Listed, ...]:
     """The paths in the output of stat(1) with '%F|%a|%U|%G|%n' and of sha256sum(1), each once."""
     lines = text.splitlines()

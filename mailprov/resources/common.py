@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -88,6 +89,17 @@ def content(text: str, path: str) -> bytes:
         return base64.b64decode(text.strip(), validate=True)
     except ValueError as error:  # not base64, or not even ASCII
         raise HostError("the host's answer is garbled", where=path, why=str(error)) from error
+
+
+def lines(content: bytes) -> list[str]:
+    """Those of a text; what is no UTF-8 in it is marked as such."""
+    return content.decode("utf-8", "replace").splitlines()
+
+
+def unified(path: str, before: Sequence[str] | None, after: Sequence[str]) -> tuple[str, ...]:
+    """A unified diff of the text at a path; None: there was no file."""
+    old = "/dev/null" if before is None else path
+    return tuple(difflib.unified_diff(before or (), after, old, path, n=2, lineterm=""))
 
 
 def no_kept_query(item: Item) -> Query | None:

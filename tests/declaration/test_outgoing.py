@@ -146,3 +146,10 @@ def test_networks_that_nobody_listens_to_are_warned_of(tmp_path: Path) -> None:
     assert not any(said in each for each in declared(tmp_path, {"allow_from": ["10.0.0.0/8"]}).warnings)
     spec = declared(tmp_path, {"allow_from": ["10.0.0.0/8"]}, services={"imap": True})
     assert [each for each in spec.warnings if said in each] != []
+
+
+def test_what_all_hosts_have_is_complained_of_once(tmp_path: Path) -> None:
+    senders = [{"from": [f"d{n}.example"], "relay": {"host": f"r{n}.example"}} for n in range(101)]
+    with pytest.raises(SpecError) as raised:
+        declared(tmp_path, {"senders": senders})
+    assert str(raised.value).count("more than 100 relays") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -153,10 +152,9 @@ def delta(before: File | None, after: File | None) -> FileChange:
 def _diff(before: File | None, after: File) -> tuple[str, ...]:
     if after.secret or (before and before.secret) or after.content is None or (before and before.content is None):
         return ()
-    new = _lines(after.content)
-    old = _masked(_lines(before.content), set(new)) if before and before.content is not None else []
-    names = (after.path if before else "/dev/null", after.path)
-    return tuple(difflib.unified_diff(old, new, names[0], names[1], n=2, lineterm=""))
+    new = common.lines(after.content)
+    old = _masked(common.lines(before.content), set(new)) if before and before.content is not None else None
+    return common.unified(after.path, old, new)
 
 
 # Somebody may have written a password into a file that holds none of ours: "name_password = value" in any spelling.
@@ -165,10 +163,6 @@ _PASSWORD = re.compile(r"(?i)((?:pass|secret|token|api[_-]?key)\w*[\s=:]+)\S.*")
 
 def _masked(lines: list[str], ours: set[str]) -> list[str]:
     return [line if line in ours else _PASSWORD.sub(r"\1<secret>", line) for line in lines]
-
-
-def _lines(content: bytes) -> list[str]:
-    return content.decode("utf-8", "replace").splitlines()
 
 
 def effects(before: File | None, after: File | None) -> Mapping[str, Effect]:

@@ -89,16 +89,12 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Map]:
             (file.mode, file.owner, file.group),
             databases.get(file.path, ""),
             file.type,
-            _beside(there.get(f"{file.path}.db")),
+            listing.beside(there.get(f"{file.path}.db")),
         )
         for file in there.values()
         if not file.path.endswith(".db")
     ]
     return {item.key: item for item in found}
-
-
-def _beside(database: listing.Listed | None) -> tuple[listing.Type, str, str, str] | None:
-    return (database.type, database.mode, database.owner, database.group) if database else None
 
 
 def same(desired: Map, live: Map, made: str) -> bool:
@@ -240,7 +236,7 @@ def restored(backup: Backup, live: Map | None) -> Map | None:
     if copy is None or copy.type != "file":
         return None
     attributes = (copy.mode, copy.owner, copy.group)
-    beside = _beside(database) or ("file", *attributes)
+    beside = listing.beside(database) or ("file", *attributes)
     digest = database.sha256 if database else ""
     return Map(backup.key.name, copy.sha256, attributes, digest, beside=beside, kept=backup.where)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -88,16 +87,12 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, Script]:
             (file.mode, file.owner, file.group),
             fresh.get(binary_of(file.path), ""),
             file.type,
-            _beside(there.get(binary_of(file.path))),
+            listing.beside(there.get(binary_of(file.path))),
         )
         for file in there.values()
         if file.path.endswith(SUFFIX)
     ]
     return {item.key: item for item in found}
-
-
-def _beside(binary: listing.Listed | None) -> tuple[listing.Type, str, str, str] | None:
-    return (binary.type, binary.mode, binary.owner, binary.group) if binary else None
 
 
 def same(desired: Script, live: Script, made: str) -> bool:
@@ -163,13 +158,8 @@ class ScriptChange:
         before, after = self.before, self.after
         if after is None or after.content is None or (before is not None and before.content is None):
             return ()
-        old, new = _lines(before.content if before else b""), _lines(after.content)
-        names = (after.path if before else "/dev/null", after.path)
-        return tuple(difflib.unified_diff(old, new, names[0], names[1], n=2, lineterm=""))
-
-
-def _lines(content: bytes | None) -> list[str]:
-    return (content or b"").decode("utf-8", "replace").splitlines()
+        old = common.lines(before.content) if before is not None and before.content is not None else None
+        return common.unified(after.path, old, common.lines(after.content))
 
 
 def delta(before: Script | None, after: Script | None) -> ScriptChange:
@@ -217,7 +207,7 @@ def restored(backup: Backup, live: Script | None) -> Script | None:
         return None
     attributes = (copy.mode, copy.owner, copy.group)
     digest = binary.sha256 if binary else ""
-    beside = _beside(binary) or ("file", *attributes)
+    beside = listing.beside(binary) or ("file", *attributes)
     return Script(backup.key.name, copy.sha256, attributes, digest, beside=beside, kept=backup.where)
 
 
