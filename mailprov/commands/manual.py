@@ -18,7 +18,8 @@ _SHORT = ("-h", "--help")
 
 def manual(cli: click.Group, commands: Mapping[str, click.Command], version: str, date: str) -> str:
     """The page for this `version` of the program, released on `date` (YYYY-MM-DD)."""
-    above = click.Context(cli, info_name="mailprov")
+    # with the program's own settings: click keeps the first help option that it makes for a command
+    above = cli.context_class(cli, info_name="mailprov", **cli.context_settings)
     lines = [
         f'.TH MAILPROV 1 "{date}" "mailprov {version}" "User Commands"',
         ".SH NAME",

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +75,16 @@ def test_a_page_depends_on_nothing_but_what_it_is_made_from() -> None:
     one, other = (manual(cli, every(), "1.2.3", "2026-01-02") for _ in range(2))
     assert one == other and one.isascii()
     assert one.startswith('.TH MAILPROV 1 "2026-01-02" "mailprov 1.2.3" ')
+
+
+def test_making_the_page_changes_no_help_page() -> None:
+    """click keeps the help option that it made for a command first: made without our settings, it has no `-h`."""
+    made = (
+        "from click.testing import CliRunner\n"
+        "from mailprov.commands.manual import manual\n"
+        "from mailprov.commands.root import cli, every\n"
+        "manual(cli, every(), '1', '2026-01-02')\n"
+        "print(CliRunner().invoke(cli, ['dns', '--help']).output)"
+    )
+    done = subprocess.run((sys.executable, "-c", made), capture_output=True, check=True, text=True)
+    assert "-h, --help" in done.stdout
