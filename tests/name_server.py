@@ -50,7 +50,7 @@ class NameServer:
         ]
         for name, fragment in self.zones.items():
             head = f"$ORIGIN {name}.\n@ 60 IN SOA ns.{name}. root.{name}. 1 3600 600 86400 60\n@ 60 IN NS ns\n"
-            (self.folder / name).write_text(f"{head}ns 60 IN A 127.0.0.1\n{fragment}")
+            (self.folder / name).write_text(f"{head}ns 60 IN A {self.address}\n{fragment}")
             checked = subprocess.run(
                 ["/usr/sbin/nsd-checkzone", name, self.folder / name], capture_output=True, text=True
             )

@@ -1,4 +1,4 @@
-"""mailprov dns: the records that the declared domains need. Asks no host; with --check, a resolver."""
+"""mailprov dns: the records that the declared domains need. Of hosts, only those that sign are asked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from mailprov.commands import completing, console
 from mailprov.commands.options import in_file
 from mailprov.commands.outputs import Outputs, reported
+from mailprov.commands.root import worst
 from mailprov.commands.terminal import Terminal
 from mailprov.declaration import addresses
 from mailprov.declaration.diagnostics import InvalidValue
@@ -18,8 +19,9 @@ from mailprov.dns import zonefile as as_zonefile
 from mailprov.errors import Exit, MailprovError
 from mailprov.report.json import document
 from mailprov.report.text import Line
-from mailprov.workflows.secrets import NOTHING
-from mailprov.workflows.selection import load, meant, refuse_confined
+from mailprov.workflows.public_keys import public_keys
+from mailprov.workflows.secrets import SESSION
+from mailprov.workflows.selection import confined, load, meant, refuse_confined
 
 _STYLES = {"ok": "good", "missing": "bad", "different": "bad", "extra": "warn", "unknown": "bad"}
 
@@ -39,7 +41,8 @@ def command(
 
     MX, SPF and DMARC for mail between servers; SRV records (RFC 6186) by which mail clients find POP3, IMAP and
     submission, also for what is not offered; the host's own address where it is declared. With --web: where clients
-    look for autoconfig and autodiscover files.
+    look for autoconfig and autodiscover files. Of domains that are signed: the keys that their hosts have made, which
+    are asked for them.
 
     \b
     --check says of each record that it is
@@ -55,10 +58,14 @@ def command(
         raise MailprovError("without --check nobody is asked", where="--resolver", fix="add --check")
     if check:
         refuse_confined("--check")
-    spec = load(file, NOTHING, Terminal())
-    chosen = _chosen(zones(spec, _web(web)), domains)
+    terminal = Terminal()
+    spec = load(file, SESSION, terminal)
+    names = [zone.name for zone in _chosen(zones(spec, _web(web)), domains)]
+    keys, failures = public_keys(spec, names, terminal) if not confined() else ({}, [])
+    chosen = [zone for zone in zones(spec, _web(web), keys) if zone.name in names]
+    ended = worst(failures, len(keys))
     if check:
-        return _check(chosen, resolver, outputs)
+        return ended or _check(chosen, resolver, spec.resolver, outputs)
     if outputs.text and zonefile:
         click.echo("\n".join(map(as_zonefile, chosen)), nl=False)
     elif outputs.text:
@@ -66,7 +73,7 @@ def command(
             console.show(_shown(zone))
     told = [{**_zone(zone), "records": list(map(_record, _all(zone)))} for zone in chosen]
     outputs.give(json=lambda: document("dns", domains=told))
-    return Exit.DONE
+    return ended
 
 
 def _web(text: str) -> str:
@@ -94,12 +101,12 @@ def _all(zone: Zone) -> Sequence[Record]:
     return (*zone.records, *zone.elsewhere)
 
 
-def _check(chosen: Sequence[Zone], resolver: str, outputs: Outputs) -> Exit:
+def _check(chosen: Sequence[Zone], resolver: str, declared: tuple[str, int] | None, outputs: Outputs) -> Exit:
     from mailprov.dns.resolver import ask, server
 
     asked = [question for zone in chosen for record in _all(zone) for question in questions(record)]
     with console.doing(f"asking {len(asked)} questions"):
-        answers = ask(asked, server(resolver) if resolver else None)
+        answers = ask(asked, server(resolver) if resolver else declared)
     found = [(zone, [judge(record, answers) for record in _all(zone)]) for zone in chosen]
     wrong = sum(finding.differs for _, findings in found for finding in findings)
     if outputs.text:

@@ -165,8 +165,8 @@ def _deliverability(file: Path, limit: Sequence[str], outputs: Outputs, resolver
     from mailprov.report import deliverability as report
     from mailprov.workflows.deliverability import deliverability as ask
 
-    named = server(resolver) if resolver else None
     spec = load(file, NOTHING, terminal)
+    named = server(resolver) if resolver else spec.resolver
     chosen = hosts(spec, limit)
     with terminal.during("asking DNS"):
         found = ask(spec, chosen, named)

@@ -19,7 +19,7 @@ from typing import Final
 from mailprov.declaration import accounts, semantics, staff
 from mailprov.declaration.belongings import Belongings
 from mailprov.declaration.confined import Root
-from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
+from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
 from mailprov.declaration.files import Surroundings
 from mailprov.declaration.handout import handout
 from mailprov.declaration.hosts import Host, hosts
@@ -30,6 +30,7 @@ from mailprov.declaration.weakness import cure, openness
 from mailprov.encrypted.decryption import Decryption
 from mailprov.errors import Diagnostic, Origin, SpecError
 from mailprov.model import Domain, Purpose, Spec
+from mailprov.model.resolver import EXAMPLES, resolver_at
 
 __all__ = ["Explained", "Reading", "explained", "load"]
 
@@ -146,7 +147,7 @@ def _spec(
             diagnostics.warn(
                 host.spec.origin or Origin("", 1, 1), f"the host `{name}` serves no domain", "declare `domains`"
             )
-    handed = handout(files[0], diagnostics)
+    handed, resolver = handout(files[0], diagnostics), _resolver(files[0], diagnostics)
     specs = {name: host.spec for name, host in machines.items()}
     everybody = (*users, *lists.users)
     check_renames(everybody, domains, diagnostics)
@@ -160,8 +161,20 @@ def _spec(
         found.groups.members,
         handed,
         _by_host(diagnostics.warnings, specs, Belongings(files, found.groups.members, domains, aliases)),
+        resolver,
     )
     return spec, machines
+
+
+def _resolver(main: SourceFile, diagnostics: Diagnostics) -> tuple[str, int] | None:
+    """The DNS resolver that the main file names; None where it names none."""
+    text = main.document.root.get("resolver")
+    if not isinstance(text, str):
+        return None
+    if (found := resolver_at(text)) is None:
+        fix = f"its IP address, with a port where it is not 53: {EXAMPLES}"
+        diagnostics.complain(main.origin("resolver"), f"{brief(text)} is no resolver", fix)
+    return found
 
 
 def _warn_of_identity(decryption: Decryption, diagnostics: Diagnostics) -> None:

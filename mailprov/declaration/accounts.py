@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -13,7 +14,9 @@ from mailprov.declaration.files import Unavailable, Unread, described
 from mailprov.declaration.source_file import SourceFile
 from mailprov.declaration.weakness import warn_of_open, warn_of_weak
 from mailprov.errors import Diagnostic, Origin
-from mailprov.model import GENERATED, PROTOCOLS, Alias, Domain, Password, Person, Purpose, Secret, User
+from mailprov.model import GENERATED, PROTOCOLS, Alias, Domain, Password, Person, Purpose, Secret, Signing, User
+
+_DAYS: Final = re.compile("([1-9][0-9]{1,3})d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,9 @@ def domains(
             if name in found:
                 diagnostics.complain(source_file.origin(*path), *_twice("domain", text, found[name]))
                 continue
-            served, hosted_by, servers = everywhere, "", ()
+            served, hosted_by, servers, sign = everywhere, "", (), None
             if isinstance(node, dict):
-                served = tuple(dict.fromkeys(node.get("hosts", everywhere)))
+                served, sign = tuple(dict.fromkeys(node.get("hosts", everywhere))), _signing(node)
                 if "hosted_by" in node:
                     served, hosted_by = (), _hosted_by(source_file, number, node, diagnostics)
                     servers = _servers(source_file, number, node, hosted_by, diagnostics)
@@ -72,12 +75,20 @@ def domains(
                     place = source_file.origin("domains", number, "catch_all")
                     catch_alls.append(CatchAll(name, node["catch_all"], place))
             found[name] = (
-                Domain(name, served, origin=source_file.origin(*path), hosted_by=hosted_by, servers=servers),
+                Domain(name, served, None, source_file.origin(*path), hosted_by, servers, sign),
                 text,
             )
     complete = {name: domain for name, (domain, _) in found.items()}
     _warn_of_copies([each for each in complete.values() if each.hosts is everywhere], everywhere, diagnostics)
     return complete, catch_alls
+
+
+def _signing(node: Mapping[str, Any]) -> Signing | None:
+    said = node.get("sign", False)
+    if not isinstance(said, Mapping):
+        return Signing() if said is True else None
+    found = _DAYS.fullmatch(said.get("rotate", ""))  # anything else has been complained about
+    return Signing(int(found[1])) if found else Signing()
 
 
 def _warn_of_copies(spread: Sequence[Domain], hosts: Sequence[str], diagnostics: Diagnostics) -> None:
@@ -91,7 +102,7 @@ def _warn_of_copies(spread: Sequence[Domain], hosts: Sequence[str], diagnostics:
 
 def _hosted_by(source_file: SourceFile, number: int, node: dict[str, Any], diagnostics: Diagnostics) -> str:
     """The id of the provider that has a domain; the text as it is, after a complaint, where there is no such one."""
-    for key in ("hosts", "catch_all"):
+    for key in ("hosts", "catch_all", "sign"):
         if key in node:
             what = f"`{key}` has no effect on a domain that is hosted elsewhere"
             diagnostics.complain(source_file.origin("domains", number, key), what, f"drop `{key}`, or `hosted_by`")

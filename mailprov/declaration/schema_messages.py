@@ -25,7 +25,10 @@ _KINDS: Final = {
     "number": "a number",
 }
 _MAIN_ONLY: Final = frozenset(
-    {"groups", "tls", "services", "firewall", "system_mail", "outgoing", "sieve", "drift", "handout", "include"}
+    {
+        *("groups", "tls", "services", "firewall", "system_mail", "outgoing", "sieve", "drift", "handout", "include"),
+        "resolver",
+    }
 )
 _OPERATORS: Final = frozenset(
     {
@@ -56,6 +59,7 @@ _CURES: Final = {
     ("mailprov", "const"): "write `mailprov: 1`",
     ("certificate", "type"): "write {file: certs/mail.pem}",
     ("key", "type"): "write {file: certs/mail.key}",
+    ("rotate", "pattern"): "for example 180d; every 30 days at most",
     ("before", "type"): "write {file: scripts/junk.sieve}, or false for none",
     ("password", "type"): "write {initial: {env: NAME}} or {hash: …}; passwords do not stand in this file",
 }

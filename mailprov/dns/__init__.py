@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from mailprov.dns.judge import Answer, Finding, judge, questions
-from mailprov.dns.records import Kind, Record, Spf, Zone, zones
+from mailprov.dns.records import Keys, Kind, Record, Spf, Zone, dkim_records, zones
 from mailprov.dns.zonefile import zonefile
 
-__all__ = ["Answer", "Finding", "Kind", "Record", "Spf", "Zone", "judge", "questions", "zonefile", "zones"]
+__all__ = [
+    "Answer",
+    "Finding",
+    "Keys",
+    "Kind",
+    "Record",
+    "Spf",
+    "Zone",
+    "dkim_records",
+    "judge",
+    "questions",
+    "zonefile",
+    "zones",
+]

@@ -60,6 +60,8 @@ def judge(record: Record, answers: Mapping[Query, Answer]) -> Finding:
         return Finding(record, "unknown", (), f"no answer: {answer.why}", fix)
     if record.spf is not None:
         return _spf(record, record.spf, [text for text in answer.values if _tag(text, "v=spf1")])
+    if record.dkim:
+        return _dkim(record, [text for text in answer.values if "p" in _tags(text)])
     if record.kind == "TXT":
         return _dmarc(record, [text for text in answer.values if _tag(text, "v=DMARC1")])
     if record.provider is not None:
@@ -150,13 +152,30 @@ def _allows(term: str, wanted: str) -> bool:
         return False
 
 
+def _tags(text: str) -> Mapping[str, str]:
+    """The tags of a record; blanks within a value mean nothing (RFC 6376 §3.2)."""
+    pairs = (part.partition("=")[::2] for part in text.split(";") if "=" in part)
+    return {tag.strip().lower(): "".join(value.split()) for tag, value in pairs}
+
+
+def _dkim(record: Record, found: Sequence[str]) -> Finding:
+    """Whether the key under this name is the one that signs; which other tags there are is the owner's choice."""
+    wrong = _one(record, found)
+    if wrong is not None:
+        return wrong
+    there, wanted = _tags(found[0]), _tags(record.values[0])
+    if (there["p"], there.get("k", "rsa")) != (wanted["p"], wanted["k"]):
+        what = "another key is there" if there["p"] else "the key that is there is revoked (its p= is empty)"
+        return Finding(record, "different", tuple(found), what, f"replace it: {_shown(record)}")
+    return Finding(record, "ok", tuple(found))
+
+
 def _dmarc(record: Record, found: Sequence[str]) -> Finding:
     """Which policy there is is the owner's choice; that it is one is not (RFC 7489 §6.3)."""
     wrong = _one(record, found)
     if wrong is not None:
         return wrong
-    tags = dict(part.strip().partition("=")[::2] for part in found[0].split(";") if "=" in part)
-    policy = {key.strip().lower(): value.strip().lower() for key, value in tags.items()}.get("p", "")
+    policy = _tags(found[0]).get("p", "").lower()
     if policy not in ("none", "quarantine", "reject"):
         return Finding(
             record, "different", tuple(found), f"it has no policy (p=): {found[0]}", "write p=none or stricter"

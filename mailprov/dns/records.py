@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from types import MappingProxyType
 from typing import Literal
 
-from mailprov.model import Domain, HostSpec, Services, Spec
+from mailprov.model import Domain, HostSpec, KeyPair, Services, Spec
 from mailprov.providers import Protocol, Provider, serving
 
 Kind = Literal["MX", "TXT", "SRV", "CNAME", "A", "AAAA"]
-AskedKind = Kind | Literal["PTR", "TLSA"]
+AskedKind = Kind | Literal["PTR", "TLSA", "NS"]
 """types that a resolver is asked for, of which some are nothing that a declaration needs"""
+
+Keys = Mapping[str, Sequence[KeyPair] | str]
+"""by host: the keys that it has made, or why they are not known"""
 
 PREFERENCE = 10
 """of every MX record: each host has mailboxes of its own, none is a backup of another"""
@@ -37,6 +41,7 @@ _PRIORITY = {"imap": 0, "pop3": 10, "submission": 0}
 
 _MX = "where mail for this domain goes (RFC 5321 §5.1)"
 _SPF = "who may send for this domain (SPF, RFC 7208)"
+_DKIM = "by which others verify that mail is from this domain (DKIM, RFC 6376)"
 _DMARC = "what others do with forged mail (DMARC, RFC 7489)"
 
 
@@ -52,8 +57,9 @@ class Record:
     """The records of one name and type, each as a zone file has it; names are absolute, without the last dot.
 
     `why` is what they are for. An `optional` one may be missing; if it is there, it must be right. `spf` judges a TXT
-    record by what it allows. `provider`: MX hosts are judged by its patterns; `values` may be () then. An A record
-    without values stands for any address at all, of either kind: which one is not declared.
+    record by what it allows; `dkim`: it is a key, among others that may be there. `provider`: MX hosts are judged by its
+    patterns; `values` may be () then. An A record without values stands for any address at all, of either kind: which
+    one is not declared.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Record:
     optional: bool = False
     spf: Spf | None = None
     provider: Provider | None = None
+    dkim: bool = False
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -81,18 +88,21 @@ class Zone:
     elsewhere: tuple[Record, ...] = ()
 
 
-def zones(spec: Spec, web: str = "") -> tuple[Zone, ...]:
+def zones(spec: Spec, web: str = "", keys: Keys = MappingProxyType({})) -> tuple[Zone, ...]:
     """What each declared domain needs, in name order.
 
     `web` is the name of a web server that serves the files for setting up clients (autoconfig, autodiscover); without
-    one, no record leads there.
+    one, no record leads there. `keys` are those that hosts have made to sign with.
     """
     owners = {host.name: _owner(host.hostname, spec.domains) for host in spec.hosts.values()}
-    return tuple(_zone(spec, domain, web, owners) for _, domain in sorted(spec.domains.items()))
+    return tuple(_zone(spec, domain, web, keys, owners) for _, domain in sorted(spec.domains.items()))
 
 
-def _zone(spec: Spec, domain: Domain, web: str, owners: Mapping[str, str | None]) -> Zone:
+def _zone(spec: Spec, domain: Domain, web: str, keys: Keys, owners: Mapping[str, str | None]) -> Zone:
     title, records, notes = _hosted(domain) if domain.hosted_by else _served(spec, domain, web)
+    for name in domain.hosts:
+        records += _dkim(domain, keys.get(name, ()))
+        notes += _of_keys(domain, name, keys.get(name))
     here = [host for host in spec.hosts.values() if owners[host.name] == domain.name]
     elsewhere = [spec.hosts[name] for name in domain.hosts if owners[name] is None]
     unknown = [host.hostname for host in (*here, *elsewhere) if public_address(host) is None]
@@ -157,6 +167,33 @@ def _dmarc(spec: Spec, domain: Domain) -> Record:
     read = read or any(user.address == postmaster or postmaster in user.aliases for user in spec.users)
     text = f"v=DMARC1; p=none{f'; rua=mailto:{postmaster}' if read else ''}"
     return Record(f"_dmarc.{domain.name}", "TXT", (text,), _DMARC)
+
+
+def dkim_records(pair: KeyPair) -> tuple[Record, ...]:
+    """The two records of a pair of keys."""
+    return tuple(Record(name, "TXT", (text,), _DKIM, dkim=True) for name, text in pair.records)
+
+
+def _dkim(domain: Domain, pairs: Sequence[KeyPair] | str) -> Iterator[Record]:
+    """Of the keys that sign, that wait to, and that have signed what may be under way."""
+    for pair in pairs if not isinstance(pairs, str) else ():
+        if pair.domain == domain.name and pair.use != "retired":
+            yield from dkim_records(pair)
+
+
+def _of_keys(domain: Domain, host: str, pairs: Sequence[KeyPair] | str | None) -> Iterator[str]:
+    if isinstance(pairs, str):
+        if domain.sign:
+            yield f"DKIM: the keys of {host} are not known here: {pairs}"
+        return
+    own = [pair for pair in pairs or () if pair.domain == domain.name]
+    if domain.sign and not any(pair.use != "retired" for pair in own):
+        yield f"DKIM: {host} has no keys yet; an apply makes them"
+    if waiting := [pair.name for pair in own if pair.use == "waits"]:
+        yield f"DKIM: {host} signs with {', '.join(waiting)} once the records are there, from the next apply on"
+    if gone := [pair for pair in own if pair.use == "retired"]:
+        names = ", ".join(name for pair in gone[-1:] for name, _ in pair.records)
+        yield f"DKIM: {host} needs the records {names} no more: they can go"
 
 
 def _srv(

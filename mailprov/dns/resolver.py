@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 
 from mailprov.dns.judge import Answer, Query
 from mailprov.errors import MailprovError
+from mailprov.model.resolver import EXAMPLES, resolver_at
 
 SECONDS = 5.0
 """how long one question may take, with its repetitions"""
@@ -17,15 +16,9 @@ _AT_ONCE = 8
 
 def server(text: str) -> tuple[str, int]:
     """Address and port of the resolver that `text` means: IP, IP:port or [IPv6]:port. Raises MailprovError."""
-    found = re.fullmatch(r"\[([^\]]+)\](?::([0-9]{1,5}))?|([0-9.]+)(?::([0-9]{1,5}))?|([0-9a-fA-F:]+)", text)
-    if found is not None:
-        address, port = found[1] or found[3] or found[5], int(found[2] or found[4] or 53)
-        try:
-            if 0 < port < 65536:
-                return str(ip_address(address)), port
-        except ValueError:
-            pass
-    fix = "write its IP address, with a port where it is not 53: 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53"
+    if (found := resolver_at(text)) is not None:
+        return found
+    fix = f"write its IP address, with a port where it is not 53: {EXAMPLES}"
     raise MailprovError(f"`{text}` is no resolver", where="--resolver", fix=fix)
 
 

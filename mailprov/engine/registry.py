@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mailprov.model import Daemon, Item, Key, Kind, Platform, ServiceKind, State
+from mailprov.model import Daemon, Item, Key, KeyPair, Kind, Platform, Reporter, ServiceKind, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,15 @@ class Shell:
 class Registry:
     """`things` are the kinds in the order of application; `services`, the kind that runs daemons, comes last.
 
-    `shell` holds their functions and those of the daemons; `platform` is the system that hosts run.
+    `shell` holds their functions and those of the daemons; `platform` is the system that hosts run. Of the kinds,
+    `reporters` have things that are needed elsewhere.
     """
 
     things: tuple[Kind[Any], ...]
     services: ServiceKind[Any]
     shell: Shell
     platform: Platform
+    reporters: tuple[Reporter[Any], ...] = ()
 
     @property
     def kinds(self) -> tuple[Kind[Any], ...]:
@@ -56,6 +58,12 @@ class Registry:
     def live(self, sections: Mapping[str, str]) -> State:
         """The live state in an answer."""
         return {key: item for kind in self.kinds for key, item in kind.read(sections).items()}
+
+    def reported(self, live: State) -> tuple[KeyPair, ...]:
+        """What was made on a host and is needed elsewhere."""
+        kinds = {kind.KIND: kind for kind in self.reporters}
+        found = sorted((key, item) for key, item in live.items() if key.kind in kinds)
+        return tuple(kinds[key.kind].reported(item) for key, item in found)
 
     def runs(self, item: Item) -> bool:
         """Whether it is a service that runs, or shall run."""

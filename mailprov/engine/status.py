@@ -12,7 +12,7 @@ from mailprov.engine.history import Entry, transactions
 from mailprov.engine.registry import Registry
 from mailprov.engine.transaction import event
 from mailprov.engine.transaction_state import Place, Station, clock, place
-from mailprov.model import Query
+from mailprov.model import KeyPair, Query
 from mailprov.model.listeners import listening
 from mailprov.model.mail_queue import MailQueue, mail_queue
 
@@ -37,7 +37,7 @@ class Status:
     `holder` says who is at work there, "" for nobody; `open` the transaction that has not ended, `where` it is,
     and when it was `begun`; `pending` reloads that are owed ("dovecot reload"); `down` services and what systemd calls
     them; `silent` the declared listeners (protocol, port) on which no mail service listens; `waiting` is mail that is
-    still to be sent.
+    still to be sent; `keys` are those that sign mail.
     """
 
     host: str
@@ -50,6 +50,7 @@ class Status:
     silent: tuple[tuple[str, int], ...] = ()
     last: Entry | None = None
     waiting: MailQueue = field(default_factory=MailQueue)
+    keys: tuple[KeyPair, ...] = ()
 
     @property
     def state(self) -> State:
@@ -70,7 +71,8 @@ class Status:
 def queries(registry: Registry) -> tuple[Query, ...]:
     """What must be asked for it, all in one answer."""
     names = ("facts", "listeners", "transactions", "manifest", "mail_queue")
-    return (*(Query(name, name) for name in names), *registry.services.queries(()))
+    made = (query for kind in registry.reporters for query in kind.queries(()))
+    return (*(Query(name, name) for name in names), *made, *registry.services.queries(()))
 
 
 def status(registry: Registry, host: str, ports: Sequence[tuple[str, int]], sections: Mapping[str, str]) -> Status:
@@ -84,7 +86,8 @@ def status(registry: Registry, host: str, ports: Sequence[tuple[str, int]], sect
     where = _overdue(place(events), datetime.fromtimestamp(facts.clock, UTC))
     waiting = mail_queue(sections.get("mail_queue", ""))
     pending = facts.pending_reloads
-    return Status(host, past.holder, past.open, where, begun, pending, down, silent, past.last, waiting)
+    keys = registry.reported({key: it for kind in registry.reporters for key, it in kind.read(sections).items()})
+    return Status(host, past.holder, past.open, where, begun, pending, down, silent, past.last, waiting, keys)
 
 
 LATE = timedelta(seconds=10)

@@ -81,6 +81,7 @@ taken_back() {
     ! grep -q "${TAB}do${TAB}activate${TAB}systemd" "$T/steps" || systemctl daemon-reload
     run pay || { journal 'says a reload is still owed'; return 1; }
     [ -n "$BOOT" ] || run wake || { journal 'says a service does not start again'; return 1; }
+    run stop_rest || { journal 'says a service does not stop'; return 1; }
     serves_again || { owe_again; return 1; }
     [ -n "$BOOT" ] || outlast "$since"
     writable || { true >"$OUT.done"; return 1; }

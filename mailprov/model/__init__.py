@@ -55,9 +55,10 @@ from mailprov.model.declared import (
 )
 from mailprov.model.deltas import FieldChange, RowsChange, some
 from mailprov.model.filtering import Sieve
-from mailprov.model.managed import Backup, Daemon, Kind, Platform, ServiceKind
+from mailprov.model.managed import Backup, Daemon, Kind, Platform, Reporter, ServiceKind
 from mailprov.model.secret import Secret
 from mailprov.model.sending import DIRECT, Outgoing, Relay
+from mailprov.model.signing import KeyPair, Signing, Wait
 
 __all__ = [
     "ASPECTS",
@@ -86,6 +87,7 @@ __all__ = [
     "Ignore",
     "Item",
     "Key",
+    "KeyPair",
     "Kind",
     "Listener",
     "Logo",
@@ -101,12 +103,14 @@ __all__ = [
     "Query",
     "Reason",
     "Relay",
+    "Reporter",
     "Risk",
     "RowsChange",
     "Secret",
     "ServiceKind",
     "Services",
     "Sieve",
+    "Signing",
     "Spec",
     "Ssh",
     "State",
@@ -114,6 +118,7 @@ __all__ = [
     "SystemMail",
     "Tls",
     "User",
+    "Wait",
     "Words",
     "domain_of",
     "fingerprint",

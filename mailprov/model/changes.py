@@ -9,6 +9,7 @@ from enum import Enum, IntEnum
 from typing import NamedTuple, Protocol
 
 from mailprov.model.secret import Secret
+from mailprov.model.signing import KeyPair, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,10 @@ class Facts:
     salt: Secret | None = field(default=None, repr=False, compare=False)
     """what only root there can know, and what stays: a secret of few letters, mixed with it, has a digest that tells
     nothing. It is asked for where something wants it, and told nowhere else"""
+    reported: tuple[KeyPair, ...] = ()
+    """what was made there and is needed elsewhere; no secrets"""
+    published: frozenset[tuple[str, str]] = frozenset()
+    """of the TXT records that something there waits for, those that DNS has by now: names and texts"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +232,8 @@ class Plan:
     opens: tuple[str, ...] = ()
     """the ports that cannot be reached now, from everywhere at least, and can once this is applied: "tcp/995", or
     "tcp/995 from 10.0.0.0/8" where that is not everyone; "all" is each that the firewall kept closed"""
+    waits: tuple[Wait, ...] = ()
+    """what is left to a later apply, which can do it then"""
 
     @property
     def certificate_days(self) -> int | None:

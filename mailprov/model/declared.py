@@ -15,6 +15,7 @@ from mailprov.errors import Diagnostic, Origin
 from mailprov.model.filtering import Sieve
 from mailprov.model.secret import Secret
 from mailprov.model.sending import Outgoing, Relay
+from mailprov.model.signing import Signing
 
 Network = IPv4Network | IPv6Network
 
@@ -146,6 +147,7 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
     "accounts": ("rows", "mode", "owner"),
     "map": ("rows", "mode", "owner", "database"),
     "script": ("content", "mode", "owner", "compiled"),
+    "dkim_key": ("content", "mode", "owner"),
     "rename": (),
     "firewall": (),
     "service": ("running", "enabled", "configuration"),
@@ -200,7 +202,8 @@ class Domain:
     """A mail domain (A-labels, lower case), the hosts that serve it, and where unknown addresses go.
 
     `hosted_by` is the id of the provider that has it instead (mailprov.providers): then no host serves it. `servers`
-    are the names of those of the provider's servers that it uses, where that is said.
+    are the names of those of the provider's servers that it uses, where that is said. `sign`: how its mail is signed;
+    None: not at all.
     """
 
     name: str
@@ -209,6 +212,7 @@ class Domain:
     origin: Origin | None = field(default=None, compare=False)
     hosted_by: str = ""
     servers: tuple[str, ...] = ()
+    sign: Signing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +342,8 @@ class Spec:
     handout: Handout = Handout()
     host_warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """of the `warnings`, those that each host is told of: what is about another host alone is not among them"""
+    resolver: tuple[str, int] | None = None
+    """the address and port of the DNS resolver that is asked; None: this machine's own"""
 
     @property
     def warnings(self) -> tuple[str, ...]:

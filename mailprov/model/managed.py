@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from mailprov.model.changes import Change, Command, Delta, Effect, Item, Key, Query, Risk, State, Step
 from mailprov.model.listeners import OpenPort
 from mailprov.model.listing import Listed
+from mailprov.model.signing import KeyPair
 
 T = TypeVar("T", bound=Item)
 
@@ -129,6 +130,13 @@ class Kind(Protocol[T]):
         """The names of what a step has made that no way back takes away."""
 
 
+class Reporter(Kind[T], Protocol[T]):
+    """A kind of things that are made on the host and needed elsewhere, too."""
+
+    def reported(self, live: T) -> KeyPair:
+        """What others need to know of it: on the next plan, in DNS, in reports. No secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backup:
     """What a host has kept of a thing that a step has changed.
@@ -200,7 +208,8 @@ class Daemon:
     its number. `configuration` is the file that it reads, and `read_at` a path that changes whenever it has read it.
     `checks_any`: its checker judges a configuration that is not ours, too. `at_start`: addresses that it listens on
     are read at its start only. `at_boot`: it has done its work by the time
-    that anybody looks. `load` is what brings it up, with "ACT" for start, reload or restart, where systemd alone does
+    that anybody looks. `asked`: other daemons refuse mail while they cannot ask it, so it is stopped when they do so no
+    more. `load` is what brings it up, with "ACT" for start, reload or restart, where systemd alone does
     not; `unload` takes that back; `loads` is the thing that it loads so.
     """
 
@@ -215,6 +224,7 @@ class Daemon:
     checks_any: bool = False
     at_start: bool = False
     at_boot: bool = False
+    asked: bool = False
     load: Command = ()
     unload: Command = ()
     loads: Key | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mailprov.engine.drift import Drift
 from mailprov.engine.rollout import FAILURES, Result
 from mailprov.errors import MailprovError, Origin
-from mailprov.model import Change, Ignore, Plan
+from mailprov.model import Change, Ignore, Plan, Wait
 from mailprov.report import opened
 from mailprov.report.complaints import Complaint, complaints, in_one
 from mailprov.report.next_steps import to_do
@@ -91,8 +91,14 @@ def _plan(made: Plan) -> dict[str, object]:
         "dangers": [{"flag": risk.flag, "text": risk.text} for risk in made.risks],
         "effects": {name: effect.name.lower() for name, effect in made.effects.items()},
         "opens": opens(made.opens),
+        "waits": waits(made.waits),
         "changes": [change(each) for each in made.changes],
     }
+
+
+def waits(found: Sequence[Wait]) -> list[dict[str, object]]:
+    """What is left to a later apply; "since" is in seconds since the epoch, null where it begins now."""
+    return [{"what": it.what, "until": it.until, "seen": it.seen, "since": it.since or None} for it in found]
 
 
 def opens(found: Sequence[str]) -> list[dict[str, object]]:

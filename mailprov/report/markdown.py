@@ -83,6 +83,8 @@ def _planned(made: Sequence[Plan]) -> Iterator[Part]:
     yield Part(1, "risks", [f"- ⛔ {words}{_at(hosts, several)}" for words, hosts in risks])
     more = _shared((opened(it.opens, ""), it.host) for it in made if it.opens)
     yield Part(1, "openings", [f"{words}{_at(hosts, several)}" for words, hosts in more])
+    waits = _shared((f"once {wait.until}: {wait.what}", it.host) for it in made for wait in it.waits)
+    yield Part(2, "waits", [f"- ⏳ {plain(brief(words, _LONGEST))}{_at(hosts, several)}" for words, hosts in waits])
     doubts = _shared((plain(warning), it.host) for it in made for warning in dict.fromkeys(it.warnings))
     yield Part(3, "warnings", [f"- ⚠ {words}{_at(hosts, several)}" for words, hosts in doubts])
     folds = _shared(((tuple(map(change_row, it.changes)), tuple(diff_blocks(it.changes))), it.host) for it in made)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from mailprov.engine.history import Entry, History
 from mailprov.engine.status import Status
 from mailprov.engine.transaction_state import Station, words
 from mailprov.errors import MailprovError
+from mailprov.model import KeyPair
 from mailprov.model.mail_queue import MailQueue
 from mailprov.report import printable
 from mailprov.report.json import document, errors
-from mailprov.report.text import Line
+from mailprov.report.text import Line, clock
 
 _REASONS = 5
 """why mail waits: how many reasons are shown"""
@@ -39,6 +40,7 @@ def status(found: Status) -> list[Line]:
         Line(f"  reload pending: {printable(debt)}; the next apply gives it", "warn") for debt in found.pending
     )
     lines.extend(_waiting(found.waiting))
+    lines.extend(map(_signing, [pair for pair in found.keys if pair.use != "retired"]))
     if found.last is None:
         lines.append(Line("  nothing has been applied yet"))
     else:
@@ -57,6 +59,21 @@ def _waiting(found: MailQueue) -> Iterator[Line]:
         yield Line(f"  mail waits to be sent: {found.count:,} message{'' if found.count == 1 else 's'}{since}", "warn")
     for reason, count in found.reasons[:_REASONS]:
         yield Line(f"    {count:,} recipient{'' if count == 1 else 's'}: {printable(reason)}", "dim")
+
+
+_USES: Mapping[str, str] = {
+    "waits": "{} waits for its DNS records",
+    "signs": "mail is signed with {}",
+    "signed": "mail was signed with {}: its DNS records are still needed",
+}
+
+
+def _signing(pair: KeyPair) -> Line:
+    """What a pair of keys is for, and since when."""
+    wrong = "" if pair.intact else "; its private keys are not as they were made: the next apply makes others"
+    since = f", since {clock(pair.since)}"
+    words = _USES[pair.use].format(pair.name)
+    return Line(f"  {pair.domain}: {words}{since}{wrong}", "bad" if wrong else "warn" if pair.use == "waits" else "")
 
 
 def history(host: str, found: History) -> list[Line]:
@@ -101,8 +118,14 @@ def _status(found: Status) -> dict[str, object]:
             "oldest": _time(datetime.fromtimestamp(found.waiting.oldest, UTC)) if found.waiting.oldest else None,
             "reasons": [{"reason": reason, "recipients": count} for reason, count in found.waiting.reasons],
         },
+        "signing": [_pair(pair) for pair in found.keys if pair.use != "retired"],
         "last": _dated(found.last) if found.last else None,
     }
+
+
+def _pair(pair: KeyPair) -> dict[str, object]:
+    since = _time(datetime.fromtimestamp(pair.since, UTC))
+    return {"domain": pair.domain, "name": pair.name, "use": pair.use, "since": since, "intact": pair.intact}
 
 
 def histories(found: Sequence[tuple[str, History]], failures: Sequence[MailprovError] = ()) -> str:

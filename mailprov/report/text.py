@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailprov.engine.rollout import FAILURES, HostStatus, Result
-from mailprov.model import Action, Change, Key, Plan, Reason, some
+from mailprov.model import Action, Change, Key, Plan, Reason, Wait, some
 from mailprov.report import effects, opening, printable
 from mailprov.report.next_steps import to_do
 from mailprov.resources import accounts, maps, packages
@@ -85,6 +86,7 @@ def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
     lines = [Line(f"  ! {printable(warning)}", "warn") for warning in made.warnings]
     if details and made.certificate_days is not None:
         lines.append(Line(f"  the certificate has {made.certificate_days} days left", "dim"))
+    lines += [line for wait in made.waits for line in waiting(wait)]
     if made.empty:
         return [*lines, Line(f"  {unchanged}", "good")]
     wide = width(made.changes)
@@ -95,6 +97,23 @@ def _body(made: Plan, details: bool, unchanged: str = UNCHANGED) -> list[Line]:
         lines.append(Line(f"  {printable(opening(made.opens))}"))
     lines.append(Line(f"  effect on services: {effects(made)}", "dim"))
     return lines
+
+
+def waiting(wait: Wait) -> Iterator[Line]:
+    """What is left to a later apply, until when, and what there is instead."""
+    yield Line(f"  … once {printable(wait.until)}: {printable(wait.what)}", "warn")
+    so_far = [f"waited for since {clock(wait.since)}"] if wait.since else []
+    so_far += [printable(wait.seen)] if wait.seen else []
+    if so_far:
+        yield Line(f"      {'; '.join(so_far)}", "dim")
+
+
+def clock(seconds: int) -> str:
+    """A time since the epoch, to the minute, in UTC."""
+    return f"{datetime.fromtimestamp(min(seconds, _YEAR_9999), UTC):%Y-%m-%d %H:%M}Z"
+
+
+_YEAR_9999 = 253402300799
 
 
 def planned(change: Change, width: int, *, details: bool) -> list[Line]:

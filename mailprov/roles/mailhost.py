@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -10,9 +10,9 @@ from mailprov.model import Command, Facts, HostSpec, Key, Risk, Secret, Spec, St
 from mailprov.render import Render, render
 from mailprov.resources import files, queue, services
 from mailprov.resources.files import File
-from mailprov.roles import Context, Readers, Role, Takeover, dovecot, firewall, postfix, recovery, tls
+from mailprov.roles import Context, Readers, Role, Takeover, dovecot, firewall, postfix, recovery, rspamd, tls
 
-ROLES: tuple[Role, ...] = (tls.ROLE, dovecot.ROLE, postfix.ROLE, firewall.ROLE, recovery.ROLE)
+ROLES: tuple[Role, ...] = (tls.ROLE, dovecot.ROLE, rspamd.ROLE, postfix.ROLE, firewall.ROLE, recovery.ROLE)
 """all that a mail host is made of"""
 
 
@@ -27,13 +27,14 @@ def desired(
     return {Key(*item.key): item for role in ROLES for item in role.items(context)}
 
 
-def taken_over(live: State) -> Mapping[str, Takeover]:
-    """By daemon, those that are there already on a host that mailprov does not manage: its own unit is not there.
+def taken_over(wanted: State, live: State, asked: Collection[Key] = ()) -> Mapping[str, Takeover]:
+    """By daemon, those `wanted` that are there already and that mailprov does not manage: the last apply did not ask
+    for them. Where it is not known what it `asked` for, and mailprov's own unit is there, all are mailprov's.
 
     That unit's file tells, for a manifest can be lost, and the history stays when the first apply is rolled back.
     """
-    here = {key.name for key in live if key.kind == services.KIND}
-    if Key(files.KIND, recovery.UNIT) in live:
+    here = {key.name for key in live if key.kind == services.KIND and key in wanted and key not in asked}
+    if not asked and Key(files.KIND, recovery.UNIT) in live:
         return {}
     named = ((role.daemon.name, role.takeover) for role in ROLES if role.daemon)
     return {name: takeover for name, takeover in named if takeover and name in here}
@@ -58,7 +59,7 @@ def ends(
 
 def again(live: State) -> Iterator[Risk]:
     """What a roll-back takes over anew of what another one has given back."""
-    for name in taken_over(live):
+    for name in taken_over(live, live):
         yield Risk("takeover", f"takes {name} over again, as the first apply did")
 
 

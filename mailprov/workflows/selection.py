@@ -24,16 +24,21 @@ _confined = False
 _identity: Path | None = None
 
 
-def confine(confined: bool) -> None:
+def confine(on: bool) -> None:
     """From now on, hold the declaration to its folder: no secret is read, and no host is asked; or do so no longer."""
     global _confined
-    _confined = confined
+    _confined = on
 
 
 def identify(file: Path | None) -> None:
     """From now on, open encrypted values with the identity in `file`; None: with the one that is found."""
     global _identity
     _identity = file
+
+
+def confined() -> bool:
+    """Whether no other machine may be asked."""
+    return _confined
 
 
 def refuse_confined(what: str) -> None:

@@ -28,6 +28,7 @@ from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.resources.system_users import SystemUser
 from mailprov.roles import mailhost, postfix
 from mailprov.roles.narrowing import narrowing
+from mailprov.roles.rspamd import stages as rspamd
 from mailprov.roles.tls import paths
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
@@ -57,8 +58,10 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     """
     registry, asked = standard.REGISTRY, questions(spec, declared)
     sections, seen = observe(asked, host)
-    taken = {} if seen.manifest and seen.manifest.desired else mailhost.taken_over(seen.live)
-    desired = mailhost.with_queue(mailhost.desired(spec, declared, seen.facts, initial_hash), seen.live, taken)
+    seen, found = with_published(spec, declared, seen)
+    wanted = mailhost.desired(spec, declared, seen.facts, initial_hash)
+    taken = mailhost.taken_over(wanted, seen.live, seen.manifest.desired if seen.manifest else ())
+    desired = mailhost.with_queue(wanted, seen.live, taken)
     refuse_unusable(declared, seen)
     refuse_closed_mail(spec, declared, seen, desired, sections)
     differing = differences(registry, desired, seen)
@@ -71,7 +74,11 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     more = ask_closer(details, host)
     warnings = _warnings(spec, declared, seen, sections)
     made = plan(registry, declared.name, seen, desired, differing, more, warnings)
-    made = replace(made, risks=tuple(mailhost.ends(spec, declared, desired, taken, more)))
+    made = replace(
+        made,
+        risks=tuple(mailhost.ends(spec, declared, desired, taken, more)),
+        waits=tuple(rspamd.waits(rspamd.pairs(spec, declared, seen.facts), seen.facts, found)),
+    )
     made = replace(made, warnings=(*made.warnings, *_of_new(spec, declared, made)))
     made = replace(
         with_risks(made, host, {port for _, _, port in declared.services.ports()}, seen.live, sections),
@@ -87,8 +94,23 @@ def observe(asked: Sequence[Query], host: Host) -> tuple[Mapping[str, str], Obse
     """What the host answers to these queries, by section, and what it is by that. Raises as `survey`."""
     registry = standard.REGISTRY
     answer = ask(host, probe.script(registry, asked))
-    facts, kept = probe.facts(registry, answer.sections), manifest.parse(answer.sections.get("manifest", ""))
-    return answer.sections, Observation(facts, registry.live(answer.sections), kept, answer.digest)
+    live, kept = registry.live(answer.sections), manifest.parse(answer.sections.get("manifest", ""))
+    facts = replace(probe.facts(registry, answer.sections), reported=registry.reported(live))
+    return answer.sections, Observation(facts, live, kept, answer.digest)
+
+
+def with_published(spec: Spec, declared: HostSpec, seen: Observation) -> tuple[Observation, Mapping[str, str]]:
+    """What was seen, and which of the records that something there waits for DNS has by now; by name, what is wrong
+    with the others. Nobody is asked where nothing waits."""
+    pairs = rspamd.awaited(spec, declared, seen.facts)
+    if not pairs:
+        return seen, {}
+    from mailprov.dns import dkim_records
+    from mailprov.workflows.published import published
+
+    found = published([(pair.domain, record) for pair in pairs for record in dkim_records(pair)], spec.resolver)
+    there = frozenset(record for pair in pairs for record in pair.records if not found[record[0]])
+    return replace(seen, facts=replace(seen.facts, published=there)), found
 
 
 def ask_closer(details: Sequence[Query], host: Host) -> Mapping[str, str]:

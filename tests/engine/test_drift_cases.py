@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from test_plan_properties import DECLARATIONS, EXAMPLES, fresh, loaded
 from mailprov.declaration import schema
 from mailprov.engine.drift import Drift
 from mailprov.errors import HostError, LockedError, MailprovError
-from mailprov.model import ASPECTS, GONE, Reason, Spec
-from mailprov.resources import accounts, files, maps, scripts, system_users
+from mailprov.model import ASPECTS, GONE, KeyPair, Reason, Spec
+from mailprov.resources import accounts, dkim_keys, files, maps, scripts, system_users
 from mailprov.resources.services import Service
 from mailprov.standard import REGISTRY
 from mailprov.workflows.drift import look
@@ -265,6 +266,9 @@ def test_each_aspect_is_one_of_a_delta(tmp_path: Path) -> None:
     text = scripts.script("/x.sieve", "stop;\n")
     other_text = scripts.Script("/x.sieve", "2", ("600", "a", "b"))
     seen["script"] = scripts.delta(other_text, text).aspects | scripts.delta(text, text).aspects
+    pair = dkim_keys.dkim_key(KeyPair("d", "n", "signs"))
+    spoilt = replace(pair, pair=replace(pair.pair, intact=False), attributes=(("600", "a", "b"),))
+    seen["dkim_key"] = dkim_keys.delta(spoilt, pair).aspects
     user = system_users.SystemUser("u", "/a", "/b", "c")
     seen["user"] = system_users.delta(user, system_users.SystemUser("u", "/d", "/e", "f")).aspects
     service = REGISTRY.services.delta(Service("s", False, False, "reload"), Service("s"))

@@ -144,6 +144,17 @@ def arrives(mail: Machine, user: str, subject: str, password: str | None = None)
     return eventually(lambda: subject in subjects(mail, user, password), 15)
 
 
+def fetched(mail: Machine, user: str, subject: str) -> bytes:
+    """The message with this subject, whole, once it has come."""
+    assert arrives(mail, user, subject), subject
+    with pop3(mail, user) as client:
+        for number in range(len(client.list()[1]), 0, -1):
+            found = b"\r\n".join(client.retr(number)[1]) + b"\r\n"
+            if f"Subject: {subject}\r\n".encode() in found:
+                return found
+    raise AssertionError(subject)
+
+
 def curl(mail: Machine, url: str, *options: str, user: str = "", password: str | None = None) -> Ran:
     """Run curl on a listener, `url` naming scheme and port, with the certificate verified."""
     port = url.split(":")[2].partition("/")[0]

@@ -248,7 +248,9 @@ class Services:
             if not isinstance(after, Service) or not after.active:
                 service = after if isinstance(after, Service) else Service(name)
                 words = (*service.held, *service.beside)
-                made.append(Step(Phase.RETIRE, f"stop {name}", ("stand_down", "@", name, *words), undo, key=change.key))
+                asked = self._daemon(name).asked
+                phase, undo = (Phase.ACTIVATE, ("stand_up", "@", name)) if asked else (Phase.RETIRE, undo)
+                made.append(Step(phase, f"stop {name}", ("stand_down", "@", name, *words), undo, key=change.key))
             elif after.socket:
                 do = ("with_socket", "@", name, *after.beside)
                 made.append(Step(Phase.ACTIVATE, f"start {name}.socket", do, undo, key=change.key))
@@ -277,7 +279,8 @@ class Services:
             if effect is Effect.NONE:
                 continue
             act, daemon = effect.name.lower(), self._daemon(name)
-            undo: Command = ("stop", name) if effect is Effect.START else ("owe", name, act)
+            stop = "stop_last" if daemon.asked else "stop"
+            undo: Command = (stop, name) if effect is Effect.START else ("owe", name, act)
             do: Command = ("activate", name, act)
             if daemon.load:
                 do, undo = tuple(act if word == "ACT" else word for word in daemon.load), daemon.unload

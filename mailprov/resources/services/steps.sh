@@ -71,7 +71,7 @@ activate() { # NAME start|reload|restart
         # A oneshot around the unit that runs is "active" whatever happens there.
         [ "$2" != start ] || [ "$(unit "$1")" = "$1.service" ] || systemctl stop "$1.service"
         ! has "$1" before || part "$1" before
-        if [ "$2" = reload ] && has "$1" reload; then part "$1" reload; else systemctl "$2" "$1.service"; fi && running "$1"
+        if has "$1" "$2"; then part "$1" "$2"; else systemctl "$2" "$1.service"; fi && running "$1"
     fi && paid "$1"
 }
 
@@ -79,6 +79,16 @@ stop() { # NAME
     systemctl stop ${BOOT:+--no-block} "$1.service"
     systemctl reset-failed "$1.service" "$(unit "$1")" 2>/dev/null
     [ -n "$BOOT" ] || ! running "$1"
+}
+
+# What others ask is stopped when they have been told to ask it no more.
+stop_last() { # NAME
+    echo "$1" >>"$T/last"
+}
+
+stop_rest() {
+    [ -f "$T/last" ] || return 0
+    for name in $(sort -u "$T/last"); do stop "$name" || return 1; done
 }
 
 # What is under a mask, too: a unit may be enabled there.
@@ -138,6 +148,11 @@ set_enabling() { # NAME WORD BELOW: as systemctl is-enabled has it, of itself an
         '' | not-found) : ;;
         *) systemctl disable -q "$1.service" ;;
     esac
+}
+
+# Others ask it again before an undo has come to its end.
+stand_up() { # N NAME
+    former_enabling "$1" "$2" && { [ -n "$BOOT" ] || ! grep -qsx "$2" "$T/up" || running "$2" || again "$2"; }
 }
 
 # Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.

@@ -30,6 +30,7 @@ ROOT = "root_alias"
 SYSTEM = f"{FOLDER}/system"
 RESTART_SETTINGS = ("inet_interfaces", "inet_protocols")
 """postconf(5): these are read at start only"""
+MILTER = word("unix:/run/rspamd/milter.sock")
 _KNOWS_SENDERS = 12
 """the first Debian whose Postfix (3.6) knows local_login_sender_maps"""
 
@@ -76,6 +77,7 @@ def main_cf(host: HostSpec, domains: Sequence[Domain], facts: Facts, render: Ren
         "own_name": host.hostname not in {domain.name for domain in domains},
         "submit_users": Encoded(", ".join(map(word, (*host.system_mail.submit_users, *_scripts(host))))),
         "senders": Encoded(_senders(host, domains)) if int(facts.release) >= _KNOWS_SENDERS else "",
+        "milter": MILTER if any(domain.sign for domain in domains) else "",
         **sending.values(host),
     }
     return render("postfix/main.cf", values)

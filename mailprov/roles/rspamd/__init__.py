@@ -1,0 +1,98 @@
+"""rspamd: signs what is sent (DKIM), and checks what comes in (SPF, DKIM, DMARC, ARC)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mailprov.encode import word
+from mailprov.model import Daemon, Facts, HostSpec, Item, KeyPair, Spec
+from mailprov.model.signing import ALGORITHMS, selector
+from mailprov.render import Render, render
+from mailprov.resources import dkim_keys
+from mailprov.resources.dkim_keys import dkim_key
+from mailprov.resources.files import folder, text_file
+from mailprov.resources.packages import Package
+from mailprov.resources.services import Service
+from mailprov.roles import Context, Readers, Role
+from mailprov.roles.rspamd.stages import pairs
+from mailprov.roles.rspamd.takeover import TAKEOVER
+
+CONFIGURATION = "/etc/mailprov/rspamd.conf"
+DROP_IN = "/etc/systemd/system/rspamd.service.d"
+UNIT = f"{DROP_IN}/mailprov.conf"
+DAEMON = Daemon("rspamd", core="rspamd", configuration=CONFIGURATION, asked=True)
+"""Postfix asks it of each message"""
+_SYMBOLS: Mapping[str, str] = {
+    "R_SPF": "ALLOW FAIL SOFTFAIL NEUTRAL NA PERMFAIL DNSFAIL PLUSALL",
+    "R_DKIM": "ALLOW REJECT TEMPFAIL PERMFAIL NA",
+    "DMARC_POLICY": "ALLOW ALLOW_WITH_FAILURES REJECT QUARANTINE SOFTFAIL",
+    "DMARC": "NA BAD_POLICY DNSFAIL",
+    "ARC": "ALLOW REJECT INVALID DNSFAIL NA SIGNED",
+    "DKIM": "SIGNED TRACE",
+}
+"""what is found of a message, by module: rspamd warns of those that it does not know"""
+
+
+def wanted(spec: Spec, host: HostSpec) -> bool:
+    """Whether something that this host serves needs it."""
+    return any(domain.sign for domain in spec.domains_of(host.name))
+
+
+def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> Iterator[Item]:
+    """The keys, those of domains that are signed no more, too; and the daemon with its configuration, where a domain is
+    signed."""
+    known = pairs(spec, host, facts)
+    yield from _keys(known)
+    if not wanted(spec, host):
+        return
+    yield Package("rspamd")
+    yield Package("openssl")
+    yield folder("/etc/mailprov")
+    yield text_file(CONFIGURATION, configuration(host, facts, known, render), services=("rspamd",))
+    yield folder(DROP_IN)
+    unit = render("rspamd/rspamd.service.d-mailprov.conf", {"configuration": word(CONFIGURATION)})
+    yield text_file(UNIT, unit, services=("systemd", "rspamd"), restart_settings=("SupplementaryGroups", "ExecStart"))
+    yield Service("rspamd")
+
+
+def _keys(known: tuple[KeyPair, ...]) -> Iterator[Item]:
+    if known:
+        yield folder("/etc/mailprov")
+        yield folder(dkim_keys.FOLDER, "750", "root", dkim_keys.GROUP)
+    for domain in sorted({pair.domain for pair in known}):
+        yield folder(f"{dkim_keys.FOLDER}/{domain}", "750", "root", dkim_keys.GROUP)
+    yield from map(dkim_key, known)
+
+
+def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], render: Render = render) -> str:
+    """rspamd.conf, whole: of what Debian's loads, only what is needed; and nobody is asked but DNS."""
+    signing = [
+        {
+            "domain": word(pair.domain),
+            "selectors": [
+                {"name": word(selector(pair.name, of)), "path": word(f"{dkim_keys.path(pair)}.{of}")}
+                for of in ALGORITHMS
+            ],
+        }
+        for pair in known
+        if pair.use == "signs"
+    ]
+    values = {
+        "release": int(facts.release),
+        "networks": [word(network.exploded) for network in host.outgoing.networks],
+        "signing": signing,
+        "symbols": [word(f"{module}_{name}") for module, names in _SYMBOLS.items() for name in names.split()],
+    }
+    return render("rspamd/rspamd.conf", values)
+
+
+def _items(asked: Context) -> Iterator[Item]:
+    return items(asked.spec, asked.host, asked.facts, asked.render)
+
+
+ROLE = Role(
+    _items,
+    DAEMON,
+    {CONFIGURATION: Readers(("rspamd",)), UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart"))},
+    TAKEOVER,
+)

@@ -1,0 +1,51 @@
+# rspamd as a daemon: its own checker, its part in a canary, and a start that has ended when it answers.
+# POSIX sh; a part of the transaction's script.
+# shellcheck disable=SC2013,SC2015
+
+RSPAMD=/etc/mailprov/rspamd.conf
+
+# systemd calls it active as soon as its process is there; until it has made its socket, Postfix puts mail off.
+rspamd_start() { systemctl start rspamd.service && rspamd_answers; }
+
+rspamd_restart() { systemctl restart rspamd.service && rspamd_answers; }
+
+# One that somebody else has started reads another file, and goes on with that.
+rspamd_reload() {
+    pid=$(systemctl show -p MainPID --value rspamd.service)
+    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$RSPAMD"; then systemctl reload rspamd.service; else rspamd_restart; fi
+}
+
+rspamd_answers() {
+    # One that is somebody else's has its socket elsewhere.
+    [ -f "$RSPAMD" ] || return 0
+    for _ in $(seq 300); do
+        [ ! -S /run/rspamd/milter.sock ] || return 0
+        sleep 0.1
+    done
+    echo 'rspamd makes no socket for 30 seconds'
+    return 1
+}
+
+# A module that could not be loaded is none of the mistakes for which it ends with another code.
+rspamd_check() {
+    rspamadm configtest -q -c "$RSPAMD" 2>&1 || return 1
+    failed=$(rspamadm configdump -c "$RSPAMD" -m 2>&1 | sed -n '/[Ff]ailed/,/^$/p' | grep -E 'dkim|spf|dmarc|arc|milter_headers')
+    [ -z "$failed" ] || { echo "modules that cannot be loaded: $failed"; return 1; }
+}
+
+# --- a canary
+
+rspamd_seclude() {
+    mkdir -p /run/rspamd && mount -t tmpfs -o mode=755 tmpfs /run/rspamd && chown _rspamd:_rspamd /run/rspamd &&
+        mkdir -p /var/lib/rspamd && mount -t tmpfs -o mode=750 tmpfs /var/lib/rspamd && chown _rspamd:_rspamd /var/lib/rspamd
+}
+
+# It takes its whole configuration anew at a reload: one that starts with it tells the same.
+rspamd_as_it_is() { :; }
+
+rspamd_canary() {
+    setpriv --reuid=_rspamd --regid=_rspamd --groups=postfix rspamd -c "$RSPAMD" -f >/run/rspamd/out 2>&1 &
+    rspamd_answers
+}
+
+rspamd_log() { cat /run/rspamd/out; }
