@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ MEANING: Mapping[Effect, str] = {
 
 def effects(plan: Plan) -> str:
     """What the plan does to each service, in one line."""
-    told = [f"{change.key.name}: STOP (live sessions are cut)" for change in plan.changes if _stops(change)]
+    told = [f"{name}: {word}" for change in plan.changes for name, word in _stopped(change)]
     return ", ".join([*told, *meanings(plan.effects)]) or "no service is reloaded or restarted"
 
 
@@ -54,10 +54,11 @@ _PORTS: Final = 12
 _GROUPS: Final = 5
 
 
-def _stops(change: Change) -> bool:
+def _stopped(change: Change) -> Iterator[tuple[str, str]]:
     before, after = change.before, change.after
     runs = isinstance(before, Service) and before.active and not before.name.startswith("mailprov-")
-    return runs and not (isinstance(after, Service) and after.active)
+    if runs and isinstance(before, Service) and not (isinstance(after, Service) and after.active):
+        yield before.name, "STOP (live sessions are cut)" if before.sessions else "stop"
 
 
 def place(error: BaseException) -> str:

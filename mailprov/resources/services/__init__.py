@@ -35,6 +35,8 @@ class Service:
     ports: frozenset[int] | None = field(default=None, compare=False)
     local: frozenset[int] | None = field(default=None, compare=False)
     sockets: frozenset[str] | None = field(default=None, compare=False)
+    sessions: bool = field(default=True, compare=False)
+    """whether people are connected to it"""
     outdated: bool = field(default=False, compare=False)
     """its configuration was written after it has read it"""
     held: tuple[str, str] = field(default=("disabled", "disabled"), compare=False)
@@ -102,7 +104,8 @@ class Services:
                 active, masked = running.get("ActiveState") == "active", fields.get("LoadState") == "masked"
                 socket = units.get(f"{name}.socket", {})
                 listens = socket.get("ActiveState") == "active" or socket.get("UnitFileState") == "enabled"
-                item = Service(name, enabled, active, pending.get(name, ""), masked, listens)
+                owes, sessions = pending.get(name, ""), not self._daemon(name).asked
+                item = Service(name, enabled, active, owes, masked, listens, sessions=sessions)
                 found[Key(KIND, name)] = self._looked_into(item, sections) if active else item
         return found
 

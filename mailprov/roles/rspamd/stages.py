@@ -34,10 +34,9 @@ def _stage(
 ) -> Iterator[KeyPair]:
     """The keys of one domain. Of several that sign, or wait, the newest does."""
     keep = (host.outgoing.days + UNDER_WAY_DAYS) * DAY
-    ready = [pair for pair in own if pair.use == "waits" and pair.intact and facts.published.issuperset(pair.records)]
     current = _newest([pair for pair in own if pair.use == "signs" and pair.intact]) if signing else None
-    ahead = _newest([pair for pair in own if pair.use == "waits" and pair.intact]) if signing else None
-    if signing and (coming := _newest(ready)):
+    ahead = _newest(_ahead(own)) if signing else None
+    if signing and (coming := _newest([pair for pair in _ahead(own) if facts.published.issuperset(pair.records)])):
         current = ahead = coming
     for pair in own:
         if pair is current:
@@ -51,6 +50,12 @@ def _stage(
     if signing and ahead is None and (current is None or _due(signing, current, facts.clock)):
         number = max((_number(pair.name) for pair in own), default=0) + 1
         yield KeyPair(domain, f"{_label(host.name)}-{number}", "waits")
+
+
+def _ahead(own: Sequence[KeyPair]) -> Sequence[KeyPair]:
+    """Those that could be the next to sign: where none does, one that has signed before, too."""
+    signs = any(pair.use == "signs" and pair.intact for pair in own)
+    return [pair for pair in own if pair.intact and (pair.use == "waits" or (pair.use == "signed" and not signs))]
 
 
 def _due(signing: Signing, current: KeyPair, clock: int) -> bool:
@@ -75,10 +80,11 @@ def _label(host: str) -> str:
 # --- what is waited for
 
 
-def awaited(spec: Spec, host: HostSpec, facts: Facts) -> tuple[KeyPair, ...]:
+def awaited(spec: Spec, host: HostSpec, facts: Facts) -> Sequence[KeyPair]:
     """The keys that could sign if DNS had their records."""
     signed = {domain.name for domain in spec.domains_of(host.name) if domain.sign}
-    return tuple(p for p in facts.reported if p.use == "waits" and p.intact and p.domain in signed)
+    known = {name: [pair for pair in facts.reported if pair.domain == name] for name in signed}
+    return [pair for _, own in sorted(known.items()) for pair in _ahead(own)]
 
 
 def waits(known: Sequence[KeyPair], facts: Facts, seen: Mapping[str, str]) -> Iterator[Wait]:

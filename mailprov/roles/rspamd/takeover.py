@@ -9,11 +9,11 @@ from mailprov.roles import Takeover
 
 
 def _ends(_spec: Spec, _host: HostSpec, _desired: State, text: str) -> Iterator[str]:
-    """Its own settings, and who asked it over the network."""
+    """What it reads now, where somebody has written that, or has it run."""
     own = [line.removeprefix("own ") for line in text.splitlines() if line.startswith("own ")]
     if own:
         yield f"rspamd no longer reads its settings in {some(sorted(own), 5)}"
-    else:
+    elif "running" in text.splitlines():
         yield "rspamd no longer reads /etc/rspamd: it signs and checks, and scores nothing"
 
 
