@@ -13,7 +13,7 @@ rspamd_restart() { systemctl restart rspamd.service && rspamd_answers; }
 
 # Its unit may name another file now: at a takeover, and on the way back from one. No reload takes it to that.
 rspamd_unit_read() {
-    ! running rspamd || { [ -S "$RSPAMD_SOCKET" ] && [ -f "$RSPAMD_UNIT" ]; } ||
+    ! running rspamd || ends rspamd || { [ -S "$RSPAMD_SOCKET" ] && [ -f "$RSPAMD_UNIT" ]; } ||
         { [ ! -S "$RSPAMD_SOCKET" ] && [ ! -f "$RSPAMD_UNIT" ]; } || rspamd_restart
 }
 
