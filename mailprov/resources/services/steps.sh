@@ -64,7 +64,7 @@ pay() { # every debt, restarts first
 
 activate() { # NAME start|reload|restart
     if [ "$1" = systemd ]; then
-        systemctl daemon-reload
+        units_again
     else
         # Something else may have started it since it was looked at: with the configuration of before.
         [ "$2" != start ] || ! running "$1" || set -- "$1" restart
@@ -73,6 +73,11 @@ activate() { # NAME start|reload|restart
         ! has "$1" before || part "$1" before
         if has "$1" "$2"; then part "$1" "$2"; else systemctl "$2" "$1.service"; fi && running "$1"
     fi && paid "$1"
+}
+
+units_again() {
+    systemctl daemon-reload || return 1
+    for each_daemon in $DAEMONS; do ! has "$each_daemon" unit_read || part "$each_daemon" unit_read || return 1; done
 }
 
 stop() { # NAME

@@ -3,23 +3,25 @@
 # shellcheck disable=SC2013,SC2015
 
 RSPAMD=/etc/mailprov/rspamd.conf
+RSPAMD_UNIT=/etc/systemd/system/rspamd.service.d/mailprov.conf
+RSPAMD_SOCKET=/run/rspamd/milter.sock
 
 # systemd calls it active as soon as its process is there; until it has made its socket, Postfix puts mail off.
 rspamd_start() { systemctl start rspamd.service && rspamd_answers; }
 
 rspamd_restart() { systemctl restart rspamd.service && rspamd_answers; }
 
-# One that somebody else has started reads another file, and goes on with that.
-rspamd_reload() {
-    pid=$(systemctl show -p MainPID --value rspamd.service)
-    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$RSPAMD"; then systemctl reload rspamd.service; else rspamd_restart; fi
+# Its unit may name another file now: at a takeover, and on the way back from one. No reload takes it to that.
+rspamd_unit_read() {
+    ! running rspamd || { [ -S "$RSPAMD_SOCKET" ] && [ -f "$RSPAMD_UNIT" ]; } ||
+        { [ ! -S "$RSPAMD_SOCKET" ] && [ ! -f "$RSPAMD_UNIT" ]; } || rspamd_restart
 }
 
 rspamd_answers() {
     # One that is somebody else's has its socket elsewhere.
     [ -f "$RSPAMD" ] || return 0
     for _ in $(seq 300); do
-        [ ! -S /run/rspamd/milter.sock ] || return 0
+        [ ! -S "$RSPAMD_SOCKET" ] || return 0
         sleep 0.1
     done
     echo 'rspamd makes no socket for 30 seconds'
