@@ -165,8 +165,9 @@ def _deliverability(file: Path, limit: Sequence[str], outputs: Outputs, resolver
     from mailprov.dns.resolver import server
     from mailprov.report import deliverability as report
     from mailprov.workflows.deliverability import deliverability as ask
+    from mailprov.workflows.public_keys import load_signing
 
-    spec = load(file, SESSION, terminal)
+    spec = load_signing(file, terminal)
     named = server(resolver) if resolver else spec.resolver
     chosen = hosts(spec, limit)
     with terminal.during("asking DNS"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from mailprov.connection import Host
 from mailprov.engine import probe
@@ -10,8 +11,22 @@ from mailprov.errors import MailprovError, SpecError
 from mailprov.model import HostSpec, KeyPair, Spec
 from mailprov.observer import Observer
 from mailprov.standard import REGISTRY
+from mailprov.workflows.secrets import EVERY, NOTHING, SESSION
+from mailprov.workflows.selection import confined, load, tell_lacking
 from mailprov.workflows.session import each
 from mailprov.workflows.survey import ask
+
+
+def load_signing(file: Path, observer: Observer) -> Spec:
+    """The declaration, with what opens sessions where hosts will be asked for their keys, and no secret elsewhere.
+
+    Raises as `load`.
+    """
+    spec = load(file, NOTHING)
+    if any(domain.sign for domain in spec.domains.values()) and not confined():
+        return load(file, SESSION, observer)
+    tell_lacking(spec, EVERY, observer)
+    return spec
 
 
 def signers(spec: Spec, domains: Collection[str]) -> list[HostSpec]:

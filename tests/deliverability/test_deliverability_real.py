@@ -235,6 +235,21 @@ def test_a_host_that_cannot_be_asked_for_its_keys_is_one_finding(
 
 
 @needs_nsd
+def test_the_secret_of_a_host_is_read_where_it_is_asked(server: NameServer, mailprov: Run, tmp_path: Path) -> None:
+    wanting = "become: true, become_password: {env: NO_SUDO}, address: 127.0.0.1, ssh: {port: 1, user: admin},"
+    unset = "the environment variable NO_SUDO is not set"
+    text = DECLARATION.replace("address: 198.18.0.10,", wanting)
+    (tmp_path / "mail.yaml").write_text(text, encoding="utf-8")
+    status, out, err = mailprov("--resolver", server.resolver)
+    assert (status, f"{unset}; it is not needed now" in err, unset in out) == (0, True, False)
+    (tmp_path / "mail.yaml").write_text(
+        text.replace("hosts: [mail1]}", "hosts: [mail1], sign: true}"), encoding="utf-8"
+    )
+    status, out, err = mailprov("--resolver", server.resolver)
+    assert (status, err, f"its keys are not known here ({unset})" in out) == (0, "", True)
+
+
+@needs_nsd
 def test_limit_looks_at_one_host(server: NameServer, mailprov: Run) -> None:
     _, out, _ = mailprov("--resolver", server.resolver, "--limit", "mail2", "--format", "json")
     told = json.loads(out)
