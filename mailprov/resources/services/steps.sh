@@ -96,6 +96,10 @@ stop_rest() {
     for name in $(sort -u "$T/last"); do stop "$name" || return 1; done
 }
 
+ends() { # NAME: whether it is stopped before this transaction is over
+    grep -qsx "$1" "$T/last" || grep -q "${TAB}do${TAB}stand_down${TAB}[0-9]*${TAB}$1${TAB}" "$T/steps"
+}
+
 # What is under a mask, too: a unit may be enabled there.
 enable() { # N NAME
     note_enabling "$1" "$2" && systemctl unmask -q "$2.service" && systemctl unmask -q --runtime "$2.service" &&
