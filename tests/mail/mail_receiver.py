@@ -33,6 +33,15 @@ UserID root
 Background no
 PidFile {folder}/opendkim.pid
 InternalHosts 127.0.0.1
+ResolverConfiguration {folder}/unbound.conf
+"""
+_UNBOUND = """server:
+  do-not-query-localhost: no
+  module-config: "iterator"
+  local-zone: "test." nodefault
+stub-zone:
+  name: "test"
+  stub-addr: {address}
 """
 _OPENDMARC = """AuthservID mx.receiver.test
 Socket inet:{port}@{address}
@@ -72,6 +81,7 @@ def receiver(converged: Converged, resolver: str, *senders: Machine, folder: Pat
     """A receiver to which the senders have a cable; everybody there asks this resolver."""
     folder.mkdir(exist_ok=True)
     (folder / "resolv.conf").write_text(f"nameserver {resolver}\n")
+    (folder / "unbound.conf").write_text(_UNBOUND.format(address=resolver))
     host = converged.lab.boot("receiver", converged.mail.host.release)
     processes: list[subprocess.Popen[bytes]] = []
     try:
