@@ -57,7 +57,7 @@ from mailprov.model.deltas import FieldChange, RowsChange, some
 from mailprov.model.filtering import Sieve
 from mailprov.model.managed import Backup, Daemon, Kind, Platform, Reporter, ServiceKind
 from mailprov.model.secret import Secret
-from mailprov.model.sending import DIRECT, Outgoing, Relay
+from mailprov.model.sending import DIRECT, Limits, Outgoing, Relay
 from mailprov.model.signing import KeyPair, Signing, Wait
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "Key",
     "KeyPair",
     "Kind",
+    "Limits",
     "Listener",
     "Logo",
     "Network",

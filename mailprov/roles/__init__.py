@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailprov.model import Daemon, Facts, HostSpec, Item, Query, Secret, Spec, State, User
+from mailprov.model import Daemon, Domain, Facts, HostSpec, Item, Query, Secret, Spec, State, User
 from mailprov.render import Render
 
 
@@ -21,6 +21,11 @@ class Context:
     facts: Facts
     initial: Callable[[User], Secret] = field(repr=False)
     render: Render = field(repr=False)
+
+
+def filtered(host: HostSpec, domains: Sequence[Domain]) -> bool:
+    """Whether rspamd looks at the mail of a host that serves these domains."""
+    return host.outgoing.limits.declared or any(domain.sign for domain in domains)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from mailprov.resources.dkim_keys import dkim_key
 from mailprov.resources.files import folder, text_file
 from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
-from mailprov.roles import Context, Readers, Role
+from mailprov.roles import Context, Readers, Role, filtered
 from mailprov.roles.rspamd.stages import pairs
 from mailprov.roles.rspamd.takeover import TAKEOVER
 
@@ -33,17 +33,12 @@ _SYMBOLS: Mapping[str, str] = {
 """what is found of a message, by module: rspamd warns of those that it does not know"""
 
 
-def wanted(spec: Spec, host: HostSpec) -> bool:
-    """Whether something that this host serves needs it."""
-    return any(domain.sign for domain in spec.domains_of(host.name))
-
-
 def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> Iterator[Item]:
     """The keys, those of domains that are signed no more, too; and the daemon with its configuration, where a domain is
     signed."""
     known = pairs(spec, host, facts)
     yield from _keys(known)
-    if not wanted(spec, host):
+    if not filtered(host, spec.domains_of(host.name)):
         return
     yield Package("rspamd")
     yield Package("openssl")
