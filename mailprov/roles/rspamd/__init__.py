@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mailprov.encode import word
+from mailprov.encode import Encoded, word
 from mailprov.model import Daemon, Facts, HostSpec, Item, KeyPair, Spec
 from mailprov.model.signing import ALGORITHMS, selector
 from mailprov.render import Render, render
@@ -18,6 +18,7 @@ from mailprov.roles.rspamd.stages import pairs
 from mailprov.roles.rspamd.takeover import TAKEOVER
 
 CONFIGURATION = "/etc/mailprov/rspamd.conf"
+AUTHOR = "/etc/mailprov/rspamd-author.lua"
 DROP_IN = "/etc/systemd/system/rspamd.service.d"
 UNIT = f"{DROP_IN}/mailprov.conf"
 DAEMON = Daemon("rspamd", core="rspamd", configuration=CONFIGURATION, asked=True)
@@ -49,6 +50,7 @@ def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> 
     yield Package("openssl")
     yield folder("/etc/mailprov")
     yield text_file(CONFIGURATION, configuration(host, facts, known, render), services=("rspamd",))
+    yield text_file(AUTHOR, author(host, render), services=("rspamd",))
     yield folder(DROP_IN)
     unit = render("rspamd/rspamd.service.d-mailprov.conf", {"configuration": word(CONFIGURATION)})
     yield text_file(UNIT, unit, services=("systemd", "rspamd"), restart_settings=("SupplementaryGroups", "ExecStart"))
@@ -79,11 +81,21 @@ def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], rend
     ]
     values = {
         "release": int(facts.release),
-        "networks": [word(network.exploded) for network in host.outgoing.networks],
+        "author": word(AUTHOR),
+        "networks": _networks(host),
         "signing": signing,
         "symbols": [word(f"{module}_{name}") for module, names in _SYMBOLS.items() for name in names.split()],
     }
     return render("rspamd/rspamd.conf", values)
+
+
+def author(host: HostSpec, render: Render = render) -> str:
+    """rspamd-author.lua, whole: who may be the author of what users, and networks that need no login, submit."""
+    return render("rspamd/author.lua", {"networks": _networks(host)})
+
+
+def _networks(host: HostSpec) -> list[Encoded]:
+    return [word(network.exploded) for network in host.outgoing.networks]
 
 
 def _items(asked: Context) -> Iterator[Item]:
@@ -93,6 +105,10 @@ def _items(asked: Context) -> Iterator[Item]:
 ROLE = Role(
     _items,
     DAEMON,
-    {CONFIGURATION: Readers(("rspamd",)), UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart"))},
+    {
+        CONFIGURATION: Readers(("rspamd",)),
+        AUTHOR: Readers(("rspamd",)),
+        UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart")),
+    },
     TAKEOVER,
 )
