@@ -57,8 +57,8 @@ class Record:
     """The records of one name and type, each as a zone file has it; names are absolute, without the last dot.
 
     `why` is what they are for. An `optional` one may be missing; if it is there, it must be right. `spf` judges a TXT
-    record by what it allows; `dkim`: it is a key. `provider`: MX hosts are judged by its patterns; `values` may be () then. An A record without values stands for any address at all, of either kind: which
-    one is not declared.
+    record by what it allows; `dkim`: it is a key. `provider`: MX hosts are judged by its patterns; `values` may be ()
+    then. An A record without values stands for any address at all, of either kind: which one is not declared.
     """
 
     name: str

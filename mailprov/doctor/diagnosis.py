@@ -281,9 +281,10 @@ def _addresses(found: _Found, look: Look, host_report: HostReport) -> None:
 
 def _host(found: _Found, look: Look, host_report: HostReport) -> None:
     """What is wrong with the host whether or not it was felt."""
-    for service in dict.fromkeys(_SERVICE[check.endpoint.protocol] for check in look.checks):
+    for service in (*dict.fromkeys(_SERVICE[check.endpoint.protocol] for check in look.checks), "rspamd"):
         if host_report.state(service) not in ("active", "reloading", ""):
-            found.add("service-down", f"systemd says that {service} is {host_report.state(service)}")
+            then = ": what is sent and what comes in is put off" if service == "rspamd" else ""
+            found.add("service-down", f"systemd says that {service} is {host_report.state(service)}{then}")
     for disk in host_report.disks:
         if disk.full:
             left = f"{disk.free} of {disk.size} KiB"

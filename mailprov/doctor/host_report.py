@@ -16,7 +16,7 @@ from mailprov.model.mail_queue import MailQueue, mail_queue
 FOLDERS = ("/", "/var/vmail", "/var/spool/postfix", "/var/log", "/var/lib")
 """where a full disk is felt"""
 
-UNITS = ("dovecot.service", "postfix.service", "postfix@-.service")
+UNITS = ("dovecot.service", "postfix.service", "postfix@-.service", "rspamd.service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class HostReport:
     queue: MailQueue = field(default_factory=MailQueue)
 
     def state(self, service: str) -> str:
-        """systemd's ActiveState of "dovecot" or "postfix"; "" where nothing is known."""
+        """systemd's ActiveState of "dovecot", "postfix" or "rspamd"; "" where nothing is known, or nobody wants it."""
         return (self.states or {}).get(f"{service}.service", "")
 
 
@@ -144,6 +144,8 @@ def _states(text: str) -> Mapping[str, str]:
     if units.get("postfix.service", {}).get("Type") == "oneshot":
         # Debian 11 and 12 run Postfix in an instance, and postfix.service is a wrapper that is always active.
         found["postfix.service"] = found.get("postfix@-.service", "")
+    if units.get("rspamd.service", {}).get("UnitFileState") != "enabled":
+        found.pop("rspamd.service", None)  # it is there, and nobody wants it
     return found
 
 

@@ -75,7 +75,7 @@ REACH = (
         "tcp",
         "the mail service does not run",
         "systemd says that the unit is not active",
-        "see journalctl -u dovecot -u 'postfix*' on the host; `mailprov apply` starts it again",
+        "see journalctl -u dovecot -u 'postfix*' -u rspamd on the host; `mailprov apply` starts it again",
         WAIT,
         WAIT_ZH,
         needs_host=True,

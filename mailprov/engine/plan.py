@@ -281,11 +281,7 @@ def steps(registry: Registry, plan: Plan) -> tuple[Step, ...]:
     noted = [step for kind in registry.kinds for step in kind.pending(left)]
     activated = [step for kind in registry.kinds for step in kind.activation(left)]
     made = [*noted, *of_changes, *activated]
-    return tuple(sorted(made, key=lambda step: (step.phase, step.do[0] in _LAST)))
-
-
-_LAST = ("drop_folder", "stand_down")
-"""in their phase: what else is removed may be in a folder that is; what others have asked is asked no more by then"""
+    return tuple(sorted(made, key=lambda step: (step.phase, step.late)))
 
 
 def _left_to_do(plan: Plan) -> Mapping[str, Effect]:

@@ -78,7 +78,7 @@ taken_back() {
     # While something new is still there, a reload would have it served.
     undone || return 1
     since=$(date +%s)
-    ! grep -q "${TAB}do${TAB}activate${TAB}systemd" "$T/steps" || systemctl daemon-reload
+    ! grep -q "${TAB}do${TAB}activate${TAB}systemd" "$T/steps" || run units_again || { journal 'says a service does not start again'; return 1; }
     run pay || { journal 'says a reload is still owed'; return 1; }
     [ -n "$BOOT" ] || run wake || { journal 'says a service does not start again'; return 1; }
     run stop_rest || { journal 'says a service does not stop'; return 1; }

@@ -107,6 +107,9 @@ class Step:
     """whether it changes something in /etc although none of its words says so"""
     noted: bool = False
     """whether what it replaces is noted in words, and not copied: a roll-back reads them"""
+    late: int = 0
+    """how late it comes in its phase: 1 names what must be there before, 2 takes away what nothing names by then, and 3
+    the folder that this was in"""
 
 
 class Delta(Protocol):

@@ -25,11 +25,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """Who reads a file, the settings in it that want a restart, and whether it is a secret."""
+    """Who reads a file, the settings in it that want a restart, whether it is a secret, and whether it is put in place
+    late: what it names must be there before."""
 
     services: tuple[str, ...] = ()
     restart_settings: tuple[str, ...] = ()
     secret: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def reads(path: str) -> File:
     fits = (readers for role in ROLES for pattern, readers in role.files.items() if fnmatchcase(path, pattern))
     known = next(fits, known)
     bare = File(path, "", "", "", services=known.services, restart_settings=known.restart_settings)
-    return replace(bare, secret=known.secret)
+    return replace(bare, secret=known.secret, late=known.late)
 
 
 def validators(host: HostSpec, daemons: Sequence[str]) -> tuple[Command, ...]:

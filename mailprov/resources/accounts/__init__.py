@@ -162,7 +162,9 @@ def steps(changes: Sequence[Change]) -> tuple[Step, ...]:
         after = change.after
         if not isinstance(after, Accounts):
             path = change.key.name
-            made.append(Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), _undo(path, {}), key=change.key))
+            made.append(
+                Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), _undo(path, {}), key=change.key, late=2)
+            )
             made.extend(_dismissal(change))
             continue
         if after.kept:

@@ -53,13 +53,18 @@ class DkimKey:
 
     @property
     def sound(self) -> bool:
-        """Whether what must be there is there, as it was made, and nobody else can read it."""
-        gone = self.pair.use == "retired"
-        return (gone or self.pair.intact) and not self.odd and self.attributes == attributes(self.pair.use)
+        """Whether what it needs for its use is there, as it was made, and nobody else can read it.
+
+        Nothing is signed any more with one that has signed: its private halves may be gone.
+        """
+        whole = attributes(self.pair.use)
+        if self.pair.use == "signed":
+            return not self.odd and self.attributes == whole[: len(self.attributes)] and bool(self.attributes)
+        return (self.pair.intact or self.pair.use == "retired") and not self.odd and self.attributes == whole
 
 
 def attributes(use: Use) -> tuple[tuple[str, str, str], ...]:
-    """Those of the note, and of both private halves where they are still needed."""
+    """Those of the note, and of both private halves until they are retired."""
     return (NOTE,) if use == "retired" else (NOTE, PRIVATE, PRIVATE)
 
 

@@ -21,8 +21,8 @@ class File:
 
     `content` is there when known. `secret` keeps it out of every text. `services` read the file: a change wants them
     reloaded, or restarted where the value of one of `restart_settings` changes ("NAME WORD": where that word comes into
-    its value). What is `lasting` is made before anything that is served changes. `kept` is where the host has kept the
-    copy from which it is put back.
+    its value). What is `lasting` is made before anything that is served changes. A `late` one names what must be there
+    before it is read. `kept` is where the host has kept the copy from which it is put back.
     """
 
     path: str
@@ -36,6 +36,7 @@ class File:
     services: tuple[str, ...] = field(default=(), compare=False)
     restart_settings: tuple[str, ...] = field(default=(), compare=False)
     lasting: bool = field(default=False, compare=False)
+    late: bool = field(default=False, compare=False)
     kept: str = field(default="", compare=False)
 
     @property
@@ -217,8 +218,8 @@ def _step(change: Change) -> Step:
     if not isinstance(after, File):
         if isinstance(before, File) and before.type == "directory":
             drop, again = ("drop_folder", "@", path), ("folder_again", "@", path)
-            return Step(Phase.COMMIT, f"remove {path}", drop, again, key=key)
-        return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), restore, key=key)
+            return Step(Phase.COMMIT, f"remove {path}", drop, again, key=key, late=3)
+        return Step(Phase.COMMIT, f"remove {path}", ("drop", "@", path), restore, key=key, late=2)
     attributes = (after.mode, after.owner, after.group)
     if after.type == "directory":
         phase = Phase.PREPARE if after.lasting and before is None else Phase.COMMIT
@@ -226,10 +227,10 @@ def _step(change: Change) -> Step:
         return Step(phase, f"folder {path}", make, former, key=key)
     if after.kept:
         take = ("take", "@", after.kept, after.sha256)
-        return Step(Phase.COMMIT, f"put back {path}", ("put_back", "@", path), restore, take, key=key)
-    return Step(
-        Phase.COMMIT, f"write {path}", ("put", "@", path, *attributes), restore, ("copy", "@"), after.content, key
-    )
+        put_back = ("put_back", "@", path)
+        return Step(Phase.COMMIT, f"put back {path}", put_back, restore, take, key=key, late=int(after.late))
+    put, copy = ("put", "@", path, *attributes), ("copy", "@")
+    return Step(Phase.COMMIT, f"write {path}", put, restore, copy, after.content, key, late=int(after.late))
 
 
 # --- the way back

@@ -195,7 +195,7 @@ def _gainers(change: Change, changes: Sequence[Change]) -> set[str]:
 def _step(change: Change) -> Iterator[Step]:
     after, path, undo = change.after, change.key.name, ("former_map", "@", change.key.name)
     if not isinstance(after, Map):
-        yield Step(Phase.COMMIT, f"remove {path}", ("drop_map", "@", path), undo, key=change.key)
+        yield Step(Phase.COMMIT, f"remove {path}", ("drop_map", "@", path), undo, key=change.key, late=2)
     elif after.kept:
         take, do = ("take_map", "@", after.kept, after.digest, path), ("put_back_map", "@", path)
         yield Step(Phase.COMMIT, f"put back {path}", do, undo, take, key=change.key)

@@ -184,7 +184,7 @@ def _step(change: Change) -> Step:
     path, after, key = change.key.name, change.after, change.key
     undo = ("former_script", "@", path)
     if not isinstance(after, Script):
-        return Step(Phase.COMMIT, f"remove {path}", ("drop_script", "@", path), undo, key=key)
+        return Step(Phase.COMMIT, f"remove {path}", ("drop_script", "@", path), undo, key=key, late=2)
     if after.kept:
         take, do = ("take_script", "@", after.kept, after.digest, path), ("put_back_script", "@", path)
         return Step(Phase.COMMIT, f"put back {path}", do, undo, take, key=key)

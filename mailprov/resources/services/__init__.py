@@ -251,14 +251,18 @@ class Services:
             if not isinstance(after, Service) or not after.active:
                 service = after if isinstance(after, Service) else Service(name)
                 words = (*service.held, *service.beside)
-                asked = self._daemon(name).asked
-                phase, undo = (Phase.ACTIVATE, ("stand_up", "@", name)) if asked else (Phase.RETIRE, undo)
-                made.append(Step(phase, f"stop {name}", ("stand_down", "@", name, *words), undo, key=change.key))
+                do = ("stand_down", "@", name, *words)
+                if self._daemon(name).asked:
+                    undo = ("stand_up", "@", name)
+                    made.append(Step(Phase.ACTIVATE, f"stop {name}", do, undo, key=change.key, late=2))
+                else:
+                    made.append(Step(Phase.RETIRE, f"stop {name}", do, undo, key=change.key))
             elif after.socket:
-                do = ("with_socket", "@", name, *after.beside)
-                made.append(Step(Phase.ACTIVATE, f"start {name}.socket", do, undo, key=change.key))
+                with_socket = ("with_socket", "@", name, *after.beside)
+                made.append(Step(Phase.ACTIVATE, f"start {name}.socket", with_socket, undo, key=change.key))
             elif after.enabled:
-                made.append(Step(Phase.ACTIVATE, f"enable {name}", ("enable", "@", name), undo, key=change.key))
+                phase = Phase.COMMIT if self._daemon(name).asked else Phase.ACTIVATE
+                made.append(Step(phase, f"enable {name}", ("enable", "@", name), undo, key=change.key))
         return tuple(made)
 
     def pending(self, effects: Mapping[str, Effect]) -> tuple[Step, ...]:
@@ -275,8 +279,12 @@ class Services:
         )
 
     def activation(self, effects: Mapping[str, Effect]) -> tuple[Step, ...]:
-        """Start, reload or restart, in order. A start is undone by a stop, a reload by one that is owed again."""
+        """Start, reload or restart, in order. A start is undone by a stop, a reload by one that is owed again.
+
+        Who is asked by others has started before these are told to ask.
+        """
         made: list[Step] = []
+        first = [daemon.name for daemon in self.daemons if daemon.asked and effects.get(daemon.name) is Effect.START]
         for name in self.order:
             effect = effects.get(name, Effect.NONE)
             if effect is Effect.NONE:
@@ -287,7 +295,8 @@ class Services:
             do: Command = ("activate", name, act)
             if daemon.load:
                 do, undo = tuple(act if word == "ACT" else word for word in daemon.load), daemon.unload
-            made.append(Step(Phase.ACTIVATE, f"{act} {name}", do, undo, key=daemon.loads))
+            phase = Phase.COMMIT if name in first or (first and name == SYSTEMD) else Phase.ACTIVATE
+            made.append(Step(phase, f"{act} {name}", do, undo, key=daemon.loads))
         return tuple(made)
 
 

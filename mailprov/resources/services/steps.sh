@@ -64,7 +64,7 @@ pay() { # every debt, restarts first
 
 activate() { # NAME start|reload|restart
     if [ "$1" = systemd ]; then
-        systemctl daemon-reload
+        units_again
     else
         # Something else may have started it since it was looked at: with the configuration of before.
         [ "$2" != start ] || ! running "$1" || set -- "$1" restart
@@ -73,6 +73,11 @@ activate() { # NAME start|reload|restart
         ! has "$1" before || part "$1" before
         if has "$1" "$2"; then part "$1" "$2"; else systemctl "$2" "$1.service"; fi && running "$1"
     fi && paid "$1"
+}
+
+units_again() {
+    systemctl daemon-reload || return 1
+    for each_daemon in $DAEMONS; do ! has "$each_daemon" unit_read || part "$each_daemon" unit_read || return 1; done
 }
 
 stop() { # NAME
@@ -89,6 +94,10 @@ stop_last() { # NAME
 stop_rest() {
     [ -f "$T/last" ] || return 0
     for name in $(sort -u "$T/last"); do stop "$name" || return 1; done
+}
+
+ends() { # NAME: whether it is stopped before this transaction is over
+    grep -qsx "$1" "$T/last" || grep -q "${TAB}do${TAB}stand_down${TAB}[0-9]*${TAB}$1${TAB}" "$T/steps"
 }
 
 # What is under a mask, too: a unit may be enabled there.

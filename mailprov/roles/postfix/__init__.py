@@ -54,6 +54,7 @@ def items(
             main_cf(host, domains, facts, render),
             services=("postfix",),
             restart_settings=RESTART_SETTINGS,
+            late=True,  # each smtpd that starts reads it, and asks whom it names
         ),
         text_file("/etc/postfix/master.cf", master_cf(host, render), services=("postfix",)),
         text_file(SYSTEM, system_mail(host), services=("postfix",)),
@@ -228,7 +229,7 @@ ROLE = Role(
     _asked,
     DAEMON,
     {
-        "/etc/postfix/main.cf": Readers(("postfix",), RESTART_SETTINGS),
+        "/etc/postfix/main.cf": Readers(("postfix",), RESTART_SETTINGS, late=True),
         "/etc/postfix/master.cf": Readers(("postfix",)),
         SYSTEM: Readers(("postfix",)),
         sending.NETWORKS: Readers(("postfix",)),

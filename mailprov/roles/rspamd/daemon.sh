@@ -3,31 +3,38 @@
 # shellcheck disable=SC2013,SC2015
 
 RSPAMD=/etc/mailprov/rspamd.conf
+RSPAMD_UNIT=/etc/systemd/system/rspamd.service.d/mailprov.conf
+RSPAMD_SOCKET=/run/rspamd/milter.sock
+
+# On the way back to somebody else's configuration, that is theirs to judge.
+rspamd_ours() { [ -f "$RSPAMD" ]; }
 
 # systemd calls it active as soon as its process is there; until it has made its socket, Postfix puts mail off.
 rspamd_start() { systemctl start rspamd.service && rspamd_answers; }
 
 rspamd_restart() { systemctl restart rspamd.service && rspamd_answers; }
 
-# One that somebody else has started reads another file, and goes on with that.
-rspamd_reload() {
-    pid=$(systemctl show -p MainPID --value rspamd.service)
-    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$RSPAMD"; then systemctl reload rspamd.service; else rspamd_restart; fi
+# Its unit may name another file now: at a takeover, and on the way back from one. No reload takes it to that.
+rspamd_unit_read() {
+    ! running rspamd || ends rspamd || { [ -S "$RSPAMD_SOCKET" ] && [ -f "$RSPAMD_UNIT" ]; } ||
+        { [ ! -S "$RSPAMD_SOCKET" ] && [ ! -f "$RSPAMD_UNIT" ]; } || rspamd_restart
 }
 
-rspamd_answers() {
-    # One that is somebody else's has its socket elsewhere.
-    [ -f "$RSPAMD" ] || return 0
-    for _ in $(seq 300); do
-        [ ! -S /run/rspamd/milter.sock ] || return 0
+# The first time it compiles what it looks for, which takes half a minute on a small host.
+rspamd_answers() { # PID: of one that has to live meanwhile; of the service, systemd tells
+    rspamd_ours || return 0 # somebody else's has its socket elsewhere
+    for _ in $(seq 1200); do
+        [ ! -S "$RSPAMD_SOCKET" ] || return 0
+        if [ -n "${1-}" ]; then kill -0 "$1"; else running rspamd; fi || { echo 'rspamd ends as soon as it has started'; return 1; }
         sleep 0.1
     done
-    echo 'rspamd makes no socket for 30 seconds'
+    echo 'rspamd makes no socket for two minutes'
     return 1
 }
 
 # A module that could not be loaded is none of the mistakes for which it ends with another code.
 rspamd_check() {
+    rspamd_ours || return 0
     rspamadm configtest -q -c "$RSPAMD" 2>&1 || return 1
     failed=$(rspamadm configdump -c "$RSPAMD" -m 2>&1 | sed -n '/[Ff]ailed/,/^$/p' | grep -E 'dkim|spf|dmarc|arc|milter_headers')
     [ -z "$failed" ] || { echo "modules that cannot be loaded: $failed"; return 1; }
@@ -45,8 +52,9 @@ rspamd_seclude() {
 rspamd_as_it_is() { :; }
 
 rspamd_canary() {
+    rspamd_ours || return 0
     setpriv --reuid=_rspamd --regid=_rspamd --groups=postfix rspamd -c "$RSPAMD" -f >/run/rspamd/out 2>&1 &
-    rspamd_answers
+    rspamd_answers $!
 }
 
 rspamd_log() { cat /run/rspamd/out; }

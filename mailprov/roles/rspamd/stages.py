@@ -43,7 +43,9 @@ def _stage(
             yield replace(pair, use="signs")
         elif pair.use == "signs":
             yield replace(pair, use="signed")
-        elif (pair.use == "signed" and facts.clock - pair.since < keep) or pair is ahead:
+        elif pair is ahead:
+            yield replace(pair, use="waits")
+        elif pair.use == "signed" and facts.clock - pair.since < keep:
             yield pair
         else:
             yield replace(pair, use="retired")
@@ -94,9 +96,7 @@ def waits(known: Sequence[KeyPair], facts: Facts, seen: Mapping[str, str]) -> It
         if pair.use != "waits":
             continue
         before = any(other.use == "signs" and other.domain == pair.domain for other in known)
-        what = f"mail from {pair.domain} is signed with {pair.name}" + (
-            "" if before else ": until then it is not signed"
-        )
+        what = f"mail from {pair.domain} is signed with {pair.name}{'' if before else '; until then it is not signed'}"
         if (pair.domain, pair.name) not in told:
             until = f"this apply has made its keys, and DNS has their records (`mailprov dns {pair.domain}`)"
             yield Wait(what, until)
