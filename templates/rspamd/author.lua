@@ -105,7 +105,8 @@ local function refusal(task)
   if not login then
 {% if networks %}
     local ip = task:get_from_ip()
-    if not (sender and ip and ip:is_valid() and networks:get_key(ip) and found_in("domains", domain)) then
+    local near = ip and ip:is_valid() and not ip:is_local() and networks:get_key(ip)
+    if not (near and sender and found_in("domains", domain)) then
       return nil
     end
 {% else %}

@@ -193,9 +193,11 @@ def test_from_a_network(signing: Machine) -> None:
             code, said = client.data(headers + REST % b"scanned")
             return code, said.decode()
 
-    signing.declared["outgoing"] = {"allow_from": [f"{signing.host.place.gateway}/32"]}
+    signing.declared["outgoing"] = {"allow_from": [f"{signing.host.place.gateway}/32", "127.0.0.0/8"]}
     applied = signing.apply()
     assert applied.status == 0, applied.said
+    signing.sh(f'printf "From: {CEO}\\nSubject: redirected\\n\\nx\\n" | sendmail -f {ALICE} {ALICE}')
+    assert arrives(signing, ALICE, "redirected")
     for to in ("someone@elsewhere.test", ALICE):
         assert answer(ALICE, by("Printer <Alice+2@example.test>"), to)[0] == 250
         assert answer(ALICE, by(CEO), to) == refused(f"From: {CEO} is not an address of {ALICE}")

@@ -1,4 +1,11 @@
-"""rspamd: signs what is sent (DKIM), and checks what comes in (SPF, DKIM, DMARC, ARC)."""
+"""rspamd: signs what is sent (DKIM), and checks what comes in (SPF, DKIM, DMARC, ARC).
+
+A signature vouches for the author that a reader sees. Postfix makes sure of the sender only (MAIL FROM, RFC 5321); so
+what a user submits has one From: with one address, and that, and a Sender: if there is one, is an address that the user
+may send as: the sender's, or one that `logins` has for the login. From networks that need no login it is the sender's.
+All else is refused (554 5.7.1), and put off where it cannot be looked at. Mail of other servers and of the host itself
+is not asked. The table is read when a message comes, so that no user, alias or password that changes reloads rspamd.
+"""
 
 from __future__ import annotations
 
