@@ -1,14 +1,9 @@
 -- Managed by mailprov: changes made here are drift, and the next apply takes them back.
 -- Who submits a message is its author: From:, and Sender: where there is one, are theirs (RFC 5322 3.6.2).
 local logger = require "rspamd_logger"
-{% if networks %}
-local networks = require("lua_maps").map_add_from_ucl({
-{% for network in networks %}
-  "{{ network }}",
-{% endfor %}
-}, "radix", "networks that send without a login")
-{% endif %}
+local rspamd_ip = require "rspamd_ip"
 
+local ENOENT = 2
 local FOLDER = "/etc/postfix/mailprov/"
 local MOST = 1048576 -- bytes of all headers
 local LONGEST = 2000 -- bytes of one that is read
@@ -17,12 +12,21 @@ local HEADERS = {
   { name = "Sender", written = "\n[Ss][Ee][Nn][Dd][Ee][Rr][ \t]*:([^\n]*)", least = 0 },
 }
 
--- What one of Postfix's tables has at this moment for the first of these keys that it has; nil if for none. Raises an
--- error if it cannot be read.
-local function found_in(name, ...)
-  local file = assert(io.open(FOLDER .. name, "rb"))
-  local rows = "\n" .. assert(file:read("*a"))
+-- One of Postfix's tables as it is now, each row after a line end; nil if there is none. Raises an error where it cannot
+-- be read.
+local function rows_of(name)
+  local file, why, code = io.open(FOLDER .. name, "rb")
+  if code == ENOENT then
+    return nil
+  end
+  local rows = assert(file, why):read("*a")
   file:close()
+  return "\n" .. rows
+end
+
+-- What a table has for the first of these keys that it has; nil if for none. Raises an error if there is no such table.
+local function found_in(name, ...)
+  local rows = rows_of(name)
   for _, key in ipairs({ ... }) do
     local _, stop = rows:find("\n" .. key .. " ", 1, true)
     if stop then
@@ -32,7 +36,23 @@ local function found_in(name, ...)
   return nil
 end
 
--- All headers, each in one line after a line end, as whoever takes a bare CR for one sees them; nil if there are too many.
+-- Whether who is there needs no login.
+local function is_near(ip)
+  if not (ip and ip:is_valid()) or ip:is_local() then
+    return false
+  end
+  for network, bits in (rows_of("networks") or ""):gmatch("\n([%x.:]+)/(%d+)") do
+    local first = rspamd_ip.from_string(network)
+    -- as text: == compares ports, too; and there is no mask of 0 bits
+    local masked = ip:get_version() == first:get_version() and (bits == "0" and first or ip:apply_mask(tonumber(bits)))
+    if masked and masked:to_string() == first:to_string() then
+      return true
+    end
+  end
+  return false
+end
+
+-- All headers, each in one line after a line end, which a bare CR is to some readers, too; nil if there are too many.
 local function headers(task)
   local content = task:get_content()
   local head = "\n" .. content:sub(1, MOST):str()
@@ -102,16 +122,8 @@ end
 local function refusal(task)
   local login = task:get_user()
   local sender, domain = address(task, ((task:get_from("smtp") or {})[1] or {}).addr or "")
-  if not login then
-{% if networks %}
-    local ip = task:get_from_ip()
-    local near = ip and ip:is_valid() and not ip:is_local() and networks:get_key(ip)
-    if not (near and sender and found_in("domains", domain)) then
-      return nil
-    end
-{% else %}
+  if not (login or (sender and is_near(task:get_from_ip()) and found_in("domains", domain))) then
     return nil
-{% endif %}
   end
   local who = login and login:lower() or sender
   local head = headers(task)
@@ -130,7 +142,8 @@ local function refusal(task)
     if value then
       found, of = address(task, value)
       if not found then
-        return header.name .. ": has to be one address, no list, no group, as in " .. header.name .. ": Name <" .. who .. ">"
+        local name = header.name .. ": "
+        return name .. "has to be one address, no list, no group, as in " .. name .. "Name <" .. who .. ">"
       end
       if found ~= sender and not (login and owns(who, found, of)) then
         return header.name .. ": " .. found .. " is not an address of " .. who

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from ipaddress import ip_network
 
 import pytest
 from mail_clients import arrives, outsider, send, submission
@@ -193,7 +194,8 @@ def test_from_a_network(signing: Machine) -> None:
             code, said = client.data(headers + REST % b"scanned")
             return code, said.decode()
 
-    signing.declared["outgoing"] = {"allow_from": [f"{signing.host.place.gateway}/32", "127.0.0.0/8"]}
+    here = ip_network(f"{signing.host.place.gateway}/27", strict=False)
+    signing.declared["outgoing"] = {"allow_from": ["127.0.0.0/8", "fd00::/9", "10.0.0.0/8", str(here)]}
     applied = signing.apply()
     assert applied.status == 0, applied.said
     signing.sh(f'printf "From: {CEO}\\nSubject: redirected\\n\\nx\\n" | sendmail -f {ALICE} {ALICE}')
@@ -223,7 +225,11 @@ def test_what_cannot_be_looked_at_is_put_off(signing: Machine) -> None:
 
 @pytest.mark.parametrize("broken", ["local x = = 1", "error('no')", "require 'nothing'"])
 def test_one_that_does_not_load_is_not_put_there(signing: Machine, broken: str) -> None:
-    signing.prelude = f"from mailprov.roles import rspamd; rspamd.author = lambda *_: {broken + chr(10)!r}"
+    signing.prelude = (
+        "from mailprov.roles import rspamd; given = rspamd.text_file\n"
+        "rspamd.text_file = lambda path, text, **more: "
+        f"given(path, {broken + chr(10)!r} if path == rspamd.AUTHOR else text, **more)"
+    )
     applied = signing.apply()
     signing.prelude = ""
     assert applied.status != 0

@@ -4,14 +4,15 @@ A signature vouches for the author that a reader sees. Postfix makes sure of the
 what a user submits has one From: with one address, and that, and a Sender: if there is one, is an address that the user
 may send as: the sender's, or one that `logins` has for the login. From networks that need no login it is the sender's.
 All else is refused (554 5.7.1), and put off where it cannot be looked at. Mail of other servers and of the host itself
-is not asked. The table is read when a message comes, so that no user, alias or password that changes reloads rspamd.
+is not asked. Postfix's tables are read when a message comes: a new alias or network is known at once, where a reload
+takes rspamd up to twenty seconds, in which it goes on as before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mailprov.encode import Encoded, word
+from mailprov.encode import word
 from mailprov.model import Daemon, Facts, HostSpec, Item, KeyPair, Spec
 from mailprov.model.signing import ALGORITHMS, selector
 from mailprov.render import Render, render
@@ -57,7 +58,7 @@ def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> 
     yield Package("openssl")
     yield folder("/etc/mailprov")
     yield text_file(CONFIGURATION, configuration(host, facts, known, render), services=("rspamd",))
-    yield text_file(AUTHOR, author(host, render), services=("rspamd",))
+    yield text_file(AUTHOR, render("rspamd/author.lua", {}), services=("rspamd",))
     yield folder(DROP_IN)
     unit = render("rspamd/rspamd.service.d-mailprov.conf", {"configuration": word(CONFIGURATION)})
     yield text_file(UNIT, unit, services=("systemd", "rspamd"), restart_settings=("SupplementaryGroups", "ExecStart"))
@@ -89,20 +90,11 @@ def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], rend
     values = {
         "release": int(facts.release),
         "author": word(AUTHOR),
-        "networks": _networks(host),
+        "networks": [word(network.exploded) for network in host.outgoing.networks],
         "signing": signing,
         "symbols": [word(f"{module}_{name}") for module, names in _SYMBOLS.items() for name in names.split()],
     }
     return render("rspamd/rspamd.conf", values)
-
-
-def author(host: HostSpec, render: Render = render) -> str:
-    """rspamd-author.lua, whole: who may be the author of what users, and networks that need no login, submit."""
-    return render("rspamd/author.lua", {"networks": _networks(host)})
-
-
-def _networks(host: HostSpec) -> list[Encoded]:
-    return [word(network.exploded) for network in host.outgoing.networks]
 
 
 def _items(asked: Context) -> Iterator[Item]:
