@@ -66,6 +66,7 @@ NAVIGATION: Final = {
     "How-to": (
         "docs/daily-tasks",
         "docs/sending",
+        "docs/signing",
         "docs/deliverability",
         "docs/sieve",
         "docs/gitops",

@@ -19,9 +19,8 @@ from mailprov.dns import zonefile as as_zonefile
 from mailprov.errors import Exit, MailprovError
 from mailprov.report.json import document
 from mailprov.report.text import Line
-from mailprov.workflows.public_keys import public_keys
-from mailprov.workflows.secrets import SESSION
-from mailprov.workflows.selection import confined, load, meant, refuse_confined
+from mailprov.workflows.public_keys import load_signing, public_keys, signers
+from mailprov.workflows.selection import confined, meant, refuse_confined
 
 _STYLES = {"ok": "good", "missing": "bad", "different": "bad", "extra": "warn", "unknown": "bad"}
 
@@ -59,13 +58,14 @@ def command(
     if check:
         refuse_confined("--check")
     terminal = Terminal()
-    spec = load(file, SESSION, terminal)
+    spec = load_signing(file, terminal)
     names = [zone.name for zone in _chosen(zones(spec, _web(web)), domains)]
-    keys, failures = public_keys(spec, names, terminal) if not confined() else ({}, [])
+    keys, failures = public_keys(spec, signers(spec, names), terminal) if not confined() else ({}, [])
     chosen = [zone for zone in zones(spec, _web(web), keys) if zone.name in names]
     ended = worst(failures, len(keys))
     if check:
-        return ended or _check(chosen, resolver, spec.resolver, outputs)
+        found = _check(chosen, resolver, spec.resolver, outputs)
+        return ended or found
     if outputs.text and zonefile:
         click.echo("\n".join(map(as_zonefile, chosen)), nl=False)
     elif outputs.text:

@@ -21,7 +21,7 @@ from mailprov.report.logins import LoginReport
 from mailprov.report.text import Line
 from mailprov.workflows.all_users import all_users as log_in_all
 from mailprov.workflows.generated_passwords import folder
-from mailprov.workflows.secrets import NOTHING, SESSION
+from mailprov.workflows.secrets import SESSION
 from mailprov.workflows.selection import hosts, load
 from mailprov.workflows.verify import Login
 from mailprov.workflows.verify import verify as look_at
@@ -47,7 +47,7 @@ from mailprov.workflows.verify import verify as look_at
 @click.option("--details", is_flag=True, help="Show every step and its time, or every account.")
 @click.option("--all-users", is_flag=True, help="Log in every account whose password is known, by all that it may use.")
 @handed
-@click.option("--deliverability", is_flag=True, help="Ask DNS whether mail is accepted by others; asks no host.")
+@click.option("--deliverability", is_flag=True, help="Ask DNS whether mail is accepted by others.")
 @click.option("--resolver", default="", metavar="IP[:PORT]", help="Ask this resolver. Default: this machine's own.")
 def command(
     outputs: Outputs,
@@ -70,9 +70,10 @@ def command(
     --all-users logs in everybody instead: each account whose initial password is declared or still in the hand-out
     folder, once by each protocol, and never again once it was refused. Whoever chose another password is refused.
 
-    --deliverability asks DNS alone whether mail from here is accepted elsewhere: names of addresses, SPF, DMARC, MX,
-    and what Gmail, Microsoft, Yahoo, QQ and NetEase ask for. Exit 9 where something fails for senders that are no bulk
-    senders; 1 (of several hosts, 7) where DNS gives no answer.
+    --deliverability asks DNS whether mail from here is accepted elsewhere: names of addresses, SPF, DKIM, DMARC, MX,
+    and what Gmail, Microsoft, Yahoo, QQ and NetEase ask for. Hosts are asked where a domain is signed, for their keys
+    alone. Exit 9 where something fails for senders that are no bulk senders; 1 (of several hosts, 7) where DNS gives
+    no answer.
     """
     terminal = Terminal(details)
     if deliverability:
@@ -153,19 +154,20 @@ def _everybody(
 
 
 def _require_alone(others: Mapping[str, object]) -> None:
-    """Raises MailprovError where an option is given that wants a login, or a host."""
+    """Raises MailprovError where an option is given that wants a login, or a listener."""
     given = [name for name, value in others.items() if value]
     if given:
         fix = "leave one of them out"
-        raise MailprovError(f"--deliverability asks DNS alone, and goes without {' and '.join(given)}", fix=fix)
+        raise MailprovError(f"--deliverability looks at no listener, and goes without {' and '.join(given)}", fix=fix)
 
 
 def _deliverability(file: Path, limit: Sequence[str], outputs: Outputs, resolver: str, terminal: Terminal) -> Exit:
     from mailprov.dns.resolver import server
     from mailprov.report import deliverability as report
     from mailprov.workflows.deliverability import deliverability as ask
+    from mailprov.workflows.public_keys import load_signing
 
-    spec = load(file, NOTHING, terminal)
+    spec = load_signing(file, terminal)
     named = server(resolver) if resolver else spec.resolver
     chosen = hosts(spec, limit)
     with terminal.during("asking DNS"):

@@ -1,14 +1,15 @@
-"""Whether mail that the declared hosts send is accepted by others, as far as DNS tells (pure)."""
+"""Whether mail that the declared hosts send is accepted by others, as far as DNS and their keys tell (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import MappingProxyType
 
-from mailprov.deliverability import domains, hosts, ways
+from mailprov.deliverability import domains, hosts, signatures, ways
 from mailprov.deliverability.receivers import RECEIVERS, rulings
 from mailprov.deliverability.words import DomainJudged, Finding, HostJudged, Outcome, Receiver, Rule, Ruling, Standing
 from mailprov.dns.judge import Query
-from mailprov.dns.records import zones
+from mailprov.dns.records import Keys, zones
 from mailprov.dns.spf import Lookup
 from mailprov.model import Domain, HostSpec, Spec
 
@@ -24,6 +25,7 @@ __all__ = [
     "Standing",
     "judge",
     "questions",
+    "signers",
 ]
 
 
@@ -34,10 +36,12 @@ def judge(
     *,
     each: Callable[..., Iterable[DomainJudged]] = map,
     patient: Callable[[], Lookup] | None = None,
+    keys: Keys = MappingProxyType({}),
 ) -> tuple[list[HostJudged], list[DomainJudged]]:
     """How the chosen hosts that send stand, and their domains.
 
     `lookup` is asked; for a domain what `patient` gives, if it is there. `each` may judge several domains at once.
+    `keys` are those that the hosts have made to sign with.
     """
     senders = ways.sending(spec, chosen)
     seen = [_host(host, served, patient() if patient else lookup) for host, served in senders]
@@ -50,7 +54,7 @@ def judge(
 
     def one(name: str) -> DomainJudged:
         by = serving[name]
-        found = domains.judge(name, by, wanted, patient() if patient else lookup)
+        found = domains.judge(spec.domains[name], by, wanted, patient() if patient else lookup, keys)
         around = [finding for host in by for finding in _meant(host, name, findings[host.name])]
         return DomainJudged(name, tuple(host.name for host in by), tuple(found), tuple(rulings([*found, *around])))
 
@@ -80,11 +84,18 @@ def _meant(host: HostSpec, domain: str, found: Sequence[Finding]) -> Iterator[Fi
 # --- what to ask
 
 
-def questions(spec: Spec, chosen: tuple[HostSpec, ...], lookup: Lookup) -> Iterator[list[Query]]:
+def signers(spec: Spec, chosen: tuple[HostSpec, ...]) -> list[HostSpec]:
+    """Those of the chosen hosts that send for a domain which is signed: their keys are needed."""
+    return [host for host, served in ways.sending(spec, chosen) if any(domain.sign for domain in served)]
+
+
+def questions(
+    spec: Spec, chosen: tuple[HostSpec, ...], lookup: Lookup, keys: Keys = MappingProxyType({})
+) -> Iterator[list[Query]]:
     """What must be asked, in three rounds, each of which follows from the answers to the one before. SPF asks more."""
     senders = ways.sending(spec, chosen)
     names = _names(senders)
-    yield list(_first(senders, names))
+    yield [*_first(senders, names), *signatures.questions([spec.domains[name] for name in names], keys)]
     yield list(_second(senders, names, lookup))
     yield list(_third(senders, lookup))
 

@@ -1,49 +1,40 @@
-"""How a domain that is sent from stands in DNS: SPF, DMARC, where answers go (pure)."""
+"""How a domain that is sent from stands in DNS: SPF, DKIM, DMARC, where answers go (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from mailprov.deliverability import authorized, policies, ways
+from mailprov.deliverability import authorized, policies, signatures, ways
 from mailprov.deliverability.authorized import Wanted, text_of
 from mailprov.deliverability.hosts import silent
-from mailprov.deliverability.words import About, Finding, worst
+from mailprov.deliverability.words import About, Finding, Outcome, worst
+from mailprov.dns import Keys
 from mailprov.dns.spf import Lookup
-from mailprov.model import HostSpec, Relay
+from mailprov.model import Domain, HostSpec, Relay
 
 EXCHANGERS = 10
 """MX records of one domain that are looked at"""
 
 
-def judge(domain: str, hosts: Sequence[HostSpec], wanted: Wanted, lookup: Lookup) -> list[Finding]:
-    """How the domain stands; `hosts` are those that send for it."""
-    relays = [relay for host in hosts for relay in ways.ways(host.outgoing, domain) if relay is not None]
-    spf = list(authorized.judge(domain, hosts, wanted, lookup))
-    whole = worst(finding.outcome for finding in spf)
-    direct = any(None in ways.ways(host.outgoing, domain) for host in hosts)
-    signed = _dkim(relays, direct)
+def judge(domain: Domain, hosts: Sequence[HostSpec], wanted: Wanted, lookup: Lookup, keys: Keys) -> list[Finding]:
+    """How the domain stands; `hosts` are those that send for it, `keys` what they sign with."""
+    name = domain.name
+    relays = [relay for host in hosts for relay in ways.ways(host.outgoing, name) if relay is not None]
+    spf = list(authorized.judge(name, hosts, wanted, lookup))
+    dkim = list(signatures.judge(domain, hosts, keys, lookup))
+    passes, signed = (worst(finding.outcome for finding in each) for each in (spf, dkim))
     return [
         *spf,
-        signed,
-        dmarc(domain, wanted, lookup, unsigned=signed.outcome == "fail"),
-        _alignment(domain, whole, relays),
-        *exchangers(domain, wanted, lookup),
-        *_shown(domain, lookup),
+        *dkim,
+        dmarc(name, wanted, lookup, unsigned=signed == "fail"),
+        _alignment(name, passes, signed, relays),
+        *exchangers(name, wanted, lookup),
+        *_shown(name, lookup),
     ]
 
 
-# --- DKIM, DMARC
-
-
-def _dkim(relays: Sequence[Relay], direct: bool) -> Finding:
-    if relays:
-        names = ", ".join(dict.fromkeys(relay.host for relay in relays))
-        what = f"whether {names} signs with DKIM as this domain{', and hosts that send directly do not' * direct}"
-        fix = "send a message to a mailbox elsewhere, and look at its Authentication-Results"
-        return Finding("dkim", "untold", what, fix, meets="fail" if direct else "untold")
-    what = "mail is not signed with DKIM: mailprov does not sign yet; SPF alone breaks where mail is forwarded"
-    return Finding("dkim", "warning", what, "nothing to add yet; bulk senders need a relay that signs", meets="fail")
+# --- DMARC
 
 
 def dmarc(domain: str, wanted: Wanted, lookup: Lookup, *, unsigned: bool) -> Finding:
@@ -93,9 +84,12 @@ def _policy(domain: str, name: str, found: policies.Dmarc, record: str, unsigned
     return Finding("dmarc", "pass", f"DMARC of {domain} is valid: {policy}{where}{tried}{reports}")
 
 
-def _alignment(domain: str, spf: str, relays: Sequence[Relay]) -> Finding:
-    """The envelope's sender is in the domain of the author's address here, which is enough for both ways to compare
-    (RFC 9989 §4.4.2)."""
+def _alignment(domain: str, spf: Outcome, dkim: Outcome, relays: Sequence[Relay]) -> Finding:
+    """What signs is the domain of the author's address (d=), and the envelope's sender is in it here: each is enough
+    for both ways to compare (RFC 9989 §4.4)."""
+    if dkim == "pass":
+        what = f"what signs is {domain} (d=), which is the author's domain"
+        return Finding("alignment", "pass", f"{what}: DMARC passes by it, strict comparison included")
     same = f"SPF is about {domain}, which is the author's domain"
     if spf == "fail":
         return Finding("alignment", "warning", f"{same}, and does not pass", "see SPF", meets="fail")

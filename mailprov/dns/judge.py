@@ -61,7 +61,7 @@ def judge(record: Record, answers: Mapping[Query, Answer]) -> Finding:
     if record.spf is not None:
         return _spf(record, record.spf, [text for text in answer.values if _tag(text, "v=spf1")])
     if record.dkim:
-        return _dkim(record, [text for text in answer.values if "p" in _tags(text)])
+        return _dkim(record, [text for text in answer.values if "p" in tags(text)])
     if record.kind == "TXT":
         return _dmarc(record, [text for text in answer.values if _tag(text, "v=DMARC1")])
     if record.provider is not None:
@@ -152,7 +152,7 @@ def _allows(term: str, wanted: str) -> bool:
         return False
 
 
-def _tags(text: str) -> Mapping[str, str]:
+def tags(text: str) -> Mapping[str, str]:
     """The tags of a record; blanks within a value mean nothing (RFC 6376 §3.2)."""
     pairs = (part.partition("=")[::2] for part in text.split(";") if "=" in part)
     return {tag.strip().lower(): "".join(value.split()) for tag, value in pairs}
@@ -163,11 +163,24 @@ def _dkim(record: Record, found: Sequence[str]) -> Finding:
     wrong = _one(record, found)
     if wrong is not None:
         return wrong
-    there, wanted = _tags(found[0]), _tags(record.values[0])
+    there, wanted = tags(found[0]), tags(record.values[0])
+    if useless := _useless(there):
+        return Finding(record, "different", tuple(found), useless, f"replace it: {_shown(record)}")
     if (there["p"], there.get("k", "rsa")) != (wanted["p"], wanted["k"]):
         what = "another key is there" if there["p"] else "the key that is there is revoked (its p= is empty)"
         return Finding(record, "different", tuple(found), what, f"replace it: {_shown(record)}")
     return Finding(record, "ok", tuple(found))
+
+
+def _useless(there: Mapping[str, str]) -> str:
+    """Why receivers do not take a key, whichever it is (RFC 6376 §3.6.1); "" where nothing is against it."""
+    if there.get("v", "DKIM1") != "DKIM1":
+        return f"its version is not DKIM1: v={there['v']}"
+    if not {"*", "email"} & set(there.get("s", "*").split(":")):
+        return f"it is not for mail: s={there['s']}"
+    if "sha256" not in there.get("h", "sha256").split(":"):
+        return f"it is not for what is signed by SHA-256: h={there['h']}"
+    return ""
 
 
 def _dmarc(record: Record, found: Sequence[str]) -> Finding:
@@ -175,7 +188,7 @@ def _dmarc(record: Record, found: Sequence[str]) -> Finding:
     wrong = _one(record, found)
     if wrong is not None:
         return wrong
-    policy = _tags(found[0]).get("p", "").lower()
+    policy = tags(found[0]).get("p", "").lower()
     if policy not in ("none", "quarantine", "reject"):
         return Finding(
             record, "different", tuple(found), f"it has no policy (p=): {found[0]}", "write p=none or stricter"

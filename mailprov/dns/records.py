@@ -101,7 +101,7 @@ def _zone(spec: Spec, domain: Domain, web: str, keys: Keys, owners: Mapping[str,
     title, records, notes = _hosted(domain) if domain.hosted_by else _served(spec, domain, web)
     for name in domain.hosts:
         records += _dkim(domain, keys.get(name, ()))
-        notes += _of_keys(domain, name, keys.get(name))
+        notes += _of_keys(domain, name, keys.get(name, "it was not asked"))
     here = [host for host in spec.hosts.values() if owners[host.name] == domain.name]
     elsewhere = [spec.hosts[name] for name in domain.hosts if owners[name] is None]
     unknown = [host.hostname for host in (*here, *elsewhere) if public_address(host) is None]
@@ -180,12 +180,12 @@ def _dkim(domain: Domain, pairs: Sequence[KeyPair] | str) -> Iterator[Record]:
             yield from dkim_records(pair)
 
 
-def _of_keys(domain: Domain, host: str, pairs: Sequence[KeyPair] | str | None) -> Iterator[str]:
+def _of_keys(domain: Domain, host: str, pairs: Sequence[KeyPair] | str) -> Iterator[str]:
     if isinstance(pairs, str):
         if domain.sign:
             yield f"DKIM: the keys of {host} are not known here: {pairs}"
         return
-    own = [pair for pair in pairs or () if pair.domain == domain.name]
+    own = [pair for pair in pairs if pair.domain == domain.name]
     if domain.sign and not any(pair.use != "retired" for pair in own):
         yield f"DKIM: {host} has no keys yet; an apply makes them"
     if waiting := [pair.name for pair in own if pair.use == "waits"]:

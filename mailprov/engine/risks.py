@@ -10,7 +10,7 @@ from mailprov.model import Action, Change, Effect, Plan, Query, Reason, Risk, St
 from mailprov.model.listeners import open_ports
 
 FLAGS: Mapping[str, str] = {
-    "takeover": "A Dovecot or Postfix that others have set up may be taken over.",
+    "takeover": "A Dovecot, Postfix or rspamd that others have set up may be taken over.",
     "removals": "Accounts may be closed (their mail is kept).",
     "renames": "Mailboxes may move to another address.",
     "many": "More than 30% of the accounts (and at least 5) may change.",

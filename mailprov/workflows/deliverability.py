@@ -1,4 +1,4 @@
-"""Whether mail of the declared hosts is accepted elsewhere: a resolver is asked, and nobody else."""
+"""Whether mail of the declared hosts is accepted elsewhere: a resolver is asked, and hosts for what they sign with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mailprov.deliverability import DomainJudged, HostJudged, judge, questions
+from mailprov.deliverability import DomainJudged, HostJudged, judge, questions, signers
 from mailprov.dns import Answer
 from mailprov.dns.judge import Query
 from mailprov.dns.records import AskedKind
@@ -15,6 +15,8 @@ from mailprov.dns.resolver import SECONDS as PATIENCE
 from mailprov.dns.resolver import ask
 from mailprov.errors import MailprovError
 from mailprov.model import HostSpec, Spec
+from mailprov.observer import Unobserved
+from mailprov.workflows.public_keys import public_keys
 
 SECONDS = 20.0
 """for what one domain asks beside what is asked beforehand: SPF is given up where receivers do (RFC 7208 §4.6.4)"""
@@ -83,13 +85,18 @@ class CanSend:
 
 
 def deliverability(spec: Spec, chosen: tuple[HostSpec, ...], resolver: tuple[str, int] | None) -> CanSend:
-    """What DNS says of mail from the chosen hosts. Raises MailprovError where this machine has no resolver."""
+    """What DNS says of mail from the chosen hosts, and of the keys by which they sign it.
+
+    Where a host cannot be asked for these, that is a finding and no failure: all else is told without it.
+    Raises MailprovError where this machine has no resolver.
+    """
+    keys, _ = public_keys(spec, signers(spec, chosen), Unobserved())
     dns = Dns(resolver)
-    for each in questions(spec, chosen, dns):
+    for each in questions(spec, chosen, dns, keys):
         dns.learn(each)
     with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="domain") as pool:
         hosts, domains = judge(
-            spec, chosen, dns, each=pool.map, patient=lambda: _Patient(dns, time.monotonic() + SECONDS)
+            spec, chosen, dns, each=pool.map, patient=lambda: _Patient(dns, time.monotonic() + SECONDS), keys=keys
         )
     sending = {host.host for host in hosts}
     silent = [host.name for host in chosen if host.name not in sending]

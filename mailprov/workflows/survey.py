@@ -22,7 +22,7 @@ from mailprov.model import GENERATED, Facts, HostSpec, Key, Plan, Query, Spec, S
 from mailprov.model.listeners import open_ports
 from mailprov.render import prepare as prepare_templates
 from mailprov.render import unrendered
-from mailprov.resources import accounts, certificates, firewall, mail_tree, mailboxes
+from mailprov.resources import accounts, certificates, firewall, mail_tree, mailboxes, packages
 from mailprov.resources.accounts import Accounts
 from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.resources.system_users import SystemUser
@@ -132,7 +132,9 @@ def _clearing(kinds: Set[str]) -> str:
 
 
 def _of_new(spec: Spec, declared: HostSpec, made: Plan) -> Iterator[str]:
-    """What there is to know about accounts that an apply creates."""
+    """What there is to know about what an apply creates: accounts, and a daemon that wants memory."""
+    if any(change.key == Key(packages.KIND, "rspamd") and change.before is None for change in made.changes):
+        yield f"rspamd comes in: it takes {rspamd.memory(made.facts)}"
     added = {name for delta in accounts.deltas(made.changes) for name in delta.added}
     moving = {change.key.name for change in made.changes if change.key.kind == mailboxes.KIND}
     users = [user for user in spec.users_of(declared.name) if user.address in added] if added else []

@@ -12,8 +12,8 @@ local HEADERS = {
   { name = "Sender", written = "\n[Ss][Ee][Nn][Dd][Ee][Rr][ \t]*:([^\n]*)", least = 0 },
 }
 
--- One of Postfix's tables as it is now, each row after a line end; nil if there is none. Raises an error where it cannot
--- be read.
+-- One of Postfix's tables as it is now, each row after a line end; nil if there is none. Raises an error if it is there
+-- and cannot be read.
 local function rows_of(name)
   local file, why, code = io.open(FOLDER .. name, "rb")
   if code == ENOENT then

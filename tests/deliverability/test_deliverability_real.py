@@ -205,6 +205,50 @@ def test_a_process_asks_nobody_but_the_resolver(server: NameServer, mailprov: Ru
     require(json.loads(done.stdout))
 
 
+SIGNED = DECLARATION.replace("address: 198.18.0.10,", "address: 127.0.0.1, ssh: {port: 1, user: root},").replace(
+    "hosts: [mail1]}", "hosts: [mail1], sign: true}"
+)
+
+
+@needs_nsd
+def test_a_host_that_cannot_be_asked_for_its_keys_is_one_finding(
+    server: NameServer, mailprov: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "mail.yaml").write_text(SIGNED, encoding="utf-8")
+    status, out, err = mailprov("--resolver", server.resolver)
+    assert (status, err) == (0, ""), out
+    assert "  not told  whether mail1 signs mail from example.com with keys that DNS has: its keys are not known" in out
+    assert "(the connection was refused)" in out
+    assert "            to do: run this where the host can be asked" in out
+    status, out, err = mailprov("--resolver", server.resolver, "--format", "json")
+    told = json.loads(out)
+    require(told)
+    assert (status, err, told["accepted"], told["failed"]) == (0, "", True, [])
+    standings = {key: {each["standing"] for each in found} for key, found in findings(told).items()}
+    assert {key: found for key, found in standings.items() if found != {"pass"}} == {
+        ("example.com", "dkim"): {"untold"},
+        ("example.net", "dkim"): {"warning"},
+    }
+    server.zones["example.com"] = server.zones["example.com"].replace("ip4:", "ip6:").replace("v=spf1 mx", "v=spf1")
+    server.start()
+    assert mailprov("--resolver", server.resolver)[0] == 9, "what DNS says of the rest is told as before"
+
+
+@needs_nsd
+def test_the_secret_of_a_host_is_read_where_it_is_asked(server: NameServer, mailprov: Run, tmp_path: Path) -> None:
+    wanting = "become: true, become_password: {env: NO_SUDO}, address: 127.0.0.1, ssh: {port: 1, user: admin},"
+    unset = "the environment variable NO_SUDO is not set"
+    text = DECLARATION.replace("address: 198.18.0.10,", wanting)
+    (tmp_path / "mail.yaml").write_text(text, encoding="utf-8")
+    status, out, err = mailprov("--resolver", server.resolver)
+    assert (status, f"{unset}; it is not needed now" in err, unset in out) == (0, True, False)
+    (tmp_path / "mail.yaml").write_text(
+        text.replace("hosts: [mail1]}", "hosts: [mail1], sign: true}"), encoding="utf-8"
+    )
+    status, out, err = mailprov("--resolver", server.resolver)
+    assert (status, err, f"its keys are not known here ({unset})" in out) == (0, "", True)
+
+
 @needs_nsd
 def test_limit_looks_at_one_host(server: NameServer, mailprov: Run) -> None:
     _, out, _ = mailprov("--resolver", server.resolver, "--limit", "mail2", "--format", "json")

@@ -90,6 +90,7 @@ def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], rend
     values = {
         "release": int(facts.release),
         "author": word(AUTHOR),
+        "largest": 2 * host.outgoing.message_size,  # what Postfix takes, and what milters add
         "networks": [word(network.exploded) for network in host.outgoing.networks],
         "signing": signing,
         "symbols": [word(f"{module}_{name}") for module, names in _SYMBOLS.items() for name in names.split()],

@@ -14,6 +14,26 @@ rspamd_start() { systemctl start rspamd.service && rspamd_answers; }
 
 rspamd_restart() { systemctl restart rspamd.service && rspamd_answers; }
 
+# A reload comes back before it has happened, and where the new file cannot be read, it goes on with the old one. It has
+# happened when another process looks at mail.
+rspamd_reload() {
+    main=$(systemctl show -p MainPID --value rspamd.service)
+    before=$(rspamd_workers)
+    systemctl reload rspamd.service || return 1
+    for _ in $(seq 600); do
+        now=$(rspamd_workers)
+        [ -z "$now" ] || [ "$now" = "$before" ] || return 0
+        sleep 0.1
+    done
+    echo 'rspamd has taken up nothing new for a minute'
+    return 1
+}
+
+rspamd_workers() { # the youngest of those that are asked
+    tr ' ' '\n' <"/proc/$main/task/$main/children" | sed -n 's#.*[0-9]$#/proc/&/cmdline#p' |
+        xargs -r grep -lz rspamd_proxy 2>/dev/null | cut -d/ -f3 | tail -n 1
+}
+
 # Its unit may name another file now: at a takeover, and on the way back from one. No reload takes it to that.
 rspamd_unit_read() {
     ! running rspamd || ends rspamd || { [ -S "$RSPAMD_SOCKET" ] && [ -f "$RSPAMD_UNIT" ]; } ||
