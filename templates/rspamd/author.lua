@@ -121,11 +121,12 @@ end
 -- Why a message is refused; nil if it is not, or nobody submits it: it comes from another server, or from this host.
 local function refusal(task)
   local login = task:get_user()
-  local sender, domain = address(task, ((task:get_from("smtp") or {})[1] or {}).addr or "")
-  if not (login or (sender and is_near(task:get_from_ip()) and found_in("domains", domain))) then
+  local from = (((task:get_from("smtp") or {})[1] or {}).addr or ""):lower()
+  local sender = address(task, from)
+  if not (login or (is_near(task:get_from_ip()) and found_in("domains", from:match("[^@]*$")))) then
     return nil
   end
-  local who = login and login:lower() or sender
+  local who = login and login:lower() or sender or from
   local head = headers(task)
   if not head then
     return "The headers of a message may have " .. MOST .. " bytes"

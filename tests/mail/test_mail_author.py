@@ -205,6 +205,7 @@ def test_from_a_network(signing: Machine) -> None:
         assert answer(ALICE, by(CEO), to) == refused(f"From: {CEO} is not an address of {ALICE}")
         assert answer(ALICE, by("sales@example.test"), to)[0] == 554
         assert answer(ALICE, b"", to)[0] == 554
+    assert answer('"a b"@example.test', by(CEO), ALICE)[0] == 554
     assert answer("list@elsewhere.test", by(ALICE), ALICE)[0] == 250
     assert answer("", b"", ALICE)[0] == 250
     del signing.declared["outgoing"]
