@@ -1,4 +1,12 @@
-"""rspamd: signs what is sent (DKIM), and checks what comes in (SPF, DKIM, DMARC, ARC)."""
+"""rspamd: signs what is sent (DKIM), and checks what comes in (SPF, DKIM, DMARC, ARC).
+
+A signature vouches for the author that a reader sees. Postfix makes sure of the sender only (MAIL FROM, RFC 5321); so
+what a user submits has one From: with one address, and that, and a Sender: if there is one, is an address that the user
+may send as: the sender's, or one that `logins` has for the login. From networks that need no login it is the sender's.
+All else is refused (554 5.7.1), and put off where it cannot be looked at. Mail of other servers and of the host itself
+is not asked. Postfix's tables are read when a message comes: a new alias or network is known at once, where a reload
+takes rspamd up to twenty seconds, in which it goes on as before.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +26,7 @@ from mailprov.roles.rspamd.stages import pairs
 from mailprov.roles.rspamd.takeover import TAKEOVER
 
 CONFIGURATION = "/etc/mailprov/rspamd.conf"
+AUTHOR = "/etc/mailprov/rspamd-author.lua"
 DROP_IN = "/etc/systemd/system/rspamd.service.d"
 UNIT = f"{DROP_IN}/mailprov.conf"
 DAEMON = Daemon("rspamd", core="rspamd", configuration=CONFIGURATION, asked=True)
@@ -44,6 +53,7 @@ def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> 
     yield Package("openssl")
     yield folder("/etc/mailprov")
     yield text_file(CONFIGURATION, configuration(host, facts, known, render), services=("rspamd",))
+    yield text_file(AUTHOR, render("rspamd/author.lua", {}), services=("rspamd",))
     yield folder(DROP_IN)
     unit = render("rspamd/rspamd.service.d-mailprov.conf", {"configuration": word(CONFIGURATION)})
     yield text_file(UNIT, unit, services=("systemd", "rspamd"), restart_settings=("SupplementaryGroups", "ExecStart"))
@@ -74,6 +84,7 @@ def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], rend
     ]
     values = {
         "release": int(facts.release),
+        "author": word(AUTHOR),
         "largest": 2 * host.outgoing.message_size,  # what Postfix takes, and what milters add
         "networks": [word(network.exploded) for network in host.outgoing.networks],
         "signing": signing,
@@ -89,6 +100,10 @@ def _items(asked: Context) -> Iterator[Item]:
 ROLE = Role(
     _items,
     DAEMON,
-    {CONFIGURATION: Readers(("rspamd",)), UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart"))},
+    {
+        CONFIGURATION: Readers(("rspamd",)),
+        AUTHOR: Readers(("rspamd",)),
+        UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart")),
+    },
     TAKEOVER,
 )
