@@ -6,6 +6,8 @@ may send as: the sender's, or one that `logins` has for the login. From networks
 All else is refused (554 5.7.1), and put off where it cannot be looked at. Mail of other servers and of the host itself
 is not asked. Postfix's tables are read when a message comes: a new alias or network is known at once, where a reload
 takes rspamd up to twenty seconds, in which it goes on as before.
+
+Each user may send so much within an hour; what is above is put off (451 4.7.1).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from mailprov.roles.rspamd.takeover import TAKEOVER
 
 CONFIGURATION = "/etc/mailprov/rspamd.conf"
 AUTHOR = "/etc/mailprov/rspamd-author.lua"
+LIMITS = "/etc/mailprov/rspamd-limits.lua"
 DROP_IN = "/etc/systemd/system/rspamd.service.d"
 UNIT = f"{DROP_IN}/mailprov.conf"
 DAEMON = Daemon("rspamd", core="rspamd", configuration=CONFIGURATION, asked=True)
@@ -54,6 +57,10 @@ def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> 
     yield folder("/etc/mailprov")
     yield text_file(CONFIGURATION, configuration(host, facts, known, render), services=("rspamd",))
     yield text_file(AUTHOR, render("rspamd/author.lua", {}), services=("rspamd",))
+    limits = host.outgoing.limits
+    if limits.messages:
+        text = render("rspamd/limits.lua", {"messages": limits.messages, "recipients": limits.recipients})
+        yield text_file(LIMITS, text, services=("rspamd",))
     yield folder(DROP_IN)
     unit = render("rspamd/rspamd.service.d-mailprov.conf", {"configuration": word(CONFIGURATION)})
     yield text_file(UNIT, unit, services=("systemd", "rspamd"), restart_settings=("SupplementaryGroups", "ExecStart"))
@@ -84,7 +91,7 @@ def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], rend
     ]
     values = {
         "release": int(facts.release),
-        "author": word(AUTHOR),
+        "lua": [word(AUTHOR), *([word(LIMITS)] if host.outgoing.limits.messages else [])],
         "largest": 2 * host.outgoing.message_size,  # what Postfix takes, and what milters add
         "networks": [word(network.exploded) for network in host.outgoing.networks],
         "signing": signing,
@@ -103,6 +110,7 @@ ROLE = Role(
     {
         CONFIGURATION: Readers(("rspamd",)),
         AUTHOR: Readers(("rspamd",)),
+        LIMITS: Readers(("rspamd",)),
         UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart")),
     },
     TAKEOVER,
