@@ -171,6 +171,7 @@ def test_signed_once_dns_has_the_keys(clone: Machine, tmp_path: Path) -> None:
         assert b"DKIM-Signature" not in fetched(clone, ALICE, "forged author")
 
 
+@pytest.mark.one_release
 def test_there_and_back(clone: Machine, tmp_path: Path) -> None:
     """Each step is taken back; keys stay, for DNS may have their records."""
     with dns_of(clone, tmp_path / "dns") as names:
@@ -252,6 +253,7 @@ def sending(mail: Machine) -> Iterator[Sending]:
     assert found.failures or eventually(lambda: {*found.subjects} <= {*subjects(mail, ALICE)}, 20)
 
 
+@pytest.mark.one_release
 def test_rotation(clone: Machine, tmp_path: Path) -> None:
     """From old to new keys: each message is signed, and each signature verifies by what DNS says then."""
     with dns_of(clone, tmp_path / "dns") as names:
@@ -293,6 +295,7 @@ def test_rotation(clone: Machine, tmp_path: Path) -> None:
         assert stage(clone) == {"mail1-1": "signed", "mail1-2": "signs"}
 
 
+@pytest.mark.one_release
 def test_what_somebody_else_does(clone: Machine, tmp_path: Path) -> None:
     with dns_of(clone, tmp_path / "dns") as names:
         # an rspamd of somebody else's

@@ -23,8 +23,8 @@ from mailprov.resources.dkim_keys import dkim_key
 from mailprov.resources.files import folder, text_file
 from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
-from mailprov.roles import Context, Readers, Role, filtered
-from mailprov.roles.rspamd.stages import pairs
+from mailprov.roles import Context, Readers, Role, Stages, filtered
+from mailprov.roles.rspamd import stages
 from mailprov.roles.rspamd.takeover import TAKEOVER
 
 CONFIGURATION = "/etc/mailprov/rspamd.conf"
@@ -48,7 +48,7 @@ _SYMBOLS: Mapping[str, str] = {
 def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> Iterator[Item]:
     """The keys, those of domains that are signed no more, too; and the daemon with its configuration, where a domain is
     signed."""
-    known = pairs(spec, host, facts)
+    known = stages.pairs(spec, host, facts)
     yield from _keys(known)
     if not filtered(host, spec.domains_of(host.name)):
         return
@@ -114,4 +114,5 @@ ROLE = Role(
         UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart")),
     },
     TAKEOVER,
+    Stages(stages.awaited, stages.waits),
 )
