@@ -25,7 +25,8 @@ class Context:
 
 def filtered(host: HostSpec, domains: Sequence[Domain]) -> bool:
     """Whether rspamd looks at the mail of a host that serves these domains."""
-    return host.outgoing.limits.declared or any(domain.sign for domain in domains)
+    declared = host.outgoing.limits.declared or host.incoming.declared
+    return declared or any(domain.sign for domain in domains)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ All else is refused (554 5.7.1), and put off where it cannot be looked at. Mail 
 is not asked. Postfix's tables are read when a message comes: a new alias or network is known at once, where a reload
 takes rspamd up to twenty seconds, in which it goes on as before.
 
+What comes in is marked by what DMARC says of it; where that is declared, the policy of the author's domain is followed.
 Each user may send so much within an hour; what is above is put off (451 4.7.1).
 """
 
@@ -95,6 +96,7 @@ def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], rend
         "largest": 2 * host.outgoing.message_size,  # what Postfix takes, and what milters add
         "networks": [word(network.exploded) for network in host.outgoing.networks],
         "signing": signing,
+        "follow": host.incoming.dmarc == "follow",
         "symbols": [word(f"{module}_{name}") for module, names in _SYMBOLS.items() for name in names.split()],
     }
     return render("rspamd/rspamd.conf", values)
