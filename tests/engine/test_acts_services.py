@@ -122,3 +122,13 @@ def test_who_is_asked_runs_again_between_its_files_and_those_that_name_it() -> N
         (Phase.COMMIT, "restore", "/etc/unit.conf"),
         (Phase.ACTIVATE, "former_enabling", "rspamd"),
     ]
+
+
+def test_nobody_comes_while_dovecot_restarts(tmp_path: Path) -> None:
+    """Who wants to log in at Postfix then would have it leave that port alone for a minute."""
+    stubs = f'{SAYS}; unit() {{ echo "$1.service"; }}; running() {{ :; }}; sleep() {{ :; }}; paid() {{ :; }}'
+    for name in ("hold_back", "let_in", "hand_over_again"):
+        stubs += f"; {name}() {{ echo {name} $*; }}"
+    done = Sandbox(tmp_path).call("activate", "dovecot", "restart", before=stubs)
+    said = [line for line in done.stdout.splitlines() if "auth" not in line]
+    assert said == ["hold_back 100", "restart dovecot.service", "let_in", "hand_over_again"], done

@@ -66,6 +66,9 @@ for map in /etc/postfix/mailprov/*.db; do
     [ -e "$map" ] || continue
     echo "map ${map%.db} $(stat -c '%F %a %U:%G' "$map") $(postmap -s "hash:${map%.db}" | sort | sha256sum)"
 done
+for relay in /etc/postfix/mailprov/relay-*; do
+    [ ! -e "$relay" ] || echo "relay $relay $(stat -c '%F %a %U:%G' "$relay") $(sed 1d "$relay" | sha256sum)"
+done
 for daemon in postfix dovecot rspamd; do
     systemctl -q is-active "$daemon" && echo "active $daemon"
 done
@@ -75,6 +78,7 @@ find /etc/mailprov/dkim -name '*.txt' -exec awk '/^use / { print "key", FILENAME
 find /etc/dovecot/mailprov/sieve -type f -printf 'script %P %m %u:%g ' -exec sha256sum {} \; 2>/dev/null
 :
 """
+_ELSEWHERE = ("/var/vmail", "/etc/postfix/mailprov/relay-")
 LASTING = r"(store|user) .*"
 """lines of what stays where it was made: mail may be in there, and belong to it by now"""
 
@@ -298,7 +302,8 @@ class Patient:
             for key, item in REGISTRY.live(answer.sections).items():
                 if isinstance(item, Map):  # no two runs of postmap give the same bytes
                     item = replace(item, database="there" if item.database else "")
-                if key.kind not in ("package", "user") and key.name != "/var/vmail":  # `_MORE` tells of them
+                # `_MORE` tells of these, without what no two hosts have alike.
+                if key.kind not in ("package", "user") and not key.name.startswith(_ELSEWHERE):
                     items[str(key)] = item.fingerprint
         return State(items, frozenset(self.sh(_MORE).splitlines()))
 

@@ -178,9 +178,8 @@ class Scenario:
     "acme_client", "update"), and what became of keys ("published", "spent", "aged"). A rollback with `to` goes back to
     before the apply of that number. `taken` is a port that the apply opens; `renews`: whether it brings a certificate.
     `bare`: the packages were not there at the beginning; `installs`: the apply itself brings some; `equipped`: rspamd's
-    and Sieve's were there, too. `leaves`: what the
-    rollback leaves to the next apply, as a plan names it. `alike`: most of what it does, another scenario does too.
-    `options` go to the controller.
+    and Sieve's were there, too, and somebody sends mail all the time. `leaves`: what the rollback leaves to the next
+    apply, as a plan names it. `alike`: most of what it does, another scenario does too. `options` go to the controller.
     """
 
     name: str

@@ -70,10 +70,13 @@ def send(address: str, port: int, context: ssl.SSLContext) -> str:
     subject = f"number {next(_NUMBERS)} of {time.time_ns()}"
     sender = "someone@elsewhere.test" if port == 25 else ALICE
     text = f"From: <{sender}>\r\nTo: <{ALICE}>\r\nSubject: {subject}\r\n\r\nA message.\r\n"
-    kind = smtplib.SMTP if port == 25 else smtplib.SMTP_SSL
-    more = {} if port == 25 else {"context": context}
-    with kind(address, port, local_hostname="mx.elsewhere.test", timeout=TIMEOUT, **more) as client:
-        if port != 25:
+    client = (
+        smtplib.SMTP(address, port, "mx.elsewhere.test", TIMEOUT)
+        if port == 25
+        else smtplib.SMTP_SSL(address, port, "localhost", timeout=TIMEOUT, context=context)
+    )
+    with client:
+        if isinstance(client, smtplib.SMTP_SSL):
             client.login(ALICE, PASSWORDS[ALICE])
         client.sendmail(sender, [ALICE], text)
     return subject
