@@ -108,7 +108,7 @@ def with_published(spec: Spec, declared: HostSpec, seen: Observation) -> tuple[O
     from mailprov.dns import dkim_records
     from mailprov.workflows.published import published
 
-    found = published([(pair.domain, record) for pair in pairs for record in dkim_records(pair)], spec.resolver)
+    found = published([record for pair in pairs for record in dkim_records(pair)], spec.resolver)
     there = frozenset(record for pair in pairs for record in pair.records if not found[record[0]])
     return replace(seen, facts=replace(seen.facts, published=there)), found
 
