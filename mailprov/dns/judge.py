@@ -153,9 +153,9 @@ def _allows(term: str, wanted: str) -> bool:
 
 
 def tags(text: str) -> Mapping[str, str]:
-    """The tags of a record; blanks within a value mean nothing (RFC 6376 §3.2)."""
+    """The tags of a record; case matters, blanks within a value mean nothing (RFC 6376 §3.2)."""
     pairs = (part.partition("=")[::2] for part in text.split(";") if "=" in part)
-    return {tag.strip().lower(): "".join(value.split()) for tag, value in pairs}
+    return {tag.strip(): "".join(value.split()) for tag, value in pairs}
 
 
 def _dkim(record: Record, found: Sequence[str]) -> Finding:
@@ -188,7 +188,7 @@ def _dmarc(record: Record, found: Sequence[str]) -> Finding:
     wrong = _one(record, found)
     if wrong is not None:
         return wrong
-    policy = tags(found[0]).get("p", "").lower()
+    policy = tags(found[0].lower()).get("p", "")
     if policy not in ("none", "quarantine", "reject"):
         return Finding(
             record, "different", tuple(found), f"it has no policy (p=): {found[0]}", "write p=none or stricter"

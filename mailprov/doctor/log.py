@@ -60,8 +60,8 @@ _LINE = re.compile(r"([0-9]{1,12}(?:\.[0-9]+)?) (?:\S+ )?(.+)")
 
 
 def events(text: str) -> tuple[Event, ...]:
-    """The lines that mean something, in the order in which they were logged."""
-    return tuple(_events(text))
+    """The lines that mean something, in the order in which they were logged; one that was found twice counts once."""
+    return tuple(dict.fromkeys(_events(text)))
 
 
 def _events(text: str) -> Iterator[Event]:

@@ -127,7 +127,7 @@ def require(kept: Claim, now: Claim) -> None:
         what = "this is not the host that the plan was made for; nothing was touched"
         raise StalePlanError(what, where=now.host, why=why, fix="plan again")
     if kept.asked != now.asked:
-        what = "the declaration changed since the plan was made; nothing was touched"
+        what = "the declaration, or what it waits for, changed since the plan was made; nothing was touched"
         raise StalePlanError(what, where=now.host, why=_moved(kept.asked, now.asked), fix="plan again")
     if kept.changes and not now.changes and kept.digest != now.digest:
         return

@@ -59,6 +59,7 @@ def test_the_two_records_of_a_pair() -> None:
         ((), "missing", "nothing is there"),
         (("v=spf1 -all",), "missing", "nothing is there"),
         (("v=DKIM1; k=rsa",), "missing", "nothing is there"),
+        ((f"v=DKIM1; k=rsa; P={RSA}",), "missing", "nothing is there"),  # tags are told apart by case
         ((f"v=DKIM1; k=rsa; p={ED25519}",), "different", "another key is there"),
         ((f"v=DKIM1; k=ed25519; p={RSA}",), "different", "another key is there"),
         ((f"v=DKIM1; k=rsa; p={RSA[:-1]}",), "different", "another key is there"),
@@ -81,7 +82,8 @@ def test_a_key_is_there_or_not(there: tuple[str, ...], status: str, what: str) -
 def test_what_is_said_for_ed25519_is_not_rsa() -> None:
     record = dkim_records(pair())[1]
     assert judge(record, {(record.name, "TXT"): Answer((f"k=ed25519; p={ED25519}",))}).status == "ok"
-    assert judge(record, {(record.name, "TXT"): Answer((f"p={ED25519}",))}).status == "different"
+    for there in (f"p={ED25519}", f"v=DKIM1; K=ed25519; p={ED25519}"):
+        assert judge(record, {(record.name, "TXT"): Answer((there,))}).status == "different"
 
 
 @given(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from name_server import NameServer
 
-from mailprov.dns import Record, dkim_records
+from mailprov.dns import Answer, Record, dkim_records
 from mailprov.errors import MailprovError
 from mailprov.model import KeyPair
 from mailprov.workflows import published as asking
@@ -44,7 +44,7 @@ def tell(server: NameServer, *records: Record, more: str = "") -> None:
 
 
 def ask(address: str = "127.0.53.1") -> list[str]:
-    found = published([PAIR], (address, 53))
+    found = published([RSA, ED], (address, 53))
     return [found[RSA.name], found[ED.name]]
 
 
@@ -78,8 +78,47 @@ def test_names_below_a_zone_are_asked_of_its_servers(servers: tuple[NameServer, 
     for each in servers:
         lines = "".join(line.replace("_domainkey", "_domainkey.mail") for line in LINES.values())
         tell(each, more=lines)
-    found = published([pair], ("127.0.53.1", 53))
+    found = published(dkim_records(pair), ("127.0.53.1", 53))
     assert set(found.values()) == {""}
+
+
+Told = Mapping[str, Mapping[tuple[str, str], tuple[str, ...]]]
+EXAMPLE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+RESOLVER = {
+    ("example.test", "NS"): ("ns.example.test.",),
+    ("ns.example.test", "A"): (EXAMPLE,),
+    ("elsewhere.test", "NS"): ("ns.elsewhere.test.",),
+    ("ns.elsewhere.test", "A"): (ELSEWHERE,),
+}
+
+
+def found_where(monkeypatch: pytest.MonkeyPatch, told: Told) -> str:
+    """What is wrong with a record where everybody, by address, says this and nothing else."""
+
+    def ask(questions: Iterable[tuple[str, str]], server: tuple[str, int]) -> dict[tuple[str, str], Answer]:
+        return {question: Answer(told[server[0]].get(question, ())) for question in questions}
+
+    monkeypatch.setattr(asking, "ask", ask)
+    return published([RSA], ("resolver", 53))[RSA.name]
+
+
+def test_a_cname_is_followed_to_the_servers_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    alias = {(RSA.name, "CNAME"): ("Key.Elsewhere.test.",)}
+    key = {("key.elsewhere.test", "TXT"): RSA.values}
+    assert found_where(monkeypatch, {"resolver": RESOLVER, EXAMPLE: alias, ELSEWHERE: key}) == ""
+    lacking = found_where(monkeypatch, {"resolver": {**RESOLVER, **key}, EXAMPLE: alias, ELSEWHERE: {}})
+    assert lacking == "it leads to key.elsewhere.test; ns.elsewhere.test: it is not there"
+    circle = {**alias, ("key.elsewhere.test", "CNAME"): (f"{RSA.name}.",)}
+    assert "one CNAME" in found_where(monkeypatch, {"resolver": RESOLVER, EXAMPLE: circle, ELSEWHERE: circle})
+
+
+def test_a_zone_below_the_domain_has_servers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = {("_domainkey.example.test", "NS"): ("ns.elsewhere.test.",)}
+    key = {(RSA.name, "TXT"): RSA.values}
+    assert found_where(monkeypatch, {"resolver": {**RESOLVER, **cut}, EXAMPLE: {}, ELSEWHERE: key}) == ""
+    # what a wildcard CNAME leads to is another zone's
+    other = {**cut, ("_domainkey.example.test", "CNAME"): ("elsewhere.test.",)}
+    assert found_where(monkeypatch, {"resolver": {**RESOLVER, **other}, EXAMPLE: key, ELSEWHERE: {}}) == ""
 
 
 def test_where_nobody_can_be_asked_it_goes_on_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -498,3 +498,9 @@ def test_reports_say_it_all() -> None:
 def test_a_notice_is_no_fault() -> None:
     found = diagnosis(look(met(Why.EXPIRES_SOON, "certificate", severity="warning")), None)
     assert found.causes == () and [each.cause.name for each in found.findings] == ["expires-soon"]
+
+
+def test_a_line_that_is_found_twice_counts_once() -> None:
+    line = log("limit")
+    (finding,) = diagnosis(look(user=""), saying(line, log("in"), line)).findings
+    assert "1 message put off" in "".join(finding.evidence)

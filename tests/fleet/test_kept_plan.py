@@ -268,7 +268,7 @@ def test_what_the_declaration_moved(changing: Fleet, capsys: pytest.CaptureFixtu
     changing.document["services"]["imap"] = {"tls": 1993}
     assert changing.run("apply", "kept.json", *CONSENTS) == Exit.STALE
     said = capsys.readouterr().err
-    assert "the declaration changed since the plan was made" in said
+    assert "the declaration, or what it waits for, changed since the plan was made" in said
     assert "moved: file /etc/dovecot/dovecot.conf" in said
     assert changing.begun == []
 

@@ -151,3 +151,18 @@ def test_the_shell_says_what_the_reader_reads(tmp_path: Path) -> None:
     assert (one.pair.use, one.pair.since, one.pair.intact) == ("signs", 1_900_000_000, False)
     none = subprocess.run(["dash", "-c", script, "sh", str(tmp_path / "nothing")], capture_output=True, text=True)
     assert (none.stdout, none.returncode) == ("", 0)
+
+
+def test_the_shell_says_little_of_what_is_no_note(tmp_path: Path) -> None:
+    """One that is no file hides no other, and a huge one is not sent whole; nothing in it becomes another line."""
+    package = Path(dkim_keys.__file__).parent
+    for name in ("a.test", "example.com"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a.test/a.txt").symlink_to("nowhere")
+    (tmp_path / "a.test/b.txt").mkdir()
+    (tmp_path / "a.test/c.txt").write_text(f"{'x' * 10**6}\\nuse signs 1\n")
+    (tmp_path / "example.com/mail1-1.txt").write_text(NOTE.replace("\n", " \n") + "y\n" * 10**5)
+    script = f'. "{package.parent.parent}/engine/probe.sh"; . "{package}/query.sh"; dkim_keys "$1"'
+    said = subprocess.run(["dash", "-c", script, "sh", str(tmp_path)], capture_output=True, text=True).stdout
+    found = dkim_keys.read({"dkim_keys": said.replace(str(tmp_path), dkim_keys.FOLDER)})
+    assert len(said) < 9000 and [key.name for key in found] == ["example.com/mail1-1"]

@@ -3,11 +3,13 @@
 
 dkim_keys() { # FOLDER
     set -- "$1"/*/*.txt
-    [ -e "$1" ] || return 0
+    [ -e "$1" ] || [ -L "$1" ] || return 0
     for note in "$@"; do set -- "$@" "${note%.txt}.rsa" "${note%.txt}.ed25519"; done
     stat -c '%F|%a|%U|%G|%n' -- "$@"
     digests "$@"
     for path in "$@"; do
-        case $path in *.txt) [ ! -f "$path" ] || while read -r line; do echo "$path: $line"; done <"$path" ;; esac
+        shift
+        case $path in *.txt) [ ! -f "$path" ] || set -- "$@" "$path" ;; esac
     done
+    [ $# -eq 0 ] || awk 'FNR <= 8 { $1 = $1; print FILENAME ": " substr($0, 1, 900) }' "$@"
 }
