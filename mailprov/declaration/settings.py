@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
-from mailprov.model import Allow, Outgoing, Sieve, Ssh, SystemMail
+from mailprov.model import Allow, Incoming, Outgoing, Sieve, Ssh, SystemMail
 
 Path = tuple[str | int, ...]
 Key = tuple[str, ...]
@@ -38,6 +38,7 @@ QUEUE_DAYS: Final[Key] = ("outgoing", "keep_trying")
 MESSAGE_SIZE: Final[Key] = ("outgoing", "message_size")
 LIMITS: Final[Key] = ("outgoing", "limits")
 """a number for each, or False: there are none"""
+DMARC: Final[Key] = ("incoming", "dmarc")
 SIEVE: Final[Key] = ("sieve",)
 BEFORE: Final[Key] = ("sieve", "before")
 """a Source, or None: there is none"""
@@ -149,7 +150,7 @@ def _defaults() -> Layer:
     values |= {RELAY: sent.relay, SENDERS: sent.senders, NETWORKS: sent.networks, SENT_TLS: sent.tls}
     values |= {QUEUE_DAYS: sent.days, MESSAGE_SIZE: sent.message_size}
     values |= {LIMITS: {"messages": sent.limits.messages, "recipients": sent.limits.recipients}}
-    values |= {SIEVE: Sieve().on, BEFORE: None}
+    values |= {DMARC: Incoming().dmarc, SIEVE: Sieve().on, BEFORE: None}
     return Layer(settings={key: (LevelValue(value, DEFAULT),) for key, value in values.items()})
 
 

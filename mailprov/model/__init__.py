@@ -54,7 +54,7 @@ from mailprov.model.declared import (
     may_use,
 )
 from mailprov.model.deltas import FieldChange, RowsChange, some
-from mailprov.model.filtering import Sieve
+from mailprov.model.filtering import Incoming, Sieve
 from mailprov.model.managed import Backup, Daemon, Kind, Platform, Reporter, ServiceKind
 from mailprov.model.secret import Secret
 from mailprov.model.sending import DIRECT, Limits, Outgoing, Relay
@@ -85,6 +85,7 @@ __all__ = [
     "Handout",
     "HostSpec",
     "Ignore",
+    "Incoming",
     "Item",
     "Key",
     "KeyPair",

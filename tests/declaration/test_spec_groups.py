@@ -170,6 +170,7 @@ LEVEL = {
             "tls": st.sampled_from(["required", "opportunistic"]),
         },
     ),
+    "incoming": st.sampled_from([{}, {"dmarc": "mark"}, {"dmarc": "follow"}]),
     "sieve": st.sampled_from([True, False, {}, {"before": False}, {"before": {"file": "before.sieve"}}]),
     "drift": st.sampled_from([{}, {"ignore": []}, {"ignore": [{"kind": "file", "name": "/etc/*", "only": ["mode"]}]}]),
 }
@@ -235,6 +236,7 @@ def agree(spec: HostSpec, told: dict[str, Setting], folder: Path) -> None:
     want |= {"outgoing.relay": _said(sent.relay), "outgoing.allow_from": sent.networks, "outgoing.tls": sent.tls}
     want |= {"outgoing.senders": tuple({"from": name, "relay": _said(relay)} for name, relay in sent.senders)}
     want |= {"services.sieve.starttls": spec.services.sieve, "sieve": spec.sieve.on}
+    want |= {"incoming.dmarc": spec.incoming.dmarc}
     want |= {"sieve.before": {"file": "before.sieve"} if spec.sieve.before else None}
     want |= {"outgoing.keep_trying": sent.days, "outgoing.message_size": sent.message_size}
     limits = {"messages": sent.limits.messages, "recipients": sent.limits.recipients}

@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 from shell_sandbox import Sandbox
 
+from mailprov.engine.plan import steps
+from mailprov.model import Action, Change, Facts, Phase, Plan, Reason, Words
+from mailprov.resources.files import File, text_file
+from mailprov.resources.services import Service
+from mailprov.standard import REGISTRY
+
 DISABLE, STOP = "disable -q dovecot.service", "stop --no-block dovecot.service"
 MASK, MASK_FOR_NOW = "mask -q dovecot.service", "mask -q --runtime dovecot.service"
 SAYS = 'systemctl() { echo "$*"; }'
@@ -78,3 +84,51 @@ def test_only_what_is_upgraded_is_restarted(tmp_path: Path, now: dict[str, str],
     told.write_text("".join(f"installed {name}={version}\n" for name, version in now.items()))
     done = sandbox.call("refresh", "1", before=stubs)
     assert (done.returncode, done.stdout, done.stderr) == (0, "again dovecot\n" if restarted else "", "")
+
+
+@pytest.mark.parametrize(
+    ("ran", "runs", "boot", "told"),
+    [
+        (True, False, "", ["daemon-reload", "again rspamd"]),
+        (True, True, "", []),
+        (False, False, "", []),
+        (True, False, "boot", []),
+    ],
+    ids=["stopped", "not yet stopped", "never ran", "at boot"],
+)
+def test_who_is_asked_runs_again_with_its_own_unit(
+    tmp_path: Path, ran: bool, runs: bool, boot: str, told: list[str]
+) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.transaction.joinpath("up").write_text("rspamd\n" if ran else "postfix\n")
+    stubs = f'BOOT={boot}; {SAYS}; running() {{ {str(runs).lower()}; }}; again() {{ echo "again $1"; }}'
+    done = sandbox.call("stand_up", "rspamd", before=stubs)
+    assert (done.returncode, done.stdout.splitlines()) == (0, told)
+
+
+def test_who_is_asked_runs_again_between_its_files_and_those_that_name_it() -> None:
+    """An undo goes backwards: with its own files in place it runs, and only then is it named."""
+    gone: list[File | Service] = [text_file(path, "") for path in ("/etc/rspamd.conf", "/etc/unit.conf")]
+    gone.append(Service("rspamd"))
+    changes = [Change(item.key, Action.REMOVE, Reason.PENDING, item, None, Words("")) for item in gone]
+    names = text_file("/etc/main.cf", "", late=True)
+    changes.append(Change(names.key, Action.UPDATE, Reason.PENDING, names, names, Words("")))
+    plan = Plan("mail1", Facts("", "12", 0, (), "", 0), {}, tuple(changes), {}, (), "")
+    made = [(step.phase, step.undo[0], step.undo[-1]) for step in steps(REGISTRY, plan)]
+    assert made == [
+        (Phase.COMMIT, "restore", "/etc/main.cf"),
+        (Phase.COMMIT, "stand_up", "rspamd"),
+        (Phase.COMMIT, "restore", "/etc/rspamd.conf"),
+        (Phase.COMMIT, "restore", "/etc/unit.conf"),
+        (Phase.ACTIVATE, "former_enabling", "rspamd"),
+    ]
+
+
+def test_nobody_comes_while_dovecot_restarts(tmp_path: Path) -> None:
+    """Who wants to log in at Postfix then would have it leave that port alone for a minute."""
+    stubs = f'{SAYS}; unit() {{ echo "$1.service"; }}; running() {{ :; }}; sleep() {{ :; }}; paid() {{ :; }}'
+    for name in ("hold_back", "let_in", "hand_over_again"):
+        stubs += f"; {name}() {{ echo {name} $*; }}"
+    done = Sandbox(tmp_path).call("activate", "dovecot", "restart", before=stubs)
+    said = [line for line in done.stdout.splitlines() if "auth" not in line]
+    assert said == ["hold_back 100", "restart dovecot.service", "let_in", "hand_over_again"], done

@@ -163,11 +163,11 @@ BYSTANDERS = (
     Fault("edit-same", "an admin edits a file that is replaced", _edit(touched=True), fits=_lives),
     Fault("immutable", "an admin makes a file immutable, for a while", _immutable, mend=_mutable, fits=_lives),
     Fault("rule", "an admin inserts a rule in our firewall", _rule),
-    Fault("database", "another database put in a map's place", _database),
+    Fault("database", "another database put in a map's place", _database, serves=False),
     Fault("dpkg", "dpkg changes a version", _dpkg),
     Fault("certbot", "the host's certificate renewed", _certbot, fits=_renews, leaves=True),
-    Fault("restart", "Dovecot restarted", _restart),
-    Fault("stop", "Postfix stopped", _stop, fits=_lives),
+    Fault("restart", "Dovecot restarted", _restart, serves=False),
+    Fault("stop", "Postfix stopped", _stop, fits=_lives, serves=False),
     Fault(
         "failed",
         "Dovecot failed before, its port taken",
@@ -176,5 +176,6 @@ BYSTANDERS = (
         mend=_give_back,
         before=lambda scenario, event, words: words.startswith("activate dovecot") or event == "health",
         fits=_lives,
+        serves=False,
     ),
 )

@@ -77,6 +77,7 @@ class Fault:
     is tried up to the first of them. `patience`: seconds that the host waits for the confirmation. `again`: events
     (patterns) that come after the strike, at each of which it strikes once more. `leaves`: the host is of no use for
     another case. `well`: the transaction ends as if nothing had been.
+    `serves`: whoever sends mail meanwhile is to notice nothing.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Fault:
     again: tuple[str, ...] = ()
     leaves: bool = False
     well: bool = False
+    serves: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -26,6 +26,7 @@ import pytest
 import yaml
 from faults_runner import patch
 from faults_scenarios import BOB, HASHES, LIVE, PASSWORDS, PAST, Declared, base
+from faults_senders import handled, nobody_knows, trusting
 from mail_certificates import Certificate
 from newer_archive import newer_archive
 from warm import Warm
@@ -50,7 +51,7 @@ _MORE = r"""
 ss -Hltnp | awk '/"(dovecot|master)"/ { print "listens", $4 }' | sort -u
 systemctl --failed --plain --no-legend | awk '{ print "failed", $1 }'
 find /etc/systemd/system /run/systemd/system -printf 'unit %P %l\n' | grep mailprov
-find /etc/systemd/system /run/systemd/system \( -name 'dovecot*' -o -name 'postfix*' \) -printf 'unit %P %l\n' | sort
+find /etc/systemd/system /run/systemd/system -regex '.*/\(dovecot\|postfix\|rspamd\)[^/]*' -printf 'unit %P %l\n'
 find /etc -name '.*.mailprov' -printf 'left behind %p\n'
 # (An apply that was cut off before it began has nothing on the host that could tidy up; the next one does.)
 for begun in $(grep -l ' begin$' /var/lib/mailprov/txn/*/journal 2>/dev/null); do
@@ -65,11 +66,19 @@ for map in /etc/postfix/mailprov/*.db; do
     [ -e "$map" ] || continue
     echo "map ${map%.db} $(stat -c '%F %a %U:%G' "$map") $(postmap -s "hash:${map%.db}" | sort | sha256sum)"
 done
-for user in postfix dovecot; do
-    systemctl -q is-active "$user" && echo "active $user"
+for relay in /etc/postfix/mailprov/relay-*; do
+    [ ! -e "$relay" ] || echo "relay $relay $(stat -c '%F %a %U:%G' "$relay") $(sed 1d "$relay" | sha256sum)"
 done
+for daemon in postfix dovecot rspamd; do
+    systemctl -q is-active "$daemon" && echo "active $daemon"
+done
+[ ! -S /run/rspamd/milter.sock ] || echo "listens rspamd"
+find /etc/mailprov/dkim -type f -printf 'key %P %m %u:%g\n' 2>/dev/null
+find /etc/mailprov/dkim -name '*.txt' -exec awk '/^use / { print "key", FILENAME, $2 }' {} + 2>/dev/null
+find /etc/dovecot/mailprov/sieve -type f -printf 'script %P %m %u:%g ' -exec sha256sum {} \; 2>/dev/null
 :
 """
+_ELSEWHERE = ("/var/vmail", "/etc/postfix/mailprov/relay-")
 LASTING = r"(store|user) .*"
 """lines of what stays where it was made: mail may be in there, and belong to it by now"""
 
@@ -85,6 +94,7 @@ class Certificates:
     def write(self, folder: Path) -> None:
         """Put them where the declarations look for them."""
         (folder / "ca.pem").write_text(self.ca.pem)
+        (folder / "before.sieve").write_text('require "fileinto";\nif header "X-Spam" "Yes" { fileinto "Junk"; }\n')
         for name, shown in (("a", self.a), ("b", self.b)):
             (folder / f"{name}.pem").write_text(shown.pem)
             (folder / f"{name}.key").touch(0o600)
@@ -140,6 +150,8 @@ class Patient:
     def declare(self, declared: Declared) -> Path:
         """Write a declaration for this host; its path."""
         ssh = {"user": "root", "identity_file": str(self.host.identity_file), "known_hosts": str(self.host.known_hosts)}
+        if any(isinstance(domain, dict) and "sign" in domain for domain in declared["domains"]):
+            declared["resolver"] = nobody_knows()
         declared["hosts"]["mail1"] |= {"address": self.host.address, "ssh": {**ssh, "connect_timeout": 5}}
         path = self.folder / "mail.yaml"
         path.write_text(yaml.safe_dump(declared))
@@ -204,7 +216,7 @@ class Patient:
             elif word == "update":
                 newer_archive(self.host)
             else:
-                self.sh(_ADMIN)
+                self.sh(_OTHERS[word])
 
     def converge(self, declared: Declared) -> None:
         """Apply without a fault."""
@@ -290,7 +302,8 @@ class Patient:
             for key, item in REGISTRY.live(answer.sections).items():
                 if isinstance(item, Map):  # no two runs of postmap give the same bytes
                     item = replace(item, database="there" if item.database else "")
-                if key.kind not in ("package", "user") and key.name != "/var/vmail":  # `_MORE` tells of them
+                # `_MORE` tells of these, without what no two hosts have alike.
+                if key.kind not in ("package", "user") and not key.name.startswith(_ELSEWHERE):
                     items[str(key)] = item.fingerprint
         return State(items, frozenset(self.sh(_MORE).splitlines()))
 
@@ -336,10 +349,27 @@ class Patient:
         passwords = _passwords(declared)
         reached = {*passwords, *(alias for user in declared["users"] for alias in user.get("aliases", ()))}
         for name, listener in declared["services"].items():
+            if name == "sieve":  # that it listens is compared
+                continue
             ways = {how: port for how, port in listener.items() if how in ("tls", "starttls", "port")}
             for how, port in ways.items():
                 _try(wrong, f"{name} on {port}", partial(self._look, name, how, port, want, passwords, reached))
         return wrong
+
+    def signs(self, seconds: float = 20) -> list[str]:
+        """What is wrong with whose keys sign, by what the files say; rspamd's reload returns before it has happened."""
+        asked = bool(self.sh("postconf -h smtpd_milters").strip())
+        selectors = sorted(re.findall('{ selector = "(.*?)"', self.sh("cat /etc/mailprov/rspamd.conf || :")))
+        want, context = (selectors if asked else [], asked), trusting(str(self.folder / "ca.pem"))
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                found = handled(self.host.address, context)
+                wrong = f"signed with and checked: {found}, and the files say {want}"
+            except (OSError, imaplib.IMAP4.error, smtplib.SMTPException) as error:
+                found, wrong = None, f"sending: {error!r}"
+            if found == want or time.monotonic() > deadline:
+                return [] if found == want else [wrong]
 
     def _look(self, name: str, how: str, port: int, want: str, passwords: Mapping[str, str], reached: Set[str]) -> None:
         """Meet one listener; everybody logs in where that is a login's port."""
@@ -359,6 +389,9 @@ class Patient:
                 client.select()
             elif name == "submission":
                 client.login(address, password)
+                for code, said in (client.mail(address), client.rcpt(address)):
+                    if code != 250:
+                        raise OSError(f"{address} cannot send: {code} {said!r}")
             else:
                 client.mail("")
                 for recipient in PASSWORDS:
@@ -407,7 +440,20 @@ mkdir -m 711 /var/vmail && chown vmail:root /var/vmail
 systemctl mask --quiet dovecot.service
 mkdir -m 777 /etc/dovecot/mailprov
 """
-_ENVIRONMENT = {"BOB_INITIAL": PASSWORDS[BOB]}
+# What becomes of keys: DNS has their records, for a month by now; they are followed by others; and time passes.
+_NOTES = """
+set -e
+cd /etc/mailprov/dkim/example.test
+since() { sed -i "s/^use .*/use $2 $(($(date +%s) - $3 * 86400))/" "$1.txt"; }
+"""
+_OTHERS = {
+    "admin": _ADMIN,
+    "published": f"{_NOTES} since mail1-1 signs 31",
+    "spent": f"{_NOTES} for half in rsa ed25519 txt; do cp -p mail1-1.$half mail1-2.$half; done; "
+    "since mail1-1 signed 1",
+    "aged": f"{_NOTES} since mail1-1 signed 8; since mail1-2 signs 31",
+}
+_ENVIRONMENT = {"BOB_INITIAL": PASSWORDS[BOB], "RELAY_PASSWORD": "secret of the relay"}
 
 
 def _try(wrong: list[str], what: str, act: Callable[[], None]) -> None:

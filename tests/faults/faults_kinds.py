@@ -151,7 +151,7 @@ def _writable(case: Case) -> None:
 
 # --- services that do not do what they should
 
-_DAEMONS = "dovecot.service postfix.service postfix@-.service"
+_DAEMONS = "dovecot.service postfix.service postfix@-.service rspamd.service"
 
 
 def _drop_in(*lines: str) -> Act:
@@ -254,12 +254,12 @@ FAULTS = {
         Fault("controller", "SIGKILL of the controller", _kill_controller, at="step", patience=SHORT),
         Fault("transaction", "kill -9 of the host's transaction", _kill_transaction, at="event"),
         Fault("unit", "kill -9 of all its processes", _kill_unit, at="step"),
-        Fault("power", "machine killed, booted again", _power, mend=_gone, at="event"),
-        Fault("reboot", "machine told to reboot", _reboot, mend=_gone),
+        Fault("power", "machine killed, booted again", _power, mend=_gone, at="event", serves=False),
+        Fault("reboot", "machine told to reboot", _reboot, mend=_gone, serves=False),
         Fault("sshd", "sshd killed, connections dropped", _kill_sshd, patience=SHORT),
-        Fault("link", "link cut, back later", _cut, mend=_restored, patience=SHORT),
+        Fault("link", "link cut, back later", _cut, mend=_restored, patience=SHORT, serves=False),
         Fault("full-state", "/var/lib/mailprov full", _fill_state, _small_state, _make_room, leaves=True),
-        Fault("full-etc", "/etc full", _fill_etc, _small_etc, _make_room, leaves=True),
+        Fault("full-etc", "/etc full", _fill_etc, _small_etc, _make_room, leaves=True, serves=False),
         Fault("read-only", "/etc read-only", _read_only, mend=_writable, leaves=True),
         Fault(
             "refuses",
@@ -303,7 +303,7 @@ FAULTS = {
             _kill_transaction,
             again=("settle*", "und*"),
         ),
-        Fault("power-twice", "machine killed, and again while it boots", _power_twice, mend=_gone),
+        Fault("power-twice", "machine killed, and again while it boots", _power_twice, mend=_gone, serves=False),
         *BYSTANDERS,
     )
 }

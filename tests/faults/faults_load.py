@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from faults_scenarios import ALICE, BOB, HOSTNAME, PASSWORDS
+from faults_senders import trusting
 
 TIMEOUT = 30
 HELD = 12.0
@@ -193,13 +194,6 @@ class Load:
                     found[subject[0].decode()] += 1
             client.logout()
         return found
-
-
-def trusting(ca: str) -> ssl.SSLContext:
-    """Trusts this CA, for whatever address: the host is reached by a number."""
-    context = ssl.create_default_context(cafile=ca)
-    context.check_hostname = False
-    return context
 
 
 __all__ = ["HOSTNAME", "Load", "trusting"]

@@ -15,6 +15,7 @@ ALICE, BOB, CAROL, DAVE, ERIN = (f"{name}@example.test" for name in ("alice", "b
 PASSWORDS = {address: f"secret of {address.partition('@')[0]}" for address in (ALICE, BOB, CAROL, DAVE, ERIN)}
 HASHES = {address: sha512_crypt(Secret(password)).reveal() for address, password in PASSWORDS.items()}
 PACKAGES = ("ca-certificates", "dovecot-imapd", "dovecot-lmtpd", "dovecot-pop3d", "nftables", "openssl", "postfix")
+EQUIPPED = (*PACKAGES, "dovecot-managesieved", "dovecot-sieve", "rspamd")
 LIVE = f"/etc/letsencrypt/live/{HOSTNAME}"
 """where an ACME client keeps its certificate"""
 
@@ -118,10 +119,53 @@ def imap_only() -> Declared:
     return declared
 
 
-PAST: Mapping[str, Callable[[], Declared]] = {
-    make.__name__: make
-    for make in (base, accounts, settings, renewed, renamed, changed, reduced, acme, acme_changed, imap_only)
-}
+def signed() -> Declared:
+    """What is sent is signed."""
+    declared = base()
+    declared["domains"] = [{"name": "example.test", "sign": True}]
+    return declared
+
+
+def keeping() -> Declared:
+    """The same; and keys that have signed are kept for longer than they will be."""
+    return signed() | {"outgoing": {"keep_trying": "20d"}}
+
+
+def rotating() -> Declared:
+    """What is sent is signed, with new keys each month."""
+    declared = base()
+    declared["domains"] = [{"name": "example.test", "sign": {"rotate": "30d"}}]
+    return declared
+
+
+def sending() -> Declared:
+    """Mail leaves through a relay, printers may send, messages are smaller; and a script runs before users' own."""
+    declared = base()
+    declared["outgoing"] = {
+        "relay": {"host": "smtp.example.net", "user": "mail", "password": {"env": "RELAY_PASSWORD"}},
+        "allow_from": ["192.0.2.0/24"],
+        "message_size": "20MiB",
+    }
+    declared["services"]["sieve"] = True
+    declared["sieve"] = {"before": {"file": "before.sieve"}}
+    return declared
+
+
+_PAST = (
+    base,
+    accounts,
+    settings,
+    renewed,
+    renamed,
+    changed,
+    reduced,
+    acme,
+    acme_changed,
+    imap_only,
+    signed,
+    keeping,
+)
+PAST: Mapping[str, Callable[[], Declared]] = {make.__name__: make for make in _PAST}
 """What a scenario's past may have applied, by name."""
 
 
@@ -130,11 +174,12 @@ class Scenario:
     """One apply, or one rollback.
 
     `before` is what was declared last, `after` what the new state is declared as; None where nothing of ours is there.
-    `past` is what led to the old state, in order: applies (names of PAST), "rollback", and what others did ("admin",
-    "acme_client", "update"). A rollback with `to` goes back to before the apply of that number. `taken` is a port that
-    the apply opens; `renews`: whether it brings a certificate. `bare`: the packages were not there at the beginning;
-    `installs`: the apply itself brings some. `alike`: most of what it does, another scenario does too. `options` go to
-    the controller.
+    `past` is what led to the old state, in order: applies (names of PAST), "rollback", what others did ("admin",
+    "acme_client", "update"), and what became of keys ("published", "spent", "aged"). A rollback with `to` goes back to
+    before the apply of that number. `taken` is a port that the apply opens; `renews`: whether it brings a certificate.
+    `bare`: the packages were not there at the beginning; `installs`: the apply itself brings some; `equipped`: rspamd's
+    and Sieve's were there, too, and somebody sends mail all the time. `leaves`: what the rollback leaves to the next
+    apply, as a plan names it. `alike`: most of what it does, another scenario does too. `options` go to the controller.
     """
 
     name: str
@@ -148,6 +193,8 @@ class Scenario:
     renews: bool = False
     bare: bool = False
     installs: bool = False
+    equipped: bool = False
+    leaves: str = ""
     alike: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -230,5 +277,33 @@ SCENARIOS = {
             to=1,
         ),
         _back("back-again", "of a rollback", base(), changed(), "base", "changed", "rollback"),
+        Scenario("sign", "what is sent is signed from now on", base(), signed(), ("base",), equipped=True),
+        Scenario(
+            "unsign",
+            "what is sent is signed no more",
+            signed(),
+            base(),
+            ("base", "signed", "published", "signed"),
+            equipped=True,
+        ),
+        Scenario(
+            "rotate",
+            "new keys are made, and old ones retired",
+            keeping(),
+            rotating(),
+            ("base", "signed", "published", "spent", "keeping", "aged"),
+            equipped=True,
+        ),
+        _back(
+            "back-sign",
+            "of signing",
+            signed(),
+            base(),
+            "base",
+            "signed",
+            equipped=True,
+            leaves="dkim_key example.test/mail1-1",
+        ),
+        Scenario("sending", "a relay, senders without a login, Sieve", base(), sending(), ("base",), equipped=True),
     )
 }

@@ -7,14 +7,15 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from faults_bystanders import BYSTANDERS
 from faults_case import Case, Fault, Known
 from faults_host import Certificates, Patient, State, ended
-from faults_scenarios import HOSTNAME, PACKAGES, Declared, Scenario
+from faults_scenarios import EQUIPPED, HOSTNAME, PACKAGES, Declared, Scenario
+from faults_senders import Senders
 from faults_watch import Watch
 
 from mailprov.lab import Lab
@@ -32,12 +33,13 @@ Strike = tuple[str, Fault]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a case ended: "old", "new" or "mixed", the exit code, and what was wrong."""
+    """How a case ended: "old", "new" or "mixed", the exit code, what was wrong, and how many messages were taken."""
 
     event: str
     state: str
     status: int
     problems: tuple[str, ...]
+    sent: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +60,16 @@ class Ward:
 
 
 @cache
-def _led(ward: Ward, release: str, bare: bool, past: tuple[str, ...]) -> Layer:
+def _led(ward: Ward, release: str, packages: tuple[str, ...], past: tuple[str, ...]) -> Layer:
     if past:
-        patient = ward.admit(_led(ward, release, bare, past[:-1]))
+        patient = ward.admit(_led(ward, release, packages, past[:-1]))
         patient.lead(past[-1:])
         host = patient.host
-    elif bare:
-        host = ward.lab.boot(f"bare-{release}", release)
     else:
-        host = ward.lab.boot(f"installed-{release}", release, packages=PACKAGES)
-        host.run(("systemctl", "disable", "--now", "--quiet", "dovecot.service", "postfix.service"))
+        host = ward.lab.boot(f"{len(packages)}-packages-{release}", release, packages=packages)
+        # Before anything of ours none of them runs, where they are there at all.
+        stop = "for name in dovecot postfix rspamd; do systemctl disable --now --quiet $name.service; done"
+        host.run(("sh", "-c", stop), check=False)
     host.stop()
     snapshot = host.snapshot()
     ward.lab.discard(host)
@@ -76,7 +78,8 @@ def _led(ward: Ward, release: str, bare: bool, past: tuple[str, ...]) -> Layer:
 
 def layer(ward: Ward, release: str, scenario: Scenario) -> Layer:
     """What a scenario's hosts are booted from: its old state."""
-    return _led(ward, release, scenario.bare, scenario.past)
+    packages = () if scenario.bare else EQUIPPED if scenario.equipped else PACKAGES
+    return _led(ward, release, packages, scenario.past)
 
 
 def learn(ward: Ward, layer: Layer, scenario: Scenario) -> Known:
@@ -151,21 +154,27 @@ def tried(patient: Patient, scenario: Scenario, known: Known, strikes: Sequence[
     """Try faults on a host that is in the scenario's old state; `last`: try again then, and be in the new one."""
     event, faults = strikes[0][0], [fault for _, fault in strikes]
     case = Case(scenario, patient, known, event)
+    senders = Senders(patient.host.address, str(patient.folder / "ca.pem"))
     try:
         with ExitStack() as looking:
             if scenario.installs:
                 watch = _watch(case)
                 looking.enter_context(watch.looking())
+            if scenario.equipped and all(fault.serves for fault in faults):
+                looking.enter_context(senders.sending())
             status, said = _struck(case, strikes)
             ending = _judged(case, known, status, said, all(fault.well for fault in faults), last)
         if scenario.installs and (watch.seen or not watch.rounds):
             what = f"shown to the world: {sorted(watch.seen)}, in {watch.rounds} looks"
-            ending = Ended(event, ending.state, status, (what, *ending.problems, patient.services_told()))
+            ending = replace(ending, problems=(what, *ending.problems, patient.services_told()))
+        if senders.failed:
+            what = f"{len(senders.failed)} sessions failed: {'; '.join(senders.failed[:6])}"
+            ending = replace(ending, problems=(what, *ending.problems, patient.services_told()))
     except Exception as error:
         with suppress(LabError):
             case.problems.append(patient.journals())
         return Ended(event, "mixed", -1, (repr(error), *case.problems))
-    return ending
+    return replace(ending, sent=senders.sent)
 
 
 def _watch(case: Case) -> Watch:
@@ -258,10 +267,13 @@ def _judged(case: Case, known: Known, status: int, said: str, well: bool, last: 
     declared = scenario.stated(state)
     if declared and not case.down:
         problems.extend(patient.serves(declared, "any" if case.renewed else None))
+        if scenario.equipped:
+            problems.extend(patient.signs())
     _honest(case, state, problems)
     if declared and state != "mixed" and not case.unsure:
         # What somebody else has changed is no change of ours: it is shown.
         same = _managed(found) == _managed(known.old if state == "old" else known.new)
+        same &= state == "old" or not scenario.leaves
         left, what = patient.here(declared, "plan", "--detailed-exitcode")
         if left != (0 if same else 2):
             problems.append(f"a plan of what was declared ends with {left}: {what}")
@@ -291,9 +303,15 @@ def _again(case: Case, state: str, problems: list[str]) -> None:
         _applied(case, declared, problems)
     if scenario.after is not None:
         left, what = patient.here(declared, "plan", "--detailed-exitcode")
+        if scenario.leaves and left == 2 and scenario.leaves in what:
+            left = 0
+        elif scenario.leaves:  # an apply has taken that along
+            left_alone += [re.escape(scenario.leaves), "key .*"]
         if left != 0:
             problems.append(f"the plan after it is not empty: {what}")
         problems.extend(patient.serves(declared, case.renewed))
+        if scenario.equipped and not case.down:
+            problems.extend(patient.signs())
     found = patient.state(scenario.declared("old"), declared).without(*left_alone)
     if unlike := found.unlike(case.known.new.without(*left_alone)):
         problems.append(f"the next try does not lead to the new state: {unlike}")

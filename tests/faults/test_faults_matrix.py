@@ -86,6 +86,11 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "back-renewed": {"power": ("middle",)},
     "back-further": {},
     "back-again": {"twice": ("middle",)},
+    "sign": {"transaction": ("middle", "last"), "power": ("middle",)},
+    "unsign": {"transaction": ("last",)},
+    "rotate": {},
+    "back-sign": {},
+    "sending": {},
 }
 
 
@@ -123,6 +128,7 @@ def test_old_or_new(
         event, step = ended.event, known.words(ended.event)
         _tell(
             f"{apply} {fault} {event}: {ended.state}, exit {ended.status}{'' if sound else ', WRONG'}  {step}  {took}"
+            f"{f', {ended.sent} messages sent meanwhile' if ended.sent else ''}"
         )
         for problem in ended.problems:
             _tell(f"    {problem}")

@@ -253,7 +253,8 @@ class Services:
                 words = (*service.held, *service.beside)
                 do = ("stand_down", "@", name, *words)
                 if self._daemon(name).asked:
-                    undo = ("stand_up", "@", name)
+                    # Taken back between its files and those that name it: it runs with the ones, and for the others.
+                    made.append(Step(Phase.COMMIT, f"leave {name} running", ("keep",), ("stand_up", name), late=1))
                     made.append(Step(Phase.ACTIVATE, f"stop {name}", do, undo, key=change.key, late=2))
                 else:
                     made.append(Step(Phase.RETIRE, f"stop {name}", do, undo, key=change.key))

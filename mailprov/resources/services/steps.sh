@@ -159,9 +159,9 @@ set_enabling() { # NAME WORD BELOW: as systemctl is-enabled has it, of itself an
     esac
 }
 
-# Others ask it again before an undo has come to its end.
-stand_up() { # N NAME
-    former_enabling "$1" "$2" && { [ -n "$BOOT" ] || ! grep -qsx "$2" "$T/up" || running "$2" || again "$2"; }
+# Others are about to be told to ask it again; its files are back by now.
+stand_up() { # NAME
+    [ -n "$BOOT" ] || ! grep -qsx "$1" "$T/up" || running "$1" || { systemctl daemon-reload && again "$1"; }
 }
 
 # Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.

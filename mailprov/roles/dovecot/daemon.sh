@@ -8,7 +8,7 @@ dovecot_reload() {
     master=$(systemctl show -p MainPID --value dovecot.service)
     old=$(dovecot_processes 'auth( \[.*)?' | cut -d/ -f3)
     before=$(stat -c %i%Z /run/dovecot/login/login)
-    hold_back
+    hold_back 4
     tries=0 quiet=0
     while [ $quiet -lt 3 ] && [ $tries -lt 60 ]; do
         tries=$((tries + 1)) quiet=$((quiet + 1))
@@ -26,6 +26,18 @@ dovecot_reload() {
     # Those who would neither log in nor leave are led to the new one by the end of the old.
     # shellcheck disable=SC2086 # numbers
     [ $quiet -ge 3 ] || kill $old 2>/dev/null
+    let_in
+    hand_over_again
+    return $status
+}
+
+# Nobody can be let in meanwhile, nor be asked about: those who have come just now have asked by then who can log in.
+# systemd may have to wait for sessions that do not end.
+dovecot_restart() {
+    hold_back 100
+    sleep 0.3
+    systemctl restart dovecot.service
+    status=$?
     let_in
     hand_over_again
     return $status
@@ -56,11 +68,12 @@ dovecot_processes() { # PATTERN: the /proc/PID/cmdline of its own whose name (as
         xargs -r grep -lzE "^dovecot/($1)\$" 2>/dev/null
 }
 
-# The kernel itself lets them in again after four seconds, whatever becomes of this process. Postfix's clients wait too:
-# where its smtpd finds no auth to ask as it starts, it gives up, and Postfix leaves that port alone for a minute.
-hold_back() {
+# The kernel itself lets them in again after so many seconds, whatever becomes of this process. Postfix's clients wait
+# too: where its smtpd finds no auth to ask as it starts, it gives up, and Postfix leaves that port alone for a minute.
+hold_back() { # SECONDS
     command -v nft >/dev/null || return 0
-    ports=$(ss -Hltnp | awk '/"(dovecot|master)"/ { sub(/.*:/, "", $4); print $4 " timeout 4s" }' | sort -u | paste -s -d, -)
+    ports=$(ss -Hltnp | awk -v "seconds=$1" '/"(dovecot|master)"/ { sub(/.*:/, "", $4); print $4 " timeout " seconds "s" }' |
+        sort -u | paste -s -d, -)
     nft -f - <<EOF
 table inet mailprov_hold {
     set ports {

@@ -7,6 +7,7 @@ All else is refused (554 5.7.1), and put off where it cannot be looked at. Mail 
 is not asked. Postfix's tables are read when a message comes: a new alias or network is known at once, where a reload
 takes rspamd up to twenty seconds, in which it goes on as before.
 
+What comes in is marked by what DMARC says of it; where that is declared, the policy of the author's domain is followed.
 Each user may send so much within an hour; what is above is put off (451 4.7.1).
 """
 
@@ -23,8 +24,8 @@ from mailprov.resources.dkim_keys import dkim_key
 from mailprov.resources.files import folder, text_file
 from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
-from mailprov.roles import Context, Readers, Role, filtered
-from mailprov.roles.rspamd.stages import pairs
+from mailprov.roles import Context, Readers, Role, Stages, filtered
+from mailprov.roles.rspamd import stages
 from mailprov.roles.rspamd.takeover import TAKEOVER
 
 CONFIGURATION = "/etc/mailprov/rspamd.conf"
@@ -48,7 +49,7 @@ _SYMBOLS: Mapping[str, str] = {
 def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> Iterator[Item]:
     """The keys, those of domains that are signed no more, too; and the daemon with its configuration, where a domain is
     signed."""
-    known = pairs(spec, host, facts)
+    known = stages.pairs(spec, host, facts)
     yield from _keys(known)
     if not filtered(host, spec.domains_of(host.name)):
         return
@@ -95,6 +96,7 @@ def configuration(host: HostSpec, facts: Facts, known: tuple[KeyPair, ...], rend
         "largest": 2 * host.outgoing.message_size,  # what Postfix takes, and what milters add
         "networks": [word(network.exploded) for network in host.outgoing.networks],
         "signing": signing,
+        "follow": host.incoming.dmarc == "follow",
         "symbols": [word(f"{module}_{name}") for module, names in _SYMBOLS.items() for name in names.split()],
     }
     return render("rspamd/rspamd.conf", values)
@@ -114,4 +116,5 @@ ROLE = Role(
         UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart")),
     },
     TAKEOVER,
+    Stages(stages.awaited, stages.waits),
 )
