@@ -1,10 +1,11 @@
 # What a doctor asks of a host, beside what probe.sh does. POSIX sh, read-only, and it shows no hash of a password.
 
-circumstances() { # FOLDER...: clock, who asks, disks
+circumstances() { # FOLDER...: clock, who asks, whether Postfix asks rspamd, disks
     echo "clock $(date +%s)"
     echo "synchronised $(synchronised)"
     echo "asker ${SSH_CONNECTION%% *}"
     echo "addresses $(hostname -I)"
+    ! grep -qs '^smtpd_milters = .*/rspamd/' /etc/postfix/main.cf || echo filtered
     for folder in "$@"; do
         [ -d "$folder" ] || continue
         echo "disk $folder $(df -Pk -- "$folder" | awk 'END { print $2, $4 }') $(df -Pi -- "$folder" | awk 'END { print $2, $4 }')"

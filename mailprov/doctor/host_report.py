@@ -106,7 +106,7 @@ def host_report(sections: Mapping[str, str], units: Sequence[str]) -> HostReport
             for words in lines
             if len(words) == 6 and words[0] == "disk"
         ),
-        states=_states(sections.get("services", "")),
+        states=_states(sections.get("services", ""), "filtered" in one),
         ports=frozenset(port for _, port in listening(sections.get("listeners", ""), units)),
         ruleset=sections.get("ruleset", ""),
         mailbox=_mailbox(sections["account"]) if "account" in sections else None,
@@ -136,15 +136,18 @@ def _networks(text: str) -> Iterator[Network]:
             continue
 
 
-def _states(text: str) -> Mapping[str, str]:
-    """The ActiveState of each unit that exists, in what `systemctl show` says of several."""
+def _states(text: str, filtered: bool) -> Mapping[str, str]:
+    """The ActiveState of each unit that exists, in what `systemctl show` says of several; `filtered`: Postfix asks
+    rspamd of each message, whether it is there or not."""
     blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in text.split("\n\n")]
     units = {pairs.get("Id", ""): pairs for pairs in blocks if pairs.get("LoadState") not in (None, "not-found")}
     found = {name: pairs.get("ActiveState", "") for name, pairs in units.items()}
     if units.get("postfix.service", {}).get("Type") == "oneshot":
         # Debian 11 and 12 run Postfix in an instance, and postfix.service is a wrapper that is always active.
         found["postfix.service"] = found.get("postfix@-.service", "")
-    if units.get("rspamd.service", {}).get("UnitFileState") != "enabled":
+    if filtered:
+        found.setdefault("rspamd.service", "not installed")
+    elif units.get("rspamd.service", {}).get("UnitFileState") != "enabled":
         found.pop("rspamd.service", None)  # it is there, and nobody wants it
     return found
 

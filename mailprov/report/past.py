@@ -70,8 +70,9 @@ _USES: Mapping[str, str] = {
 
 def _signing(pair: KeyPair) -> Line:
     """What a pair of keys is for, and since when."""
-    wrong = "" if pair.intact else "; its private keys are not as they were made: the next apply makes others"
-    since = f", since {clock(pair.since)}"
+    lost = not pair.intact and pair.use != "signed"
+    wrong = "; its private keys are not as they were made: the next apply makes others" if lost else ""
+    since = f", since {clock(pair.since)}" if pair.since else ""
     words = _USES[pair.use].format(pair.name)
     return Line(f"  {pair.domain}: {words}{since}{wrong}", "bad" if wrong else "warn" if pair.use == "waits" else "")
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from mailprov.dns import Answer, Record, judge, questions
+from mailprov.dns import Answer, Record, dkim_records, judge, questions
 from mailprov.dns.judge import Query
 from mailprov.dns.records import AskedKind, Kind
 from mailprov.dns.resolver import ask
 from mailprov.errors import MailprovError
+from mailprov.model import KeyPair
 
 _ADDRESSES: tuple[Kind, ...] = ("A", "AAAA")
 _ZONE: tuple[AskedKind, ...] = ("NS", "CNAME")
@@ -24,11 +25,11 @@ _MOST = 13
 """name servers of a domain that are asked; a DNS message of the former size holds no more (RFC 1035 §4.2.1)"""
 
 
-def published(wanted: Iterable[Record], resolver: tuple[str, int] | None) -> Mapping[str, str]:
-    """By the name of each record, "" where DNS has it; else what is wrong."""
+def published(pairs: Iterable[KeyPair], resolver: tuple[str, int] | None) -> Mapping[str, str]:
+    """By the name of each record of these keys, "" where DNS has it; else what is wrong."""
     by_place: dict[str, list[Record]] = {}
-    for record in wanted:
-        by_place.setdefault(record.name.partition(".")[2], []).append(record)
+    for pair in pairs:
+        by_place.setdefault(f"_domainkey.{pair.domain}", []).extend(dkim_records(pair))
     with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="published") as pool:
         each = pool.map(lambda pair: _of_place(pair[0], pair[1], resolver), by_place.items())
         try:

@@ -105,10 +105,9 @@ def with_published(spec: Spec, declared: HostSpec, seen: Observation) -> tuple[O
     pairs = mailhost.awaited(spec, declared, seen.facts)
     if not pairs:
         return seen, {}
-    from mailprov.dns import dkim_records
     from mailprov.workflows.published import published
 
-    found = published([record for pair in pairs for record in dkim_records(pair)], spec.resolver)
+    found = published(pairs, spec.resolver)
     there = frozenset(record for pair in pairs for record in pair.records if not found[record[0]])
     return replace(seen, facts=replace(seen.facts, published=there)), found
 

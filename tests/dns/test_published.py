@@ -44,7 +44,7 @@ def tell(server: NameServer, *records: Record, more: str = "") -> None:
 
 
 def ask(address: str = "127.0.53.1") -> list[str]:
-    found = published([RSA, ED], (address, 53))
+    found = published([PAIR], (address, 53))
     return [found[RSA.name], found[ED.name]]
 
 
@@ -78,7 +78,7 @@ def test_names_below_a_zone_are_asked_of_its_servers(servers: tuple[NameServer, 
     for each in servers:
         lines = "".join(line.replace("_domainkey", "_domainkey.mail") for line in LINES.values())
         tell(each, more=lines)
-    found = published(dkim_records(pair), ("127.0.53.1", 53))
+    found = published([pair], ("127.0.53.1", 53))
     assert set(found.values()) == {""}
 
 
@@ -99,7 +99,7 @@ def found_where(monkeypatch: pytest.MonkeyPatch, told: Told) -> str:
         return {question: Answer(told[server[0]].get(question, ())) for question in questions}
 
     monkeypatch.setattr(asking, "ask", ask)
-    return published([RSA], ("resolver", 53))[RSA.name]
+    return published([KeyPair("example.test", "mail1-1", "waits", public=PAIR.public[:1])], ("resolver", 53))[RSA.name]
 
 
 def test_a_cname_is_followed_to_the_servers_there(monkeypatch: pytest.MonkeyPatch) -> None:

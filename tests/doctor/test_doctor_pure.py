@@ -504,3 +504,19 @@ def test_a_line_that_is_found_twice_counts_once() -> None:
     line = log("limit")
     (finding,) = diagnosis(look(user=""), saying(line, log("in"), line)).findings
     assert "1 message put off" in "".join(finding.evidence)
+
+
+@pytest.mark.parametrize(
+    ("load", "file", "asked", "state"),
+    [
+        ("loaded", "enabled", "", "inactive"),
+        ("loaded", "disabled", "", ""),
+        ("masked", "masked", "", ""),
+        ("masked", "masked", "filtered", "inactive"),
+        ("not-found", "", "filtered", "not installed"),
+    ],
+)
+def test_rspamd_is_missed_where_postfix_asks_it(load: str, file: str, asked: str, state: str) -> None:
+    text = f"Id=rspamd.service\nLoadState={load}\nActiveState=inactive\nUnitFileState={file}\n"
+    found = host_report({"services": text, "circumstances": asked}, REGISTRY.units)
+    assert found.state("rspamd") == state

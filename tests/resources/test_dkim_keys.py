@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailprov.errors import HostError
 from mailprov.model import Action, Backup, Change, Key, KeyPair, Reason
 from mailprov.model.listing import Listed
 from mailprov.model.signing import Use
@@ -82,8 +81,20 @@ def test_one_that_has_signed_needs_its_private_halves_no_more() -> None:
         NOTE.replace("use signs 1900000000", "use signs"),
     ],
 )
-def test_a_note_that_means_nothing_is_no_pair(note: str) -> None:
-    assert dkim_keys.read(answer(note)) == {}
+def test_keys_whose_note_means_nothing_sign_no_more_and_keep_their_name(note: str) -> None:
+    found = read(note)
+    assert (found.pair.use, found.pair.intact, found.pair.records, found.sound) == ("signs", False, (), False)
+    (step,) = dkim_keys.steps([change(found, dkim_key(replace(found.pair, use="signed")))])
+    assert step.do == ("use_key", "@", P, "signed")
+    after = read("use signed 1900000000\n" + "".join(f"{line}\n" for line in note.splitlines()[1:]))
+    assert (after.pair.use, after.pair.since, after.sound) == ("signed", 1_900_000_000, True)
+
+
+def test_what_is_no_note_is_in_the_way_or_nobodys() -> None:
+    odd = read("", [FILES[0].replace("regular file", "fifo"), *FILES[1:]])
+    assert dkim_keys.obstacles(odd, dkim_key(odd.pair), {})
+    stray = [FILES[0].replace("mail1-1", "readme")]
+    assert dkim_keys.read(answer("", stray, [])) == {}
 
 
 @given(st.text(), st.lists(st.text(max_size=90), max_size=9))
@@ -134,8 +145,8 @@ def test_the_way_back() -> None:
     assert told.pair.use == "signed"
     (step,) = dkim_keys.steps([change(live, told)])
     assert step.do == ("put_back_key", "@", P)
-    with pytest.raises(HostError, match="garbled"):
-        dkim_keys.with_kept(kept, base64.b64encode(b"use what\n").decode())
+    lost = dkim_keys.with_kept(kept, base64.b64encode(b"use what\n").decode())
+    assert (lost.pair.use, lost.kept) == ("signed", "")
 
 
 def test_the_shell_says_what_the_reader_reads(tmp_path: Path) -> None:
@@ -166,3 +177,4 @@ def test_the_shell_says_little_of_what_is_no_note(tmp_path: Path) -> None:
     said = subprocess.run(["dash", "-c", script, "sh", str(tmp_path)], capture_output=True, text=True).stdout
     found = dkim_keys.read({"dkim_keys": said.replace(str(tmp_path), dkim_keys.FOLDER)})
     assert len(said) < 9000 and [key.name for key in found] == ["example.com/mail1-1"]
+    assert found[Key("dkim_key", "example.com/mail1-1")].pair.since == 1_900_000_000

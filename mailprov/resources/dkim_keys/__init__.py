@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, get_args
 
-from mailprov.errors import HostError
 from mailprov.model import Backup, Change, Command, Key, KeyPair, Phase, Query, State, Step, Words, fingerprint, listing
 from mailprov.model.signing import ALGORITHMS, Use
 from mailprov.resources import common
@@ -23,9 +22,11 @@ FOLDER: Final = "/etc/mailprov/dkim"
 GROUP: Final = "_rspamd"
 PRIVATE: Final = ("640", "root", GROUP)
 NOTE: Final = ("644", "root", "root")
-_NAME = re.compile(r"[a-z0-9-]{1,60}")
+_NAME = re.compile(r"[a-z0-9-]{1,50}-[0-9]{1,9}")
 _DOMAIN = re.compile(r"[a-z0-9.-]{1,253}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,800}={0,2}")
+_NO_NOTE: Final[tuple[Use, int, Mapping[str, tuple[str, str]]]] = ("signs", 0, {})
+"""mail may have been signed with it: the next apply has it sign no more, and makes another"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,13 @@ def queries(desired: Sequence[DkimKey]) -> tuple[Query, ...]:
 
 
 def read(sections: Mapping[str, str]) -> Mapping[Key, DkimKey]:
-    """The live ones: those that have a note."""
+    """The live ones: those that have a note, be it one that means nothing: no name is given twice."""
     text = sections.get("dkim_keys", "")
     files = {file.path: file for file in listing.read(text)}
-    notes: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {path.removesuffix(".txt"): [] for path in files if path.endswith(".txt")}
     for line in text.splitlines():
         name, said, words = line.partition(": ")
-        if said and name.endswith(".txt") and name.startswith(f"{FOLDER}/"):
+        if said and name.endswith(".txt"):
             notes.setdefault(name.removesuffix(".txt"), []).append(words)
     found = (_read_one(where, lines, files) for where, lines in notes.items())
     return {item.key: item for item in found if item}
@@ -117,28 +118,29 @@ def read(sections: Mapping[str, str]) -> Mapping[Key, DkimKey]:
 
 def _read_one(where: str, lines: Sequence[str], files: Mapping[str, listing.Listed]) -> DkimKey | None:
     domain, _, name = where.removeprefix(f"{FOLDER}/").partition("/")
-    note = _note(lines)
-    if note is None or not _NAME.fullmatch(name) or not _DOMAIN.fullmatch(domain):
+    if not _NAME.fullmatch(name) or not _DOMAIN.fullmatch(domain):
         return None
-    use, since, halves = note
+    use, since, halves = _note(lines) or _NO_NOTE
     there = [files.get(f"{where}.{suffix}") for suffix in ("txt", *ALGORITHMS)]
     plain = [file for file in there if file is not None]
-    intact = all(file is not None and file.sha256 == halves[of][0] for of, file in zip(halves, there[1:], strict=True))
+    digests = [file.sha256 if file else "" for file in there[1:]]
+    intact = bool(halves) and digests == [digest for digest, _ in halves.values()]
     pair = KeyPair(domain, name, use, since, tuple((of, public) for of, (_, public) in halves.items()), intact)
     odd = tuple((file.path, file.type) for file in plain if file.type != "file")
     return DkimKey(pair, tuple((file.mode, file.owner, file.group) for file in plain), odd)
 
 
 def _note(lines: Sequence[str]) -> tuple[Use, int, Mapping[str, tuple[str, str]]] | None:
-    """What a note says: "use USE SECONDS", and of each algorithm the digest of the private half and the public one."""
+    """What a note says: "use USE SECONDS", and of each algorithm the digest of the private half and the public one, or
+    nothing where it signs no more and that is lost. None where it means nothing."""
     rows = {words[0]: words[1:] for line in lines[:8] if len(words := line.split(" ")) == 3}
     use = next((word for word in get_args(Use) if rows.get("use", [""])[0] == word), None)
     if use is None or not re.fullmatch("[0-9]{1,11}", rows["use"][1]):
         return None
     halves = {of: (rows[of][0], rows[of][1]) for of in ALGORITHMS if of in rows}
     if len(halves) != len(ALGORITHMS) or not all(_BASE64.fullmatch(public) for _, public in halves.values()):
-        return None
-    return use, int(rows["use"][1]), halves
+        halves = {}
+    return (use, int(rows["use"][1]), halves) if halves or use in ("signed", "retired") else None
 
 
 def same(desired: DkimKey, live: DkimKey, made: str) -> bool:
@@ -233,9 +235,9 @@ def kept_query(item: DkimKey) -> Query | None:
 
 
 def with_kept(item: DkimKey, text: str) -> DkimKey:
-    """For what that note says. Raises HostError where it is none."""
+    """For what that note says; where it meant nothing, the keys go on signing no more."""
     note = _note(common.lines(common.content(text, item.kept)))
     if note is None:
-        raise HostError("the host's answer is garbled", where=item.kept, why="it tells of no keys")
+        return dkim_key(replace(item.pair, use="signed"))
     pair = replace(item.pair, use=note[0], since=note[1])
     return replace(dkim_key(pair), kept=item.kept)
