@@ -132,3 +132,14 @@ def test_nobody_comes_while_dovecot_restarts(tmp_path: Path) -> None:
     done = Sandbox(tmp_path).call("activate", "dovecot", "restart", before=stubs)
     said = [line for line in done.stdout.splitlines() if "auth" not in line]
     assert said == ["hold_back 100", "restart dovecot.service", "let_in", "hand_over_again"], done
+
+
+@pytest.mark.parametrize("act", [("stop", "rspamd"), ("stand_down", "7", "rspamd", "disabled", "disabled", "", "")])
+def test_who_is_just_sending_is_let_finish(tmp_path: Path, act: tuple[str, ...]) -> None:
+    """A session that began before Postfix was told asks rspamd to its end: without it, it would be put off."""
+    sessions = tmp_path / "sessions"
+    sessions.write_text("u_str 0 0 /run/rspamd/milter.sock 71 * 72\nu_str 0 0 /run/rspamd/control.sock 73 * 74\n")
+    stubs = f'{SAYS}; ss() {{ cat {sessions}; }}; sleep() {{ echo waits; sed -i 1d {sessions}; }}; running() {{ false; }}'
+    done = Sandbox(tmp_path).call(*act, before=f"{stubs}; noted() {{ :; }}; unit() {{ echo x; }}")
+    said = [line for line in done.stdout.splitlines() if line == "waits" or line.startswith("stop ")]
+    assert said == ["waits", "stop rspamd.service"], done

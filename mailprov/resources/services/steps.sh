@@ -81,10 +81,13 @@ units_again() {
 }
 
 stop() { # NAME
+    let_finish "$1"
     systemctl stop ${BOOT:+--no-block} "$1.service"
     systemctl reset-failed "$1.service" "$(unit "$1")" 2>/dev/null
     [ -n "$BOOT" ] || ! running "$1"
 }
+
+let_finish() { [ -n "$BOOT" ] || ! has "$1" unasked || part "$1" unasked; } # NAME
 
 # What others ask is stopped when they have been told to ask it no more.
 stop_last() { # NAME
@@ -167,6 +170,7 @@ stand_up() { # NAME
 # Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.
 stand_down() { # N NAME WORD BELOW SOCKET STATE
     note_enabling "$1" "$2" && noted "$1.below" systemctl is-enabled "$2.service" &&
-        systemctl stop "$2.service" && set_enabling "$2" "$3" "$4" && set_socket "$1" "$2" "$5" "$6" &&
+        let_finish "$2" && systemctl stop "$2.service" &&
+        set_enabling "$2" "$3" "$4" && set_socket "$1" "$2" "$5" "$6" &&
         { systemctl reset-failed "$2.service" "$(unit "$2")" 2>/dev/null; :; }
 }
