@@ -100,7 +100,7 @@ stop_rest() {
 }
 
 ends() { # NAME: whether it is stopped before this transaction is over
-    grep -qsx "$1" "$T/last" || grep -q "${TAB}do${TAB}stand_down${TAB}[0-9]*${TAB}$1${TAB}" "$T/steps"
+    grep -qsx "$1" "$T/last" || { ! happened revert && grep -q "${TAB}do${TAB}stand_down${TAB}[0-9]*${TAB}$1${TAB}" "$T/steps"; }
 }
 
 # What is under a mask, too: a unit may be enabled there.
@@ -162,9 +162,10 @@ set_enabling() { # NAME WORD BELOW: as systemctl is-enabled has it, of itself an
     esac
 }
 
-# Others are about to be told to ask it again; its files are back by now.
+# Others are about to be told to ask it again. Without its files it would do something else.
 stand_up() { # NAME
-    [ -n "$BOOT" ] || ! grep -qsx "$1" "$T/up" || running "$1" || { systemctl daemon-reload && again "$1"; }
+    [ -n "$BOOT" ] || ! grep -qsx "$1" "$T/up" || running "$1" ||
+        { [ -n "${whole-yes}" ] && systemctl daemon-reload && again "$1"; }
 }
 
 # Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.
