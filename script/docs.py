@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.S)
 
 
-_SERVED = ("tls", "services", "firewall", "system_mail", "outgoing", "sieve", "drift")
+_SERVED = ("tls", "services", "firewall", "system_mail", "outgoing", "incoming", "sieve", "drift")
 _TOLD_ELSEWHERE = {"hosts.NAME": _SERVED, "groups.NAME": (*_SERVED, "ssh", "become_password")}
 """mappings whose keys another table has"""
 

@@ -1,4 +1,4 @@
-"""How incoming mail is filed: the `sieve` of a level, and what it makes of a host."""
+"""What becomes of incoming mail: the `incoming` and the `sieve` of a level, and what they make of a host."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
-from mailprov.declaration.settings import BEFORE, SIEVE, Key, Layer, Path, Source
+from mailprov.declaration.settings import BEFORE, DMARC, SIEVE, Key, Layer, Path, Source
 from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
-from mailprov.model import Sieve
+from mailprov.model import Incoming, Sieve
 
 MAX_SCRIPT: Final = 256 * 1024
 """bytes of a Sieve script"""
@@ -28,6 +28,12 @@ def said(source_file: SourceFile, path: Path, node: Any, diagnostics: Diagnostic
                 what, fix = "which script is to run first is not said", "for example {file: scripts/junk.sieve}"
                 diagnostics.complain(source_file.origin(*where), what, fix)
             yield BEFORE, Source(source_file, where, given) if isinstance(given, Mapping) else None
+
+
+def incoming(merged: Layer) -> Incoming:
+    """What the host of a merged layer does with mail that fails DMARC."""
+    found = merged.settings[DMARC][-1]
+    return Incoming(found.value, declared=found.origin is not None)
 
 
 class Scripts:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from mailprov.declaration import addresses, layers, values
+from mailprov.declaration import addresses, filtering, layers, values
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue
 from mailprov.declaration.files import MAX_PEM, Unavailable, Unread
-from mailprov.declaration.filtering import Scripts
 from mailprov.declaration.groups import Groups, groups
 from mailprov.declaration.origins import HIDDEN
 from mailprov.declaration.outgoing import Outgoings
@@ -123,7 +122,7 @@ class _HostReader:
         self.diagnostics = diagnostics
         self.references = references
         self.outgoings = Outgoings(diagnostics)
-        self.scripts = Scripts(diagnostics)
+        self.scripts = filtering.Scripts(diagnostics)
         self.passwords: dict[Origin, Secret | Diagnostic | None] = {}
         """place of each source that was asked → what it held, or why it could not be had; None: it was not read"""
 
@@ -173,6 +172,7 @@ class _HostReader:
             settled.value(*IGNORE),
             self.outgoings.of(merged),
             self.scripts.of(merged),
+            filtering.incoming(merged),
         )
         return Host(spec, merged, settled)
 

@@ -18,6 +18,7 @@ from mailprov.declaration.settings import (
     BECOME,
     BECOME_PASSWORD,
     CERTIFICATE,
+    DMARC,
     IGNORE,
     MANAGE,
     MIN_VERSION,
@@ -36,7 +37,7 @@ from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
 from mailprov.model import ASPECTS, GONE, Allow, Ignore, Listener, Network, Services, Ssh
 
-_SERVED: Final = ("tls", "services", "firewall", "system_mail", "outgoing", "sieve", "drift")
+_SERVED: Final = ("tls", "services", "firewall", "system_mail", "outgoing", "incoming", "sieve", "drift")
 _REACHED: Final = ("ssh", "become", "become_password")
 
 
@@ -52,6 +53,8 @@ def layer(source_file: SourceFile, path: Path, node: Mapping[str, Any], level: s
     reader.system_mail(known.get("system_mail", {}))
     for key, value in outgoing.said(source_file, path, known.get("outgoing", {}), diagnostics):
         reader.say(key, value)
+    if "dmarc" in known.get("incoming", {}):
+        reader.say(DMARC, known["incoming"]["dmarc"])
     for key, value in filtering.said(source_file, path, known.get("sieve"), diagnostics):
         reader.say(key, value)
     drift = node.get("drift")

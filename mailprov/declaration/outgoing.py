@@ -9,6 +9,7 @@ from typing import Any, Final
 from mailprov.declaration import addresses, relays, values
 from mailprov.declaration.diagnostics import Diagnostics, InvalidValue, brief
 from mailprov.declaration.settings import (
+    LIMITS,
     MESSAGE_SIZE,
     NETWORKS,
     QUEUE_DAYS,
@@ -22,7 +23,7 @@ from mailprov.declaration.settings import (
 )
 from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
-from mailprov.model import Network, Outgoing, Purpose, Relay
+from mailprov.model import Limits, Network, Outgoing, Purpose, Relay
 
 _DAYS: Final = re.compile("([1-9][0-9]?)d")
 _SMALLEST: Final = 1024**2
@@ -64,6 +65,11 @@ def said(
             yield MESSAGE_SIZE, _size(node["message_size"])
         except InvalidValue as wrong:
             diagnostics.refuse(source_file.origin(*here, "message_size"), wrong)
+    if "limits" in node:
+        usual, given = Limits(), node["limits"]
+        numbers = given if isinstance(given, Mapping) else {}
+        every = {"messages": usual.messages, "recipients": usual.recipients, **numbers}
+        yield LIMITS, every if given is not False else False
 
 
 def _way(source_file: SourceFile, path: Path, node: Any) -> Source | None:
@@ -109,6 +115,11 @@ def _size(text: str) -> int:
     return size
 
 
+def _limits(merged: Layer) -> Limits:
+    found = merged.settings[LIMITS][-1]
+    return Limits(**found.value, declared=found.origin is not None) if found.value else Limits(0, 0)
+
+
 class Outgoings:
     """What hosts get of it. Each relay is read once, however many hosts share it."""
 
@@ -126,6 +137,7 @@ class Outgoings:
             merged.value(*SENT_TLS),
             merged.value(*QUEUE_DAYS),
             merged.value(*MESSAGE_SIZE),
+            _limits(merged),
         )
         self._complain_of_many(merged, found)
         return found

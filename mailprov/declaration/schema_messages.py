@@ -27,7 +27,7 @@ _KINDS: Final = {
 _MAIN_ONLY: Final = frozenset(
     {
         *("groups", "tls", "services", "firewall", "system_mail", "outgoing", "sieve", "drift", "handout", "include"),
-        "resolver",
+        *("incoming", "resolver"),
     }
 )
 _OPERATORS: Final = frozenset(

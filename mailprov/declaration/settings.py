@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mailprov.declaration.source_file import SourceFile
 from mailprov.errors import Origin
-from mailprov.model import Allow, Outgoing, Sieve, Ssh, SystemMail
+from mailprov.model import Allow, Incoming, Outgoing, Sieve, Ssh, SystemMail
 
 Path = tuple[str | int, ...]
 Key = tuple[str, ...]
@@ -36,6 +36,9 @@ NETWORKS: Final[Key] = ("outgoing", "allow_from")
 SENT_TLS: Final[Key] = ("outgoing", "tls")
 QUEUE_DAYS: Final[Key] = ("outgoing", "keep_trying")
 MESSAGE_SIZE: Final[Key] = ("outgoing", "message_size")
+LIMITS: Final[Key] = ("outgoing", "limits")
+"""a number for each, or False: there are none"""
+DMARC: Final[Key] = ("incoming", "dmarc")
 SIEVE: Final[Key] = ("sieve",)
 BEFORE: Final[Key] = ("sieve", "before")
 """a Source, or None: there is none"""
@@ -146,7 +149,8 @@ def _defaults() -> Layer:
     sent = Outgoing()
     values |= {RELAY: sent.relay, SENDERS: sent.senders, NETWORKS: sent.networks, SENT_TLS: sent.tls}
     values |= {QUEUE_DAYS: sent.days, MESSAGE_SIZE: sent.message_size}
-    values |= {SIEVE: Sieve().on, BEFORE: None}
+    values |= {LIMITS: {"messages": sent.limits.messages, "recipients": sent.limits.recipients}}
+    values |= {DMARC: Incoming().dmarc, SIEVE: Sieve().on, BEFORE: None}
     return Layer(settings={key: (LevelValue(value, DEFAULT),) for key, value in values.items()})
 
 

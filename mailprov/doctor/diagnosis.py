@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -292,6 +293,8 @@ def _host(found: _Found, look: Look, host_report: HostReport) -> None:
             found.add("disk-full", f"{disk.folder} has {left} left{more}")
     for cause, evidence in held_back(host_report.queue):
         found.add(cause, evidence)
+    for user, count in Counter(each.user for each in host_report.events if each.kind == "sending-limit").items():
+        found.add("sending-limit", f"{user}: {count} message{'' if count == 1 else 's'} put off, by the host's log")
     if host_report.clock is not None and abs(host_report.clock - look.clock) > APART:
         ahead = round(host_report.clock - look.clock)
         state = {True: "is", False: "is not", None: "may or may not be"}[host_report.synchronised]

@@ -53,6 +53,7 @@ log() { # MINUTES TEXT...: what the mail services said lately about one of these
     shift
     [ $# -eq 0 ] || lines "$@"
     lines 'SSL routines' # apart: strangers who scan ports fill a log with these
+    lines ' an hour: try again in ' # so does a stolen password
 }
 
 lines() { # TEXT...

@@ -24,8 +24,13 @@ class Event:
     session: str = ""
 
 
+# What limits.lua has Postfix say.
+_LIMITED = re.compile(
+    r"milter-reject: END-OF-MESSAGE from \S+: 4\.7\.1 (\S+@\S+) may send [0-9]+ (?:messages|recipients) an hour"
+)
 # Dovecot 2.3 and 2.4 (src/auth, src/login-common, src/lib-storage) and Postfix's smtpd
 _KINDS = (
+    ("sending-limit", _LIMITED),
     ("blocked-by-allow-from", re.compile("allow_nets check failed")),
     ("unknown-user", re.compile("unknown user", re.IGNORECASE)),
     ("wrong-password", re.compile("password mismatch", re.IGNORECASE)),
@@ -66,9 +71,8 @@ def _events(text: str) -> Iterator[Event]:
             continue
         said = found[2]
         if kind := _kind(said):
-            yield Event(
-                float(found[1]), kind, _first(_CLIENT, said), _first(_USER, said).lower(), said, _first(_SESSION, said)
-            )
+            user = _first(_LIMITED if kind == "sending-limit" else _USER, said).lower()
+            yield Event(float(found[1]), kind, _first(_CLIENT, said), user, said, _first(_SESSION, said))
 
 
 def _kind(said: str) -> str:

@@ -56,6 +56,19 @@ SENDING = (
         needs_host=True,
     ),
     Cause(
+        "sending-limit",
+        "sending",
+        "a user has sent as much as a user may within an hour",
+        "Postfix has logged that rspamd has put messages of theirs off for that (`outgoing.limits`)",
+        "ask them: a stolen password sends like this. If it is one: `mailprov password reset ADDRESS`; if it is a "
+        "newsletter, have it sent in parts, or declare higher `outgoing.limits`",
+        "You have sent as many messages as are allowed within an hour: send the rest later. If that was not you, "
+        "somebody has your password: call us at once.",
+        "您在一小时内发送的邮件已达上限，请稍后再发。如果不是您本人发送，说明密码已泄露，请立即联系我们。",
+        needs_host=True,
+        notice=True,
+    ),
+    Cause(
         "mail-waits",
         "sending",
         "mail waits to be sent",

@@ -54,10 +54,10 @@ from mailprov.model.declared import (
     may_use,
 )
 from mailprov.model.deltas import FieldChange, RowsChange, some
-from mailprov.model.filtering import Sieve
+from mailprov.model.filtering import Incoming, Sieve
 from mailprov.model.managed import Backup, Daemon, Kind, Platform, Reporter, ServiceKind
 from mailprov.model.secret import Secret
-from mailprov.model.sending import DIRECT, Outgoing, Relay
+from mailprov.model.sending import DIRECT, Limits, Outgoing, Relay
 from mailprov.model.signing import KeyPair, Signing, Wait
 
 __all__ = [
@@ -85,10 +85,12 @@ __all__ = [
     "Handout",
     "HostSpec",
     "Ignore",
+    "Incoming",
     "Item",
     "Key",
     "KeyPair",
     "Kind",
+    "Limits",
     "Listener",
     "Logo",
     "Network",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mailprov.errors import Diagnostic, Origin
-from mailprov.model.filtering import Sieve
+from mailprov.model.filtering import Incoming, Sieve
 from mailprov.model.secret import Secret
 from mailprov.model.sending import Outgoing, Relay
 from mailprov.model.signing import Signing
@@ -195,6 +195,7 @@ class HostSpec:
     ignored: tuple[Ignore, ...] = ()
     outgoing: Outgoing = field(default_factory=Outgoing)
     sieve: Sieve = field(default_factory=Sieve)
+    incoming: Incoming = field(default_factory=Incoming)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""How incoming mail is filed: Sieve scripts (RFC 5228) of the users' own, and one that runs before them."""
+"""What becomes of incoming mail: what its domains ask for, and Sieve scripts (RFC 5228) of users and operators."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +12,14 @@ class Sieve:
 
     on: bool = False
     before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What is done where DMARC fails (RFC 7489): it is marked, or what the domain asks for is followed.
+
+    Marked it is wherever rspamd is there anyway; what is `declared` brings it.
+    """
+
+    dmarc: Literal["mark", "follow"] = "mark"
+    declared: bool = False

@@ -44,13 +44,25 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much each user may send within an hour: `messages`, and `recipients` of all of them; 0 is without a limit.
+
+    They hold where rspamd is there anyway; `declared` ones bring it.
+    """
+
+    messages: int = 300
+    recipients: int = 3000
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """How mail leaves a host: through `relay`, or directly (None).
 
     `senders` are envelope senders whose mail leaves another way: a canonical address or "@domain", and its relay (None:
     directly); an address goes before its domain. Whoever is in the `networks` sends without a login, as a declared
     address only. `tls`: what is asked of servers that are reached directly. Mail is tried again for `days`;
-    `message_size` in bytes.
+    `message_size` in bytes. `limits` keep a stolen password from sending more than its owner would.
     """
 
     relay: Relay | None = None
@@ -59,6 +71,7 @@ class Outgoing:
     tls: Literal["opportunistic", "required"] = "opportunistic"
     days: int = 5
     message_size: int = 50 * 1024**2
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def relays(self) -> tuple[Relay, ...]:

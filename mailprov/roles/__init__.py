@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailprov.model import Daemon, Facts, HostSpec, Item, Query, Secret, Spec, State, User
+from mailprov.model import Daemon, Domain, Facts, HostSpec, Item, KeyPair, Query, Secret, Spec, State, User, Wait
 from mailprov.render import Render
 
 
@@ -21,6 +21,12 @@ class Context:
     facts: Facts
     initial: Callable[[User], Secret] = field(repr=False)
     render: Render = field(repr=False)
+
+
+def filtered(host: HostSpec, domains: Sequence[Domain]) -> bool:
+    """Whether rspamd looks at the mail of a host that serves these domains."""
+    declared = host.outgoing.limits.declared or host.incoming.declared
+    return declared or any(domain.sign for domain in domains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,23 @@ class Takeover:
 
 
 @dataclass(frozen=True, slots=True)
+class Stages:
+    """What waits for the world: `awaited` are the keys that something could be done with if DNS had their records;
+    `waits` is what is left to a later apply, given by name what DNS has instead of a record."""
+
+    awaited: Callable[[Spec, HostSpec, Facts], Sequence[KeyPair]]
+    waits: Callable[[Spec, HostSpec, Facts, Mapping[str, str]], Iterable[Wait]]
+
+
+@dataclass(frozen=True, slots=True)
 class Role:
     """A part of a mail server: its items on a host, its daemon if it has one, and who reads its files, by pattern.
 
-    `takeover` is there where others may have set that daemon up before.
+    `takeover` is there where others may have set that daemon up before, `stages` where something must be waited for.
     """
 
     items: Callable[[Context], Iterable[Item]]
     daemon: Daemon | None = None
     files: Mapping[str, Readers] = field(default_factory=dict)
     takeover: Takeover | None = None
+    stages: Stages | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from mailprov.model import Command, Facts, HostSpec, Key, Risk, Secret, Spec, State, User
+from mailprov.model import Command, Facts, HostSpec, Key, KeyPair, Risk, Secret, Spec, State, User, Wait
 from mailprov.render import Render, render
 from mailprov.resources import files, queue, services
 from mailprov.resources.files import File
@@ -55,6 +55,16 @@ def ends(
     for takeover in taken.values():
         for what in takeover.ends(spec, host, desired, sections.get(takeover.query.section, "")):
             yield Risk("takeover", what)
+
+
+def awaited(spec: Spec, host: HostSpec, facts: Facts) -> Sequence[KeyPair]:
+    """The keys that something could be done with if DNS had their records."""
+    return [pair for role in ROLES if role.stages for pair in role.stages.awaited(spec, host, facts)]
+
+
+def waits(spec: Spec, host: HostSpec, facts: Facts, seen: Mapping[str, str]) -> tuple[Wait, ...]:
+    """What is left to a later apply; `seen`: by name, what DNS has instead of a record."""
+    return tuple(wait for role in ROLES if role.stages for wait in role.stages.waits(spec, host, facts, seen))
 
 
 def again(live: State) -> Iterator[Risk]:

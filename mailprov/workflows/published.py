@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mailprov.dns import Answer, Record, judge, questions
+from mailprov.dns import Answer, Record, dkim_records, judge, questions
 from mailprov.dns.judge import Query
 from mailprov.dns.records import Kind
 from mailprov.dns.resolver import ask
+from mailprov.errors import MailprovError
+from mailprov.model import KeyPair
 
 _ADDRESSES: tuple[Kind, ...] = ("A", "AAAA")
 _AT_ONCE = 8
@@ -19,22 +21,27 @@ _MOST = 13
 """name servers of a domain that are asked; a DNS message of the former size holds no more (RFC 1035 §4.2.1)"""
 
 
-def published(wanted: Iterable[tuple[str, Record]], resolver: tuple[str, int] | None) -> Mapping[str, str]:
-    """By the name of each record, "" where DNS has it; else what is wrong. `wanted`: domains and their records.
-
-    Raises MailprovError where this machine has no resolver.
-    """
+def published(pairs: Iterable[KeyPair], resolver: tuple[str, int] | None) -> Mapping[str, str]:
+    """By the name of each record of these keys, "" where DNS has it; else what is wrong."""
     by_domain: dict[str, list[Record]] = {}
-    for domain, record in wanted:
-        by_domain.setdefault(domain, []).append(record)
+    for pair in pairs:
+        by_domain.setdefault(pair.domain, []).extend(dkim_records(pair))
     with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="published") as pool:
         each = pool.map(lambda pair: _of_domain(pair[0], pair[1], resolver), by_domain.items())
-        return {name: what for found in each for name, what in found}
+        try:
+            return {name: what for found in each for name, what in found}
+        except MailprovError as error:  # nobody can be asked: what waits goes on waiting
+            return {
+                record.name: f"{error.what}; declare `resolver`" for records in by_domain.values() for record in records
+            }
 
 
 def _of_domain(domain: str, records: Sequence[Record], resolver: tuple[str, int] | None) -> list[tuple[str, str]]:
     asked = [question for record in records for question in questions(record)]
-    told = [(who, ask(asked, address)) for who, address in _servers(domain, resolver)]
+    servers = list(_servers(domain, resolver))
+    with ThreadPoolExecutor(max_workers=_MOST, thread_name_prefix="servers") as pool:
+        answers = pool.map(lambda server: ask(asked, server[1]), servers)
+        told = [(who, found) for (who, _), found in zip(servers, answers, strict=True)]
     told = [(who, answers) for who, answers in told if not all(answer.why for answer in answers.values())]
     # Where none of them can be reached from here, a resolver tells.
     told = told or [("the resolver", ask(asked, resolver))]

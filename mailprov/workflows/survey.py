@@ -28,7 +28,7 @@ from mailprov.resources.certificates import Certificate, clock, problems
 from mailprov.resources.system_users import SystemUser
 from mailprov.roles import mailhost, postfix
 from mailprov.roles.narrowing import narrowing
-from mailprov.roles.rspamd import stages as rspamd
+from mailprov.roles.rspamd.stages import memory
 from mailprov.roles.tls import paths
 
 # Before a host has answered, only the names of what is asked about matter; nothing that depends on these is kept.
@@ -77,7 +77,7 @@ def survey(spec: Spec, declared: HostSpec, host: Host) -> PlanResult:
     made = replace(
         made,
         risks=tuple(mailhost.ends(spec, declared, desired, taken, more)),
-        waits=tuple(rspamd.waits(rspamd.pairs(spec, declared, seen.facts), seen.facts, found)),
+        waits=mailhost.waits(spec, declared, seen.facts, found),
     )
     made = replace(made, warnings=(*made.warnings, *_of_new(spec, declared, made)))
     made = replace(
@@ -102,13 +102,12 @@ def observe(asked: Sequence[Query], host: Host) -> tuple[Mapping[str, str], Obse
 def with_published(spec: Spec, declared: HostSpec, seen: Observation) -> tuple[Observation, Mapping[str, str]]:
     """What was seen, and which of the records that something there waits for DNS has by now; by name, what is wrong
     with the others. Nobody is asked where nothing waits."""
-    pairs = rspamd.awaited(spec, declared, seen.facts)
+    pairs = mailhost.awaited(spec, declared, seen.facts)
     if not pairs:
         return seen, {}
-    from mailprov.dns import dkim_records
     from mailprov.workflows.published import published
 
-    found = published([(pair.domain, record) for pair in pairs for record in dkim_records(pair)], spec.resolver)
+    found = published(pairs, spec.resolver)
     there = frozenset(record for pair in pairs for record in pair.records if not found[record[0]])
     return replace(seen, facts=replace(seen.facts, published=there)), found
 
@@ -134,7 +133,7 @@ def _clearing(kinds: Set[str]) -> str:
 def _of_new(spec: Spec, declared: HostSpec, made: Plan) -> Iterator[str]:
     """What there is to know about what an apply creates: accounts, and a daemon that wants memory."""
     if any(change.key == Key(packages.KIND, "rspamd") and change.before is None for change in made.changes):
-        yield f"rspamd comes in: it takes {rspamd.memory(made.facts)}"
+        yield f"rspamd comes in: it takes {memory(made.facts)}"
     added = {name for delta in accounts.deltas(made.changes) for name in delta.added}
     moving = {change.key.name for change in made.changes if change.key.kind == mailboxes.KIND}
     users = [user for user in spec.users_of(declared.name) if user.address in added] if added else []

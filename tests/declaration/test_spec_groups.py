@@ -165,10 +165,12 @@ LEVEL = {
             "senders": st.sampled_from([[], [{"from": ["a.example"], "relay": RELAY}]]),
             "allow_from": st.sampled_from([[], ["10.0.0.0/8"]]),
             "message_size": st.sampled_from(["1MiB", "2GB"]),
+            "limits": st.sampled_from([False, True, {"messages": 5}, {"recipients": 7}]),
             "keep_trying": st.sampled_from(["1d", "99d"]),
             "tls": st.sampled_from(["required", "opportunistic"]),
         },
     ),
+    "incoming": st.sampled_from([{}, {"dmarc": "mark"}, {"dmarc": "follow"}]),
     "sieve": st.sampled_from([True, False, {}, {"before": False}, {"before": {"file": "before.sieve"}}]),
     "drift": st.sampled_from([{}, {"ignore": []}, {"ignore": [{"kind": "file", "name": "/etc/*", "only": ["mode"]}]}]),
 }
@@ -234,8 +236,11 @@ def agree(spec: HostSpec, told: dict[str, Setting], folder: Path) -> None:
     want |= {"outgoing.relay": _said(sent.relay), "outgoing.allow_from": sent.networks, "outgoing.tls": sent.tls}
     want |= {"outgoing.senders": tuple({"from": name, "relay": _said(relay)} for name, relay in sent.senders)}
     want |= {"services.sieve.starttls": spec.services.sieve, "sieve": spec.sieve.on}
+    want |= {"incoming.dmarc": spec.incoming.dmarc}
     want |= {"sieve.before": {"file": "before.sieve"} if spec.sieve.before else None}
     want |= {"outgoing.keep_trying": sent.days, "outgoing.message_size": sent.message_size}
+    limits = {"messages": sent.limits.messages, "recipients": sent.limits.recipients}
+    want |= {"outgoing.limits": limits if sent.limits.messages else False}
     want |= {"drift.ignore": spec.ignored, "tls.min_version": spec.tls.min_version}
     if spec.tls.source == "self_signed":
         want["tls.self_signed"] = {}

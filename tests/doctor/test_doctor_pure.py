@@ -89,6 +89,8 @@ def log(kind: str, client: str = THERE, at: float = 995, user: str = USER, sessi
         "old": f"imap-login: Disconnected (no auth attempts): user=<>, rip={client}, TLS handshaking: SSL_accept() "
         "failed: error:0A000102:SSL routines::unsupported protocol",
         "distrust": f"postfix/smtpd: warning: TLS library problem from x[{client}]: error:14094418:SSL routines:x",
+        "limit": f"postfix/smtpd: 4A: milter-reject: END-OF-MESSAGE from x[{client}]: 4.7.1 {user} may send 9 messages "
+        f"an hour: try again in 5 seconds; from=<{user}> to=<other@example.net> proto=ESMTP helo=<x>",
         "full": f"postfix/smtpd: NOQUEUE: reject: RCPT from x[{client}]: 552 5.2.2 Mailbox is full; to=<{user}>",
     }
     return f"{at:.6f} mail dovecot[1]: {said[kind]}\n"
@@ -210,6 +212,7 @@ TABLE = [
     (look(), mailbox(limit=1000, used=990), ["quota-full"]),
     (look(), mailbox(limit=1000, used=900), []),
     (look(), saying(log("full")), ["quota-full"]),
+    (look(user=""), saying(log("limit"), log("limit", user="bob@example.com")), ["sending-limit"]),
     (look(), HostReport(states=UP, disks=(Disk("/var/vmail", 1000, 0),)), ["disk-full"]),
     (look(), HostReport(states=UP, disks=(Disk("/", 10**8, 10**7, 10**6, 5),)), ["disk-full"]),
     (look(), HostReport(states=UP, disks=(Disk("/", 1000, 500, 0, 0), Disk("/x", 10**8, 10**4, 10**6, 10**4))), []),

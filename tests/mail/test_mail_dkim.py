@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import smtplib
 import threading
 import time
@@ -171,6 +172,7 @@ def test_signed_once_dns_has_the_keys(clone: Machine, tmp_path: Path) -> None:
         assert b"DKIM-Signature" not in fetched(clone, ALICE, "forged author")
 
 
+@pytest.mark.one_release
 def test_there_and_back(clone: Machine, tmp_path: Path) -> None:
     """Each step is taken back; keys stay, for DNS may have their records."""
     with dns_of(clone, tmp_path / "dns") as names:
@@ -266,6 +268,7 @@ def taking_its_time(mail: Machine, seconds: float) -> Iterator[list[int]]:
         timer.join()
 
 
+@pytest.mark.one_release
 def test_rotation(clone: Machine, tmp_path: Path) -> None:
     """From old to new keys: each message is signed, and each signature verifies by what DNS says then."""
     with dns_of(clone, tmp_path / "dns") as names:
@@ -307,6 +310,7 @@ def test_rotation(clone: Machine, tmp_path: Path) -> None:
         assert stage(clone) == {"mail1-1": "signed", "mail1-2": "signs"}
 
 
+@pytest.mark.one_release
 def test_what_somebody_else_does(clone: Machine, tmp_path: Path) -> None:
     with dns_of(clone, tmp_path / "dns") as names:
         # an rspamd of somebody else's
@@ -353,3 +357,41 @@ def test_what_somebody_else_does(clone: Machine, tmp_path: Path) -> None:
         assert asked.status == 9 and "rspamd is inactive: what is sent" in asked.out, asked.said
         done(clone)
         assert arrives(clone, ALICE, deliver(clone, ALICE))
+
+
+@pytest.mark.one_release
+def test_what_a_domain_asks_for_is_followed(clone: Machine, tmp_path: Path) -> None:
+    """Where that is declared; and nobody is asked who may send without a login."""
+    with dns_of(clone, tmp_path / "dns") as names:
+        names.zones["soft.test"] = '@ 1 IN TXT "v=spf1 -all"\n_dmarc 1 IN TXT "v=DMARC1; p=quarantine"\n'
+        names.zones["example.test"] += '@ 1 IN TXT "v=spf1 -all"\n_dmarc 1 IN TXT "v=DMARC1; p=reject"\n'
+        names.start()
+        clone.declared["incoming"] = {"dmarc": "mark"}
+        done(clone)
+        forged, soft, none = ("a@elsewhere.test", "a@soft.test", "a@nobody.example")
+        assert b"dmarc=fail" in fetched(clone, ALICE, brought(clone, forged))
+        clone.declared["incoming"] = {"dmarc": "follow"}
+        gateway = clone.host.place.gateway
+        clone.declared["outgoing"] = {"allow_from": [f"{gateway}/32"], "limits": False}
+        done(clone)
+        # this machine may send without a login: as an address from here, which DNS says nobody may
+        assert b"X-Spam" not in fetched(clone, ALICE, brought(clone, CAROL))
+        del clone.declared["outgoing"]
+        done(clone)
+        with pytest.raises(smtplib.SMTPDataError, match=r"554, b'5\.7\.1"):
+            brought(clone, forged)
+        assert b"\r\nX-Spam: Yes\r\n" in fetched(clone, ALICE, brought(clone, soft))
+        # nobody's own mark is taken for it
+        assert b"X-Spam" not in fetched(clone, ALICE, brought(clone, none, "X-Spam: Yes\r\n"))
+        assert arrives(clone, ALICE, send(clone, ALICE, ALICE))
+        del clone.declared["incoming"]
+        done(clone)
+        assert clone.sh("systemctl is-active rspamd; :").strip() == "inactive"
+
+
+def brought(mail: Machine, sender: str, header: str = "") -> str:
+    """The subject of a message that another server brings, from this author."""
+    subject = secrets.token_hex(8)
+    with outsider(mail) as client:
+        client.sendmail(sender, [ALICE], header.encode() + message(sender, ALICE, subject))
+    return subject

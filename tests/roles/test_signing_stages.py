@@ -89,13 +89,12 @@ def test_hosts_of_a_domain_have_selectors_of_their_own() -> None:
 
 
 def test_what_nobody_has_yet_is_waited_for_with_words() -> None:
-    known = stages.pairs(spec(ON), host(), facts())
-    (first,) = stages.waits(known, facts(), {})
+    (first,) = stages.waits(spec(ON), host(), facts(), {})
     assert first.what == "mail from example.com is signed with mail1-1; until then it is not signed"
     assert "`mailprov dns example.com`" in first.until and not first.since
     told = facts(SIGNS, SECOND)
     names = dict.fromkeys((name for name, _ in SECOND.records), "ns1.example.com: it is not there")
-    (wait,) = stages.waits(stages.pairs(spec(ROTATING), host(), told), told, names)
+    (wait,) = stages.waits(spec(ROTATING), host(), told, names)
     assert wait.what == "mail from example.com is signed with mail1-2"
     assert "mail1-2r._domainkey.example.com and mail1-2e._domainkey.example.com" in wait.until
     assert (wait.seen, wait.since) == ("ns1.example.com: it is not there", NOW)

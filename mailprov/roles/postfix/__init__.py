@@ -12,7 +12,7 @@ from mailprov.resources.files import folder, text_file
 from mailprov.resources.maps import Map, table
 from mailprov.resources.packages import Package
 from mailprov.resources.services import Service
-from mailprov.roles import Context, Readers, Role, tls
+from mailprov.roles import Context, Readers, Role, filtered, tls
 from mailprov.roles.postfix import sending
 from mailprov.roles.postfix.takeover import TAKEOVER
 
@@ -78,7 +78,7 @@ def main_cf(host: HostSpec, domains: Sequence[Domain], facts: Facts, render: Ren
         "own_name": host.hostname not in {domain.name for domain in domains},
         "submit_users": Encoded(", ".join(map(word, (*host.system_mail.submit_users, *_scripts(host))))),
         "senders": Encoded(_senders(host, domains)) if int(facts.release) >= _KNOWS_SENDERS else "",
-        "milter": MILTER if any(domain.sign for domain in domains) else "",
+        "milter": MILTER if filtered(host, domains) else "",
         **sending.values(host),
     }
     return render("postfix/main.cf", values)

@@ -94,8 +94,9 @@ def awaited(spec: Spec, host: HostSpec, facts: Facts) -> Sequence[KeyPair]:
     return [pair for _, own in sorted(known.items()) for pair in _ahead(own)]
 
 
-def waits(known: Sequence[KeyPair], facts: Facts, seen: Mapping[str, str]) -> Iterator[Wait]:
-    """What is left to a later apply once a host has the keys `known`; `seen`: what DNS has instead of a record."""
+def waits(spec: Spec, host: HostSpec, facts: Facts, seen: Mapping[str, str]) -> Iterator[Wait]:
+    """What is left to a later apply; `seen`: by name, what DNS has instead of a record."""
+    known = pairs(spec, host, facts)
     told = {(pair.domain, pair.name): pair for pair in facts.reported}
     for pair in known:
         if pair.use != "waits":
