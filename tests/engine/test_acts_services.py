@@ -106,6 +106,26 @@ def test_who_is_asked_runs_again_with_its_own_unit(
     assert (done.returncode, done.stdout.splitlines()) == (0, told)
 
 
+def test_who_is_asked_does_not_run_again_before_its_files_are_back(tmp_path: Path) -> None:
+    """With the unit of its package it would do something else."""
+    sandbox = Sandbox(tmp_path)
+    sandbox.transaction.joinpath("up").write_text("rspamd\n")
+    done = sandbox.call(
+        "stand_up", "rspamd", before=f"whole=; {SAYS}; running() {{ false; }}; again() {{ echo again; }}"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(("reverts", "last", "so"), [(False, "", 0), (True, "", 1), (True, "rspamd\n", 0)])
+def test_what_a_step_has_stopped_runs_on_after_its_undo(tmp_path: Path, reverts: bool, last: str, so: int) -> None:
+    """So it is restarted where it runs with another unit; what the undo itself stops is not."""
+    sandbox = Sandbox(tmp_path)
+    sandbox.transaction.joinpath("steps").write_text("12\tdo\tstand_down\t12\trspamd\tdisabled\n")
+    sandbox.transaction.joinpath("last").write_text(last)
+    stubs = f"TAB=$(printf '\\t'); happened() {{ {str(reverts).lower()}; }}"
+    assert sandbox.call("ends", "rspamd", before=stubs).returncode == so
+
+
 def test_who_is_asked_runs_again_between_its_files_and_those_that_name_it() -> None:
     """An undo goes backwards: with its own files in place it runs, and only then is it named."""
     gone: list[File | Service] = [text_file(path, "") for path in ("/etc/rspamd.conf", "/etc/unit.conf")]
@@ -132,3 +152,16 @@ def test_nobody_comes_while_dovecot_restarts(tmp_path: Path) -> None:
     done = Sandbox(tmp_path).call("activate", "dovecot", "restart", before=stubs)
     said = [line for line in done.stdout.splitlines() if "auth" not in line]
     assert said == ["hold_back 100", "restart dovecot.service", "let_in", "hand_over_again"], done
+
+
+@pytest.mark.parametrize("act", [("stop", "rspamd"), ("stand_down", "7", "rspamd", "disabled", "disabled", "", "")])
+def test_who_is_just_sending_is_let_finish(tmp_path: Path, act: tuple[str, ...]) -> None:
+    """A session that began before Postfix was told asks rspamd to its end: without it, it would be put off."""
+    sessions = tmp_path / "sessions"
+    sessions.write_text("u_str 0 0 /run/rspamd/milter.sock 71 * 72\nu_str 0 0 /run/rspamd/control.sock 73 * 74\n")
+    stubs = (
+        f"{SAYS}; ss() {{ cat {sessions}; }}; sleep() {{ echo waits; sed -i 1d {sessions}; }}; running() {{ false; }}"
+    )
+    done = Sandbox(tmp_path).call(*act, before=f"{stubs}; noted() {{ :; }}; unit() {{ echo x; }}")
+    said = [line for line in done.stdout.splitlines() if line == "waits" or line.startswith("stop ")]
+    assert said == ["waits", "stop rspamd.service"], done

@@ -302,6 +302,7 @@ SCENARIOS = {
             "base",
             "signed",
             equipped=True,
+            alike=True,
             leaves="dkim_key example.test/mail1-1",
         ),
         Scenario("sending", "a relay, senders without a login, Sieve", base(), sending(), ("base",), equipped=True),

@@ -96,6 +96,9 @@ After each case:
   wholly `old` or wholly `new`. What a bystander did meanwhile is its own: it is kept, or the next plan shows it;
 - each listener shows the certificate of that state, every declared user logs in at each, SMTP accepts declared
   recipients and no other (but where the old state is a host without mail service);
+- where mail is signed, relayed or filed, another mail server and a user have sent one message after the other, and each
+  was taken (but where the machine, its link or a service was down); afterwards mail is signed by the keys that the
+  files name, and by no others;
 - where packages are installed, nothing but what is declared has ever answered on 25, 110, 143, 993 or 995;
 - nothing is locked, open or at work; `mailprov status` and `mailprov history` say how it ended;
 - the controller's last words and its exit code are true;

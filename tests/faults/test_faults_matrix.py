@@ -87,7 +87,7 @@ SHORT: dict[str, dict[str, tuple[str, ...]]] = {
     "back-further": {},
     "back-again": {"twice": ("middle",)},
     "sign": {"transaction": ("middle", "last"), "power": ("middle",)},
-    "unsign": {"transaction": ("last",)},
+    "unsign": {"transaction": ("health",)},
     "rotate": {},
     "back-sign": {},
     "sending": {},

@@ -201,8 +201,9 @@ def test_there_and_back(clone: Machine, tmp_path: Path) -> None:
 
         # signed no more: mail goes on; and once more
         clone.declared["domains"][0] = "example.test"
-        with sending(clone) as sent:
+        with sending(clone) as sent, taking_its_time(clone, 8) as held:
             said = done(clone)
+        assert held == [250], held
         assert "rspamd: stop" in said and "STOP" not in said, said
         assert not sent.failures and len(sent.subjects) > 3, sent.failures
         assert stage(clone) == {"mail1-1": "signed"}
@@ -252,6 +253,19 @@ def sending(mail: Machine) -> Iterator[Sending]:
         found.over.set()
         thread.join()
     assert found.failures or eventually(lambda: {*found.subjects} <= {*subjects(mail, ALICE)}, 20)
+
+
+@contextmanager
+def taking_its_time(mail: Machine, seconds: float) -> Iterator[list[int]]:
+    """A session in which the message itself comes so many seconds after its sender; what the host says to it."""
+    said: list[int] = []
+    with submission(mail, ALICE) as client:
+        client.mail(ALICE)
+        client.rcpt(ALICE)
+        timer = threading.Timer(seconds, lambda: said.append(client.data(message(ALICE, ALICE, "at last"))[0]))
+        timer.start()
+        yield said
+        timer.join()
 
 
 @pytest.mark.one_release

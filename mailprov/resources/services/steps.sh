@@ -81,10 +81,13 @@ units_again() {
 }
 
 stop() { # NAME
+    let_finish "$1"
     systemctl stop ${BOOT:+--no-block} "$1.service"
     systemctl reset-failed "$1.service" "$(unit "$1")" 2>/dev/null
     [ -n "$BOOT" ] || ! running "$1"
 }
+
+let_finish() { [ -n "$BOOT" ] || ! has "$1" unasked || part "$1" unasked; } # NAME
 
 # What others ask is stopped when they have been told to ask it no more.
 stop_last() { # NAME
@@ -97,7 +100,7 @@ stop_rest() {
 }
 
 ends() { # NAME: whether it is stopped before this transaction is over
-    grep -qsx "$1" "$T/last" || grep -q "${TAB}do${TAB}stand_down${TAB}[0-9]*${TAB}$1${TAB}" "$T/steps"
+    grep -qsx "$1" "$T/last" || { ! happened revert && grep -q "${TAB}do${TAB}stand_down${TAB}[0-9]*${TAB}$1${TAB}" "$T/steps"; }
 }
 
 # What is under a mask, too: a unit may be enabled there.
@@ -159,14 +162,16 @@ set_enabling() { # NAME WORD BELOW: as systemctl is-enabled has it, of itself an
     esac
 }
 
-# Others are about to be told to ask it again; its files are back by now.
+# Others are about to be told to ask it again. Without its files it would do something else.
 stand_up() { # NAME
-    [ -n "$BOOT" ] || ! grep -qsx "$1" "$T/up" || running "$1" || { systemctl daemon-reload && again "$1"; }
+    [ -n "$BOOT" ] || ! grep -qsx "$1" "$T/up" || running "$1" ||
+        { [ -n "${whole-yes}" ] && systemctl daemon-reload && again "$1"; }
 }
 
 # Stopped, and enabled or masked as the words have it; what ran before runs again at an undo's end.
 stand_down() { # N NAME WORD BELOW SOCKET STATE
     note_enabling "$1" "$2" && noted "$1.below" systemctl is-enabled "$2.service" &&
-        systemctl stop "$2.service" && set_enabling "$2" "$3" "$4" && set_socket "$1" "$2" "$5" "$6" &&
+        let_finish "$2" && systemctl stop "$2.service" &&
+        set_enabling "$2" "$3" "$4" && set_socket "$1" "$2" "$5" "$6" &&
         { systemctl reset-failed "$2.service" "$(unit "$2")" 2>/dev/null; :; }
 }

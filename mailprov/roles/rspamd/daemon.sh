@@ -52,6 +52,14 @@ rspamd_answers() { # PID: of one that has to live meanwhile; of the service, sys
     return 1
 }
 
+# Postfix has been told by then; whoever was sending before that asks to the end, for which there is some time.
+rspamd_unasked() {
+    for _ in $(seq 200); do
+        ss -Hx state established | grep -qF " $RSPAMD_SOCKET " || return 0
+        sleep 0.1
+    done
+}
+
 # A module that could not be loaded is none of the mistakes for which it ends with another code.
 rspamd_check() {
     rspamd_ours || return 0
