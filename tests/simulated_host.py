@@ -27,6 +27,7 @@ from mailprov.engine.plan import prints
 from mailprov.model import Plan, Secret, Spec, State
 from mailprov.resources.accounts import Accounts, owns_password, with_password
 from mailprov.resources.certificates import Certificate
+from mailprov.resources.dkim_keys import DkimKey
 from mailprov.resources.files import File
 from mailprov.resources.firewall import Table
 from mailprov.resources.maps import Map
@@ -113,6 +114,7 @@ class SimulatedHost:
     release: str = "12"
     machine: str = "0" * 32
     clock: datetime = NOW
+    keys: dict[str, str] = field(default_factory=dict)
     packages_: dict[str, str] = field(default_factory=lambda: {"openssl": "3.0", "ca-certificates": "20230311"})
     users: dict[str, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -159,6 +161,7 @@ class SimulatedHost:
             "maps": self._maps,
             "scripts": self._scripts,
             "certificates": self._certificates,
+            "dkim_keys": self._dkim_keys,
             "services": self._services,
             "firewall": lambda: f"{sha256(self.table)}  -\n",
             "loading": lambda: (
@@ -223,6 +226,18 @@ class SimulatedHost:
     def _rows(self, reader: str, path: str, separator: str, *parts: str) -> str:
         text = self.entries[path].content
         return every_part(without_own_passwords(text) if reader == "without_own_passwords" else text, len(parts))
+
+    def _dkim_keys(self, folder: str) -> str:
+        said: list[str] = []
+        for name, use in self.keys.items():
+            path = f"{folder}/{name}"
+            halves = ["rsa", "ed25519"] if use != "retired" else []
+            said += [f"regular file|644|root|root|{path}.txt"]
+            said += [f"regular file|640|root|_rspamd|{path}.{half}" for half in halves]
+            said += [f"{sha256(half)}  {path}.{half}" for half in halves]
+            said += [f"{path}.txt: use {use} 1900000000"]
+            said += [f"{path}.txt: {half} {sha256(half)} {'M' * 40}" for half in ("rsa", "ed25519")]
+        return "\n".join(said)
 
     def _certificates(self, *words: str) -> str:
         said = []
@@ -336,6 +351,8 @@ class SimulatedHost:
             self.units[item.name] = Unit(type="oneshot" if wrapped else "notify")
             if wrapped:
                 self.units["postfix@-"] = Unit(type="forking", enabled="indirect")
+        elif isinstance(item, DkimKey):
+            self.keys[item.key.name] = item.pair.use
         else:
             assert isinstance(item, (Table, Certificate))
 

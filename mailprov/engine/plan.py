@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -281,7 +282,9 @@ def steps(registry: Registry, plan: Plan) -> tuple[Step, ...]:
     noted = [step for kind in registry.kinds for step in kind.pending(left)]
     activated = [step for kind in registry.kinds for step in kind.activation(left)]
     made = [*noted, *of_changes, *activated]
-    return tuple(sorted(made, key=lambda step: (step.phase, step.late)))
+    # What one kind takes away and another one makes in the same place goes first.
+    twice = {key for key, count in Counter(step.key for step in made).items() if key and count > 1}
+    return tuple(sorted(made, key=lambda step: (step.phase, 0 if step.key in twice else step.late)))
 
 
 def _left_to_do(plan: Plan) -> Mapping[str, Effect]:
