@@ -59,9 +59,10 @@ def command(
         refuse_confined("--check")
     terminal = Terminal()
     spec = load_signing(file, terminal)
-    names = [zone.name for zone in _chosen(zones(spec, _web(web)), domains)]
+    server_name = _web(web)
+    names = _chosen(sorted(spec.domains), domains)
     keys, failures = public_keys(spec, signers(spec, names), terminal) if not confined() else ({}, [])
-    chosen = [zone for zone in zones(spec, _web(web), keys) if zone.name in names]
+    chosen = [zone for zone in zones(spec, server_name, keys) if zone.name in names]
     ended = worst(failures, len(keys))
     if check:
         found = _check(chosen, resolver, spec.resolver, outputs)
@@ -83,8 +84,7 @@ def _web(text: str) -> str:
         raise MailprovError(wrong.what, where="--web", fix=wrong.fix) from None
 
 
-def _chosen(every: Sequence[Zone], domains: Sequence[str]) -> Sequence[Zone]:
-    names = [zone.name for zone in every]
+def _chosen(names: Sequence[str], domains: Sequence[str]) -> Sequence[str]:
     wanted = set()
     for text in domains:
         try:
@@ -94,7 +94,7 @@ def _chosen(every: Sequence[Zone], domains: Sequence[str]) -> Sequence[Zone]:
         if name not in names:
             raise MailprovError(f"the domain {name} is not declared", fix=meant(name, names))
         wanted.add(name)
-    return [zone for zone in every if not wanted or zone.name in wanted]
+    return [name for name in names if not wanted or name in wanted]
 
 
 def _all(zone: Zone) -> Sequence[Record]:

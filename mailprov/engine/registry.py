@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mailprov.model import Daemon, Item, Key, KeyPair, Kind, Platform, Reporter, ServiceKind, State
+from mailprov.model import Daemon, Item, Key, KeyPair, Kind, Platform, Query, Reporter, ServiceKind, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,14 @@ class Registry:
         """The live state in an answer."""
         return {key: item for kind in self.kinds for key, item in kind.read(sections).items()}
 
-    def reported(self, live: State) -> tuple[KeyPair, ...]:
-        """What was made on a host and is needed elsewhere."""
-        kinds = {kind.KIND: kind for kind in self.reporters}
-        found = sorted((key, item) for key, item in live.items() if key.kind in kinds)
-        return tuple(kinds[key.kind].reported(item) for key, item in found)
+    @property
+    def report_queries(self) -> tuple[Query, ...]:
+        """What must be asked to know what was made on a host and is needed elsewhere."""
+        return tuple(query for kind in self.reporters for query in kind.queries(()))
+
+    def reported(self, sections: Mapping[str, str]) -> tuple[KeyPair, ...]:
+        """What was made on a host and is needed elsewhere, in an answer."""
+        return tuple(kind.reported(item) for kind in self.reporters for _, item in sorted(kind.read(sections).items()))
 
     def runs(self, item: Item) -> bool:
         """Whether it is a service that runs, or shall run."""

@@ -71,8 +71,7 @@ class Status:
 def queries(registry: Registry) -> tuple[Query, ...]:
     """What must be asked for it, all in one answer."""
     names = ("facts", "listeners", "transactions", "manifest", "mail_queue")
-    made = (query for kind in registry.reporters for query in kind.queries(()))
-    return (*(Query(name, name) for name in names), *made, *registry.services.queries(()))
+    return (*(Query(name, name) for name in names), *registry.report_queries, *registry.services.queries(()))
 
 
 def status(registry: Registry, host: str, ports: Sequence[tuple[str, int]], sections: Mapping[str, str]) -> Status:
@@ -86,7 +85,7 @@ def status(registry: Registry, host: str, ports: Sequence[tuple[str, int]], sect
     where = _overdue(place(events), datetime.fromtimestamp(facts.clock, UTC))
     waiting = mail_queue(sections.get("mail_queue", ""))
     pending = facts.pending_reloads
-    keys = registry.reported({key: it for kind in registry.reporters for key, it in kind.read(sections).items()})
+    keys = registry.reported(sections)
     return Status(host, past.holder, past.open, where, begun, pending, down, silent, past.last, waiting, keys)
 
 

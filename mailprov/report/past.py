@@ -53,9 +53,7 @@ def status(found: Status) -> list[Line]:
 def _waiting(found: MailQueue) -> Iterator[Line]:
     """Mail that could not be sent yet, and why."""
     if found.count:
-        since = (
-            f", the oldest since {datetime.fromtimestamp(found.oldest, UTC):%Y-%m-%d %H:%M}Z" if found.oldest else ""
-        )
+        since = f", the oldest since {clock(found.oldest)}" if found.oldest else ""
         yield Line(f"  mail waits to be sent: {found.count:,} message{'' if found.count == 1 else 's'}{since}", "warn")
     for reason, count in found.reasons[:_REASONS]:
         yield Line(f"    {count:,} recipient{'' if count == 1 else 's'}: {printable(reason)}", "dim")

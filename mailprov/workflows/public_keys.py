@@ -40,10 +40,10 @@ def public_keys(
 ) -> tuple[Mapping[str, Sequence[KeyPair] | str], list[MailprovError]]:
     """By host, the keys of these hosts, or why they are not known; and the errors."""
     found: dict[str, Sequence[KeyPair] | str] = {}
-    script = probe.script(REGISTRY, [query for kind in REGISTRY.reporters for query in kind.queries(())])
+    script = probe.script(REGISTRY, REGISTRY.report_queries)
 
     def look(_spec: Spec, declared: HostSpec, host: Host) -> None:
-        found[declared.name] = REGISTRY.reported(REGISTRY.live(ask(host, script).sections))
+        found[declared.name] = REGISTRY.reported(ask(host, script).sections)
 
     failures = each(spec, chosen, look, observer)
     return {**found, **{error.host: _why(error) for error in failures}}, failures

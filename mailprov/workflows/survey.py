@@ -95,7 +95,7 @@ def observe(asked: Sequence[Query], host: Host) -> tuple[Mapping[str, str], Obse
     registry = standard.REGISTRY
     answer = ask(host, probe.script(registry, asked))
     live, kept = registry.live(answer.sections), manifest.parse(answer.sections.get("manifest", ""))
-    facts = replace(probe.facts(registry, answer.sections), reported=registry.reported(live))
+    facts = replace(probe.facts(registry, answer.sections), reported=registry.reported(answer.sections))
     return answer.sections, Observation(facts, live, kept, answer.digest)
 
 

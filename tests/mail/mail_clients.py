@@ -115,6 +115,19 @@ def outsider(mail: Machine) -> Iterator[smtplib.SMTP]:
         yield client
 
 
+def bring(mail: Machine, sender: str, recipient: str, subject: str, **headers: str) -> str:
+    """A message from another server."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = sender, recipient, subject
+    message["Message-ID"] = f"<{secrets.token_hex(8)}@elsewhere.test>"
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    message.set_content("A message.\n")
+    with outsider(mail) as client:
+        client.sendmail(sender, [recipient], message.as_bytes())
+    return subject
+
+
 def deliver(mail: Machine, recipient: str, *, size: int = 0) -> str:
     """Bring a message from elsewhere; its subject."""
     subject = secrets.token_hex(8)

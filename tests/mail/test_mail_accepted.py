@@ -14,7 +14,7 @@ from mail_clients import message, trusting
 from mail_machine import ALICE, PASSWORDS, Converged, Machine
 from mail_receiver import READER, receiver
 from name_server import NameServer
-from test_mail_dkim import publish, verified
+from test_mail_dkim import publish, records, verified
 
 pytestmark = [pytest.mark.host, pytest.mark.one_release]
 
@@ -25,13 +25,6 @@ def other(converged: Converged, tmp_path: Path) -> Iterator[Machine]:
     host = converged.lab.boot("second", layer=converged.layer)
     yield Machine(host, tmp_path / "second", converged.mail.ca, certificate("mail2.example.test", converged.mail.ca))
     converged.lab.discard(host)
-
-
-def records(mail: Machine) -> dict[str, str]:
-    done = mail.mailprov("dns", "example.test", "--zonefile")
-    assert done.status == 0, done.said
-    lines = [line for line in done.out.splitlines() if "._domainkey IN TXT" in line]
-    return {line.partition(".")[0]: f"{line.replace(' IN ', ' 1 IN ')}\n" for line in lines}
 
 
 def sent(mail: Machine) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from mail_clients import arrives, deliver, imap, outsider, subjects
+from mail_clients import arrives, bring, deliver, imap, subjects
 from mail_machine import ALICE, BOB, CAROL, DAVE, FRANK, LI, PASSWORDS, Converged, Machine, eventually
 from sieve_client import Refused, managesieve
 
@@ -21,19 +20,6 @@ FORWARD = f'redirect "{DAVE}";\n'
 
 
 STATE = "ls -A /etc/dovecot/mailprov; sha256sum /etc/dovecot/dovecot.conf; postconf -h authorized_submit_users"
-
-
-def bring(mail: Machine, sender: str, recipient: str, subject: str, **headers: str) -> str:
-    """A message from another server."""
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = sender, recipient, subject
-    message["Message-ID"] = f"<{secrets.token_hex(8)}@elsewhere.test>"
-    for name, value in headers.items():
-        message[name.replace("_", "-")] = value
-    message.set_content("A message.\n")
-    with outsider(mail) as client:
-        client.sendmail(sender, [recipient], message.as_bytes())
-    return subject
 
 
 def filed(mail: Machine, user: str, folder: str) -> list[str]:

@@ -224,8 +224,7 @@ def bare(name: str) -> DkimKey:
 def restored(backup: Backup, live: DkimKey | None) -> DkimKey | None:
     """As its note was. One that was not there yet stays, and signs nothing: DNS may have its records."""
     if "" in backup.copies:
-        domain, _, own = backup.key.name.partition("/")
-        return DkimKey(KeyPair(domain, own, "waits"), kept=backup.where)
+        return replace(bare(backup.key.name), kept=backup.where)
     return dkim_key(replace(live.pair, use="waits")) if live is not None and live.pair.use != "retired" else live
 
 

@@ -33,6 +33,8 @@ AUTHOR = "/etc/mailprov/rspamd-author.lua"
 LIMITS = "/etc/mailprov/rspamd-limits.lua"
 DROP_IN = "/etc/systemd/system/rspamd.service.d"
 UNIT = f"{DROP_IN}/mailprov.conf"
+_RESTART = ("SupplementaryGroups", "ExecStart")
+"""systemd.exec(5), systemd.service(5): these are read at a start only"""
 DAEMON = Daemon("rspamd", core="rspamd", configuration=CONFIGURATION, asked=True)
 """Postfix asks it of each message"""
 _SYMBOLS: Mapping[str, str] = {
@@ -64,7 +66,7 @@ def items(spec: Spec, host: HostSpec, facts: Facts, render: Render = render) -> 
         yield text_file(LIMITS, text, services=("rspamd",))
     yield folder(DROP_IN)
     unit = render("rspamd/rspamd.service.d-mailprov.conf", {"configuration": word(CONFIGURATION)})
-    yield text_file(UNIT, unit, services=("systemd", "rspamd"), restart_settings=("SupplementaryGroups", "ExecStart"))
+    yield text_file(UNIT, unit, services=("systemd", "rspamd"), restart_settings=_RESTART)
     yield Service("rspamd")
 
 
@@ -113,7 +115,7 @@ ROLE = Role(
         CONFIGURATION: Readers(("rspamd",)),
         AUTHOR: Readers(("rspamd",)),
         LIMITS: Readers(("rspamd",)),
-        UNIT: Readers(("systemd", "rspamd"), ("SupplementaryGroups", "ExecStart")),
+        UNIT: Readers(("systemd", "rspamd"), _RESTART),
     },
     TAKEOVER,
     Stages(stages.awaited, stages.waits),
